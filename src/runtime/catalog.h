@@ -1,0 +1,48 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/lsn.h"
+#include "runtime/object_id.h"
+
+namespace perdure::store {
+class DatabaseFile;
+class Store;
+}  // namespace perdure::store
+
+namespace perdure::runtime {
+
+using NamespaceNumber = std::uint32_t;
+
+// What objects there are: `catalog.sqlite`, a database on the same log (object number 1), with the
+// namespaces, the objects and where each one's chain of records ends. Any thread (one mutex inside).
+class Catalog {
+ public:
+  explicit Catalog(store::Store& store);  // sets the store's path resolver
+  ~Catalog();
+
+  // The namespace with this key, created when missing. The key names the folder of its objects:
+  // `objects/<key>/<id>.sqlite`.
+  NamespaceNumber open_namespace(std::string_view key);
+
+  // The database of an object. A new object gets a number at once and its row in the catalog
+  // immediately before its first commit, so that an object that never writes leaves no trace and a
+  // commit of an object in the log always comes after its row. `name` is kept with the row ("" when
+  // the id has none).
+  std::shared_ptr<store::DatabaseFile> object(NamespaceNumber ns, const ObjectId& id,
+                                              std::string_view name);
+
+  // True when the object has ever committed anything.
+  bool contains(NamespaceNumber ns, const ObjectId& id);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace perdure::runtime

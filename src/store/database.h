@@ -1,0 +1,111 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/lsn.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace perdure::store {
+
+class DatabaseFile;
+class Store;
+
+// SQLite's result code with the text for the user, worded as workerd words it:
+// "no such table: x: SQLITE_ERROR", "near \"SELEC\": syntax error at offset 0: SQLITE_ERROR".
+class SqlError : public Error {
+ public:
+  SqlError(int sqlite_code, const std::string& message)
+      : Error(ErrorCode::kSql, message), sqlite_code_(sqlite_code) {}
+  [[nodiscard]] int sqlite_code() const noexcept { return sqlite_code_; }  // extended
+
+ private:
+  int sqlite_code_;
+};
+
+// Who wrote a statement. User SQL passes the authorizer (store/authorizer.h): it can not reach internal
+// tables (_cf_*), other files, transactions or settings. The engine's own can.
+enum class Access : std::uint8_t { kUser, kEngine };
+
+// A prepared statement. Belongs to one Database and its thread; finalized on destruction, which must
+// come before the database's.
+class Statement {
+ public:
+  Statement() = default;
+  explicit Statement(sqlite3_stmt* handle);
+  Statement(Statement&& other) noexcept;
+  Statement& operator=(Statement&& other) noexcept;
+  ~Statement();
+
+  // For the hot path of a host: bind, step and read with SQLite's own functions.
+  [[nodiscard]] sqlite3_stmt* handle() const noexcept { return handle_; }
+  explicit operator bool() const noexcept { return handle_ != nullptr; }
+  // True when running it can change the database.
+  [[nodiscard]] bool writes() const noexcept { return writes_; }
+
+ private:
+  sqlite3_stmt* handle_ = nullptr;
+  bool writes_ = false;
+};
+
+// One object's open SQLite database on the log. One thread at a time. The VFS below turns each commit
+// into one record of the log; nothing here waits for the disk.
+//
+// A failed commit (disk full at the wrong moment, a limit) rolls the transaction back and throws; when
+// SQLite itself is left in doubt, `broken()` is true and the database must be closed and opened anew:
+// it then has the state of its last commit.
+class Database {
+ public:
+  // Opens (or creates, at the first commit) the database.
+  Database(Store& store, std::shared_ptr<DatabaseFile> file);
+  ~Database();  // rolls back what is open
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  [[nodiscard]] sqlite3* handle() const noexcept { return handle_; }
+
+  // Prepares the first statement of `sql`; `tail` receives the offset behind it. An empty Statement when
+  // there is none (only blanks and comments). Throws SqlError.
+  Statement prepare(std::string_view sql, Access access, std::size_t* tail = nullptr);
+
+  // Runs statements of the engine's own, without results.
+  void execute(const char* sql);
+
+  // The implicit transaction. begin() without one open runs BEGIN; commit() publishes it to the log and
+  // returns the LSN of the last commit (with nothing changed: of the one before). Throws SqlError;
+  // the transaction is rolled back then.
+  void begin();
+  Lsn commit();
+  void rollback();
+  [[nodiscard]] bool in_transaction() const noexcept;
+
+  // The LSN of this object's last commit in this process, or of the recovered one; 0 when it has none
+  // in the current log.
+  [[nodiscard]] Lsn last_lsn() const noexcept;
+  [[nodiscard]] bool broken() const noexcept;
+
+  // The error of the last failed call on `handle`, as SqlError words it.
+  [[nodiscard]] SqlError error(int code) const;
+
+  // (page_count - freelist_count) * page_size.
+  [[nodiscard]] std::uint64_t bytes_in_use();
+  // Memory that SQLite holds for this connection: page cache, schema, statements.
+  [[nodiscard]] std::uint64_t memory_bytes() const;
+
+ private:
+  sqlite3* handle_ = nullptr;
+  std::shared_ptr<DatabaseFile> file_;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace perdure::store

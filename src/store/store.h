@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/file.h"
+#include "base/lsn.h"
+#include "log/log.h"
+
+namespace perdure::store {
+
+class DatabaseFile;
+
+struct StoreOptions {
+  std::filesystem::path directory;
+  FileSystem* file_system = nullptr;  // null: the operating system's
+  std::uint64_t segment_bytes = 64ull << 20;
+  // A checkpoint starts when this much log was written since the last one …
+  std::uint64_t checkpoint_log_bytes = 128ull << 20;
+  // … or when this many bytes of committed pages are not yet in their files. At
+  // twice this a commit waits for the checkpoint.
+  std::uint64_t dirty_bytes_max = 128ull << 20;
+  // Changed pages of one transaction; past it the statement fails with SQLITE_FULL.
+  std::uint64_t transaction_bytes_max = 256ull << 20;
+  bool keep_segments = false;
+  std::function<void(const std::string&)> on_poisoned;  // see log::LogOptions
+};
+
+// One data directory: its lock, its log, the committed pages that are not in their files yet, the
+// checkpointer. Databases (store/database.h) are opened on it.
+class Store {
+ public:
+  // Creates the directory when missing. Throws Error: kLocked ("The data directory … is in use by
+  // another process …"), kVersion, kCorrupt, kIo, kFull.
+  static std::unique_ptr<Store> open(StoreOptions options);
+  // As close(), but errors are printed instead of thrown.
+  ~Store();
+
+  [[nodiscard]] log::Log& log() noexcept;
+  [[nodiscard]] const log::RecoveryReport& recovery() const noexcept;
+
+  // Maps a database's number to its file, relative to the data directory. Asked for databases that
+  // the log knows and nobody has opened yet (after a crash). Set once, before the first checkpoint.
+  // Called on the checkpointer's thread.
+  void set_path_resolver(std::function<std::string(ObjectNumber)> resolver);
+
+  // The file of a database; the same object for as long as somebody holds it or pages of it wait for
+  // the checkpoint. `path` is relative to the data directory. Costs no system call.
+  std::shared_ptr<DatabaseFile> file(ObjectNumber number, const std::string& path);
+
+  // Writes all committed pages to their files; on return the log starts after them. Any thread.
+  void checkpoint();
+
+  // Checkpoints, so that every object is a plain SQLite file, and releases the directory. All
+  // databases must be closed. Throws what the checkpoint throws.
+  void close();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace perdure::store
