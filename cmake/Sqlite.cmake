@@ -3,7 +3,7 @@
 # that is not self-evident says why.
 set(sqlite_options
   SQLITE_THREADSAFE=2                 # one connection is used by one thread at a time
-  SQLITE_DQS=0                        # "text" is a name, as in workerd
+  SQLITE_MAX_PAGE_COUNT=2621440       # 10 GB with pages of 4096 bytes
   SQLITE_DEFAULT_MEMSTATUS=0          # no global lock on each allocation
   SQLITE_DEFAULT_PCACHE_INITSZ=0      # 80 KB less for each open database
   SQLITE_DEFAULT_LOOKASIDE=0,0        # 48 KB less for each open database

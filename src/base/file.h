@@ -38,7 +38,12 @@ class FileLock {
 // The disk, as the log and the store see it. Any thread.
 class FileSystem {
  public:
-  enum class Mode { kRead, kReadWrite, kCreate /* when missing */, kCreateNew /* must be missing */ };
+  enum class Mode {
+    kRead,
+    kReadWrite,
+    kCreate /* when missing */,
+    kCreateNew /* must be missing */
+  };
 
   virtual ~FileSystem() = default;
   virtual std::unique_ptr<File> open(const std::filesystem::path& path, Mode mode) = 0;

@@ -65,16 +65,16 @@ class Log final : public Durability {
 
   [[nodiscard]] const RecoveryReport& recovery() const noexcept;
 
-  // Appends encoded records as one atomic group and fills `out` (same length). Returns at once; they
-  // are durable when durable_lsn() reaches the last one. Returns false and appends nothing when
-  // `epoch` is not the current epoch any more: encode again, as full images may be due.
-  // Throws Error(kFull) when there is no room (nothing appended), kPoisoned after a failure.
+  // Appends encoded records as one atomic group and fills `out` (same length). Returns at once;
+  // they are durable when durable_lsn() reaches the last one. Returns false and appends nothing
+  // when `epoch` is not the current epoch any more: encode again, as full images may be due. Throws
+  // Error(kFull) when there is no room (nothing appended), kPoisoned after a failure.
   bool append(std::span<const std::span<const std::byte>> records, std::uint64_t epoch,
               std::span<Appended> out);
 
   // False when no spare segment could be preallocated: new commits are to be refused with
-  // SQLITE_FULL until it is true again (the log keeps trying). An `append` that follows a true answer
-  // finds room for one group of up to segment_bytes. Cheap; any thread.
+  // SQLITE_FULL until it is true again (the log keeps trying). An `append` that follows a true
+  // answer finds room for one group of up to segment_bytes. Cheap; any thread.
   [[nodiscard]] bool has_room() const noexcept;
 
   [[nodiscard]] Lsn appended_lsn() const noexcept;
@@ -98,8 +98,8 @@ class Log final : public Durability {
   RecordView read(RecordLocation location, std::vector<std::byte>& buffer) const;
 
  private:
-  explicit Log(LogOptions options);
   struct Impl;
+  explicit Log(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

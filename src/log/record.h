@@ -32,11 +32,11 @@ struct PageChange {
 // One commit of one database, as its owner hands it to the log.
 struct Commit {
   ObjectNumber object = 0;
-  std::uint64_t number = 0;      // 1, 2, 3, … for each object
-  Lsn previous_lsn = 0;          // the object's record before this one, 0 for the first
-  RecordLocation previous;       // and where it is
-  std::int64_t time_ms = 0;      // wall clock
-  std::uint32_t page_size = 0;   // 512 … 65536
+  std::uint64_t number = 0;        // 1, 2, 3, … for each object
+  Lsn previous_lsn = 0;            // the object's record before this one, 0 for the first
+  RecordLocation previous;         // and where it is
+  std::int64_t time_ms = 0;        // wall clock
+  std::uint32_t page_size = 0;     // 512 … 65536
   std::uint32_t pages_before = 0;  // size of the database in pages
   std::uint32_t pages_after = 0;
   std::uint32_t flags = 0;
@@ -65,7 +65,8 @@ class RecordView {
   std::uint32_t flags = 0;
 
   // Calls `visit(page, has_full_image)` for each changed page in ascending order.
-  void for_each_page(const std::function<void(std::uint32_t page, bool has_full_image)>& visit) const;
+  void for_each_page(
+      const std::function<void(std::uint32_t page, bool has_full_image)>& visit) const;
 
   // `content` holds the page (page_size bytes) as it was before the commit and holds it after the
   // commit on return; where the record has a full image, the old content does not matter.

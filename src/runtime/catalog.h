@@ -23,7 +23,9 @@ using NamespaceNumber = std::uint32_t;
 // namespaces, the objects and where each one's chain of records ends. Any thread (one mutex inside).
 class Catalog {
  public:
-  explicit Catalog(store::Store& store);  // sets the store's path resolver
+  // Opens or creates it, and becomes what the store's checkpoint asks (set_checkpoint_hooks). The
+  // store must outlive it. Once the store is closed, every call throws Error(kInvalid).
+  explicit Catalog(store::Store& store);
   ~Catalog();
 
   // The namespace with this key, created when missing. The key names the folder of its objects:
@@ -42,7 +44,7 @@ class Catalog {
 
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;  // shared with the store, whose last checkpoint needs it
 };
 
 }  // namespace perdure::runtime

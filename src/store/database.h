@@ -102,6 +102,8 @@ class Database {
   [[nodiscard]] std::uint64_t memory_bytes() const;
 
  private:
+  void run(Statement& statement, const char* sql);
+
   sqlite3* handle_ = nullptr;
   std::shared_ptr<DatabaseFile> file_;
   struct State;

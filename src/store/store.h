@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "base/file.h"
@@ -29,6 +30,36 @@ struct StoreOptions {
   std::function<void(const std::string&)> on_poisoned;  // see log::LogOptions
 };
 
+// Where the chain of records of a database ends.
+struct Head {
+  std::uint64_t commit_number = 0;
+  Lsn last_lsn = 0;
+  log::RecordLocation location;
+};
+
+struct HeadUpdate {
+  ObjectNumber number = 0;
+  Head head;
+};
+
+// What the checkpoint needs from whoever knows what objects there are (the catalog).
+class CheckpointHooks {
+ public:
+  virtual ~CheckpointHooks() = default;
+  // The file of a database, relative to the data directory. Asked for databases that the log knows
+  // and nobody has opened yet (after a crash). Throws when it is unknown.
+  virtual std::string path(ObjectNumber number) = 0;
+  // Records where the chains of the databases that the checkpoint wrote end, because the log will
+  // start after those records. Commits at least once, even for no updates: the commit is what keeps
+  // the end of the catalog's own chain in the log.
+  virtual void save_heads(std::span<const HeadUpdate> updates) = 0;
+  // The store is about to close: the last checkpoint is done, databases must be closed.
+  virtual void closing() noexcept = 0;
+};
+
+// The database number of the catalog: the checkpoint writes its file last, as it changes it.
+inline constexpr ObjectNumber kCatalogNumber = 1;
+
 // One data directory: its lock, its log, the committed pages that are not in their files yet, the
 // checkpointer. Databases (store/database.h) are opened on it.
 class Store {
@@ -42,14 +73,20 @@ class Store {
   [[nodiscard]] log::Log& log() noexcept;
   [[nodiscard]] const log::RecoveryReport& recovery() const noexcept;
 
-  // Maps a database's number to its file, relative to the data directory. Asked for databases that
-  // the log knows and nobody has opened yet (after a crash). Set once, before the first checkpoint.
-  // Called on the checkpointer's thread.
-  void set_path_resolver(std::function<std::string(ObjectNumber)> resolver);
+  // Set once, before the first checkpoint. Called on the thread that checkpoints. Without hooks a
+  // checkpoint writes only files that somebody named, and no heads. The store lets go of them in
+  // close().
+  void set_checkpoint_hooks(std::shared_ptr<CheckpointHooks> hooks);
+
+  // The highest number of a database that recovery met in the log.
+  [[nodiscard]] ObjectNumber number_max() const noexcept;
 
   // The file of a database; the same object for as long as somebody holds it or pages of it wait for
   // the checkpoint. `path` is relative to the data directory. Costs no system call.
   std::shared_ptr<DatabaseFile> file(ObjectNumber number, const std::string& path);
+
+  // Bytes of committed pages that are not in their files yet.
+  [[nodiscard]] std::uint64_t dirty_bytes() const noexcept;
 
   // Writes all committed pages to their files; on return the log starts after them. Any thread.
   void checkpoint();
@@ -59,6 +96,7 @@ class Store {
   void close();
 
  private:
+  Store() = default;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

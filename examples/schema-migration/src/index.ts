@@ -1,0 +1,32 @@
+import { DurableObject } from 'cloudflare:workers';
+
+interface Env {
+  MY_DURABLE_OBJECT: DurableObjectNamespace<MyDurableObject>;
+}
+
+export class MyDurableObject extends DurableObject {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.sql = ctx.storage.sql;
+    this.sql.exec(`CREATE TABLE IF NOT EXISTS _meta(key TEXT PRIMARY KEY, value TEXT)`);
+    const ver = this.sql.exec("SELECT value FROM _meta WHERE key = 'schema_version'").toArray()[0]?.value || "0";
+    if (ver === "0") this.sql.exec(`CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT); INSERT OR REPLACE INTO _meta VALUES ('schema_version', '1')`);
+    if (ver === "1") this.sql.exec(`ALTER TABLE users ADD COLUMN email TEXT; UPDATE _meta SET value = '2' WHERE key = 'schema_version'`);
+  }
+
+  // Not part of the pattern: shows over HTTP what the constructor made.
+  schema() {
+    return {
+      version: this.sql.exec("SELECT value FROM _meta WHERE key = 'schema_version'").one().value,
+      columns: this.sql.exec('SELECT * FROM users').columnNames,
+    };
+  }
+}
+
+export default {
+  async fetch(request: Request, env: Env): Promise<Response> {
+    const url = new URL(request.url);
+    const object = env.MY_DURABLE_OBJECT.getByName(url.searchParams.get('name') ?? 'default');
+    return Response.json(await object.schema());
+  },
+};

@@ -1,0 +1,142 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { explain } from './explain.js';
+import { bundleProject, loadProject } from './project.js';
+
+const exitCodes = { mistake: 1, usage: 2, interrupted: 130 };
+
+interface ServeOptions {
+  port: number;
+  host: string;
+  data?: string;
+  threads: number;
+  config?: string;
+}
+
+function integerBetween(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`Give a whole number from ${min} to ${max}.`);
+  };
+}
+
+function oneThread(text: string): number {
+  if (text === '1') return 1;
+  throw new InvalidArgumentError(
+    'Only 1 is possible: serving with more than one shard is not there yet.',
+  );
+}
+
+function version(): string {
+  const manifest = createRequire(import.meta.url)('../../package.json') as { version: string };
+  return manifest.version;
+}
+
+function createProgram(): Command {
+  const program = new Command('perdure')
+    .description('Durable Objects on machines you own.')
+    .version(version(), '--version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand(false)
+    .addHelpText('after', '\nExample:\n  perdure serve examples/counter\n')
+    .showHelpAfterError('Run "perdure --help" for what there is.')
+    .exitOverride();
+  program
+    .command('serve')
+    .description('Serve a project: a folder with wrangler.jsonc, wrangler.json or wrangler.toml.')
+    .argument('[DIR]', 'the folder of the project', '.')
+    .option('--port <number>', 'port to listen on; 0 takes a free one', integerBetween(0, 65535), 8787)
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option('--data <folder>', 'where the objects live (default: DIR/.perdure)')
+    .option('--threads <number>', 'how many shards serve the objects; only 1 for now', oneThread, 1)
+    .option('--config <file>', 'the configuration file, when it is not the one in DIR')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  perdure serve                                   the project in the working directory
+  perdure serve examples/counter --port 9000
+  perdure serve . --host 0.0.0.0 --data /var/lib/counter
+
+SIGTERM or Ctrl-C stops it cleanly: requests in flight finish, and every object is then a plain
+SQLite file below the data folder.`,
+    )
+    .action(serve);
+  return program;
+}
+
+async function serve(directory: string, options: ServeOptions): Promise<void> {
+  process.setSourceMapsEnabled(true);
+  const project = loadProject(
+    directory,
+    options.config === undefined ? {} : { config: options.config },
+  );
+  const dataDirectory = resolve(options.data ?? join(project.directory, '.perdure'));
+  // Not in the data directory: another process may own that one, and only the server finds out.
+  const bundleDirectory = mkdtempSync(join(tmpdir(), 'perdure-'));
+  process.on('exit', () => rmSync(bundleDirectory, { recursive: true, force: true }));
+  const bundle = await bundleProject(project, bundleDirectory);
+
+  const { startServer } = await import('./server.js');
+  let server;
+  try {
+    server = await startServer({
+      project,
+      bundle: bundle.file,
+      dataDirectory,
+      host: options.host,
+      port: options.port,
+      threads: options.threads,
+    });
+  } catch (error) {
+    console.error(`perdure: ${explain(error, [project.directory, bundleDirectory])}`);
+    process.exit(exitCodes.mistake);
+  }
+
+  const host = options.host.includes(':') ? `[${options.host}]` : options.host;
+  console.log(`Perdure serves ${project.name} on http://${host}:${server.port} (data in ${dataDirectory})`);
+  const { cutBytes, cutFile, cutOffset } = server.recovery;
+  if (cutBytes > 0) {
+    console.log(
+      `The log had a torn end: ${cutBytes} bytes were cut from ${cutFile} at offset ${cutOffset}; nothing in them had been acknowledged.`,
+    );
+  }
+  stopOnSignals(server.stop);
+}
+
+/** The first signal stops cleanly; a second one, of an impatient user, at once. */
+function stopOnSignals(stop: () => Promise<void>): void {
+  let stopping = false;
+  const onSignal = (): void => {
+    if (stopping) process.exit(exitCodes.interrupted);
+    stopping = true;
+    stop().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        console.error(`perdure: ${explain(error, [])}`);
+        process.exit(exitCodes.mistake);
+      },
+    );
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+}
+
+async function main(): Promise<void> {
+  try {
+    await createProgram().parseAsync();
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode === 0 ? 0 : exitCodes.usage;
+      return;
+    }
+    console.error(`perdure: ${explain(error, [])}`);
+    process.exitCode = exitCodes.mistake;
+  }
+}
+
+await main();

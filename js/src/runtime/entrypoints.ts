@@ -1,0 +1,40 @@
+/** The classes that user code extends; `cloudflare:workers` and `perdure/workers` export them. */
+import type { DurableObjectState } from './state.js';
+
+export class DurableObject<Env = unknown> {
+  protected ctx: DurableObjectState;
+  protected env: Env;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    this.ctx = ctx;
+    this.env = env;
+  }
+}
+
+/** What a request handler of a Worker gets as `ctx`. */
+export class ExecutionContext {
+  readonly props: Record<string, unknown> = {};
+  readonly #failed: (error: unknown) => void;
+
+  constructor(failed: (error: unknown) => void) {
+    this.#failed = failed;
+  }
+
+  waitUntil(promise: unknown): void {
+    Promise.resolve(promise).catch(this.#failed);
+  }
+
+  passThroughOnException(): void {
+    throw new Error('ctx.passThroughOnException() has no origin to pass the request to on Perdure.');
+  }
+}
+
+export class WorkerEntrypoint<Env = unknown> {
+  protected ctx: ExecutionContext;
+  protected env: Env;
+
+  constructor(ctx: ExecutionContext, env: Env) {
+    this.ctx = ctx;
+    this.env = env;
+  }
+}

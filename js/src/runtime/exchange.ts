@@ -1,0 +1,40 @@
+/**
+ * The memory that a shard's JavaScript and the addon share; src/node/exchange.h is its twin and says
+ * why it exists. The two must agree.
+ */
+export const CELLS_MAX = 1024;
+export const TEXT_BYTES_MAX = 16384;
+
+/** What a cell is. */
+export const NULL = 0;
+export const NUMBER = 1;
+export const TEXT = 2;
+export const EXTRA = 3;
+
+/** Indexes into `header`, in and out of `run`. */
+export const IN_STATEMENT = 0;
+export const IN_PARAMETERS = 1;
+export const IN_ROWS_MAX = 2;
+export const OUT_ROWS = 0;
+export const OUT_STATUS = 1;
+export const OUT_BEGAN = 2;
+export const OUT_HAS_EXTRAS = 3;
+
+/** Values of header[OUT_STATUS]. */
+export const DONE = 1;
+export const FAILED = 2;
+
+const HEADER_BYTES = 64;
+const NUMBERS_AT = HEADER_BYTES;
+const LENGTHS_AT = NUMBERS_AT + 8 * CELLS_MAX;
+const KINDS_AT = LENGTHS_AT + 4 * CELLS_MAX;
+const TEXT_AT = KINDS_AT + CELLS_MAX;
+
+export class Exchange {
+  readonly buffer = new ArrayBuffer(TEXT_AT + TEXT_BYTES_MAX);
+  readonly header = new Int32Array(this.buffer, 0, 16);
+  readonly numbers = new Float64Array(this.buffer, NUMBERS_AT, CELLS_MAX);
+  readonly lengths = new Int32Array(this.buffer, LENGTHS_AT, CELLS_MAX);
+  readonly kinds = new Uint8Array(this.buffer, KINDS_AT, CELLS_MAX);
+  readonly text = new Uint8Array(this.buffer, TEXT_AT, TEXT_BYTES_MAX);
+}

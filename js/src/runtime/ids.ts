@@ -1,0 +1,74 @@
+/** Ids of objects. */
+import type { NativeEngine } from './native.js';
+
+export class DurableObjectId {
+  readonly #hex: string;
+  readonly #namespace: number;
+  declare readonly name: string | undefined;
+
+  constructor(namespace: number, hex: string, name: string | undefined) {
+    this.#namespace = namespace;
+    this.#hex = hex;
+    this.name = name;
+  }
+
+  toString(): string {
+    return this.#hex;
+  }
+
+  equals(other: DurableObjectId): boolean {
+    if (!(other instanceof DurableObjectId))
+      throw new TypeError("Failed to execute 'equals' on 'DurableObjectId': parameter 1 is not of type 'DurableObjectId'.");
+    return this.#hex === other.#hex;
+  }
+
+  static isOf(namespace: number, id: DurableObjectId): boolean {
+    return id.#namespace === namespace;
+  }
+
+  get [Symbol.toStringTag](): string {
+    return 'DurableObjectId';
+  }
+}
+
+/** Ids of names that were asked for lately; each costs two HMACs otherwise. */
+const NAMES_MAX = 10_000;
+
+/** Makes and checks the ids of one namespace. */
+export class IdFactory {
+  readonly #engine: NativeEngine;
+  readonly #namespace: number;
+  readonly #names = new Map<string, DurableObjectId>();
+
+  constructor(engine: NativeEngine, namespace: number) {
+    this.#engine = engine;
+    this.#namespace = namespace;
+  }
+
+  fromName(name: string): DurableObjectId {
+    const known = this.#names.get(name);
+    if (known !== undefined) return known;
+    const id = new DurableObjectId(this.#namespace, this.#engine.idFromName(this.#namespace, name), name);
+    if (this.#names.size >= NAMES_MAX) {
+      // The oldest goes: insertion order is good enough where a miss costs a microsecond or two.
+      for (const oldest of this.#names.keys()) {
+        this.#names.delete(oldest);
+        break;
+      }
+    }
+    this.#names.set(name, id);
+    return id;
+  }
+
+  unique(): DurableObjectId {
+    return new DurableObjectId(this.#namespace, this.#engine.uniqueId(this.#namespace), undefined);
+  }
+
+  fromString(text: string): DurableObjectId {
+    const hex = text.toLowerCase();
+    if (!/^[0-9a-f]{64}$/.test(hex)) throw new TypeError('Invalid Durable Object ID: must be 64 hex digits');
+    if (!this.#engine.isId(this.#namespace, hex)) throw new TypeError('Durable Object ID is not valid for this namespace.');
+    return new DurableObjectId(this.#namespace, hex, undefined);
+  }
+}
+

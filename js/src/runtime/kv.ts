@@ -1,0 +1,177 @@
+/** ctx.storage.kv: the synchronous key-value interface, on the table `_cf_KV` of the object's database. */
+import type { NativeShard } from './native.js';
+import { decodeValue, encodeValue } from './values.js';
+
+/** What the key-value interface needs of the object that it belongs to. */
+export interface KvOwner {
+  readonly slot: number;
+  readonly native: NativeShard;
+  check(): void;
+  began(): void;
+  failed(message: string): void;
+}
+
+export interface ListOptions {
+  start?: string;
+  startAfter?: string;
+  end?: string;
+  prefix?: string;
+  reverse?: boolean;
+  limit?: number;
+}
+
+/** UTF-8 bytes. */
+const KEY_BYTES_MAX = 2048;
+/** Key and value together. */
+const PAIR_BYTES_MAX = 2 << 20;
+/** Pairs that a list reads at once. */
+const LIST_BATCH = 128;
+
+export function checkKey(key: string): void {
+  if (key.length * 3 > KEY_BYTES_MAX && Buffer.byteLength(key) > KEY_BYTES_MAX)
+    throw new RangeError(`Keys cannot be larger than ${KEY_BYTES_MAX} bytes. A key of size ${Buffer.byteLength(key)} was provided.`);
+}
+
+/** The operations without the user's calling conventions; the asynchronous interface uses them, too. */
+export class KeyValue {
+  constructor(readonly owner: KvOwner) {}
+
+  get(key: string): unknown {
+    this.owner.check();
+    const stored = this.owner.native.kvGet(this.owner.slot, key);
+    return stored === undefined ? undefined : decodeValue(stored);
+  }
+
+  /** The encoded value; throws what is wrong with it before anything is written. */
+  encode(key: string, value: unknown): string | Uint8Array {
+    checkKey(key);
+    const encoded = encodeValue(value);
+    if ((encoded.length + key.length) * 3 > PAIR_BYTES_MAX) {
+      const size = (typeof encoded === 'string' ? Buffer.byteLength(encoded) : encoded.length) + Buffer.byteLength(key);
+      if (size > PAIR_BYTES_MAX)
+        throw new RangeError(`Values cannot be larger than ${PAIR_BYTES_MAX} bytes together with their key. A pair of size ${size} was provided.`);
+    }
+    return encoded;
+  }
+
+  putEncoded(key: string, encoded: string | Uint8Array): void {
+    this.#write(() => this.owner.native.kvPut(this.owner.slot, key, encoded));
+  }
+
+  put(key: string, value: unknown): void {
+    this.owner.check();
+    const encoded = this.encode(key, value);
+    const owner = this.owner;
+    let began: boolean;
+    try {
+      began = owner.native.kvPut(owner.slot, key, encoded);
+    } catch (error) {
+      owner.failed((error as Error).message);
+      throw error;
+    }
+    if (began) owner.began();
+  }
+
+  delete(key: string): boolean {
+    this.owner.check();
+    let deleted = 0;
+    this.#write(() => {
+      deleted = this.owner.native.kvDelete(this.owner.slot, key);
+      return (deleted & 2) !== 0;
+    });
+    return (deleted & 1) !== 0;
+  }
+
+  /** A batch of at most `limit` pairs, flat. */
+  list(options: ListOptions, limit: number): (string | ArrayBuffer)[] {
+    this.owner.check();
+    const { start, startAfter, end, prefix, reverse } = options;
+    return this.owner.native.kvList(this.owner.slot, startAfter ?? start, startAfter !== undefined, end, prefix, reverse === true, limit);
+  }
+
+  *pairs(options: ListOptions): Generator<[string, unknown]> {
+    let rest = options.limit ?? Infinity;
+    let range = options;
+    while (rest > 0) {
+      const wanted = Math.min(rest, LIST_BATCH);
+      const batch = this.list(range, wanted);
+      for (let i = 0; i < batch.length; i += 2) yield [batch[i] as string, decodeValue(batch[i + 1]!)];
+      if (batch.length < wanted * 2) return;
+      rest -= wanted;
+      const last = batch[batch.length - 2] as string;
+      // Goes on behind the last key by a seek, so nothing is held open in between.
+      range = options.reverse === true ? { ...range, end: last } : { ...range, startAfter: last };
+    }
+  }
+
+  #write(action: () => boolean): void {
+    let began: boolean;
+    try {
+      began = action();
+    } catch (error) {
+      this.owner.failed((error as Error).message);
+      throw error;
+    }
+    if (began) this.owner.began();
+  }
+}
+
+/** Checks list options as both interfaces do. */
+export function listOptions(options: ListOptions | undefined): ListOptions {
+  if (options === undefined || options === null) return {};
+  if (typeof options !== 'object') throw new TypeError("Failed to execute 'list' on 'SyncKvStorage': parameter 1 is not of type 'ListOptions'.");
+  if (options.start !== undefined && options.startAfter !== undefined)
+    throw new TypeError('list() cannot be called with both start and startAfter values.');
+  const checked: ListOptions = { reverse: Boolean(options.reverse) };
+  for (const bound of ['start', 'startAfter', 'end', 'prefix'] as const) {
+    if (options[bound] !== undefined) checked[bound] = String(options[bound]);
+  }
+  if (options.limit !== undefined) {
+    const limit = Math.trunc(Number(options.limit));
+    if (!(limit > 0) || limit === Infinity) throw new TypeError('List limit must be positive.');
+    if (limit > 0x7fffffff) throw new TypeError('Value out of range. Must be between -2147483648 and 2147483647 (inclusive).');
+    checked.limit = limit;
+  }
+  return checked;
+}
+
+export class SyncKvStorage {
+  readonly #kv: KeyValue;
+  #listing: object | undefined;
+
+  constructor(kv: KeyValue) {
+    this.#kv = kv;
+  }
+
+  get(key: string): unknown {
+    return this.#kv.get(typeof key === 'string' ? key : String(key));
+  }
+
+  put(key: string, value: unknown): void {
+    this.#kv.put(typeof key === 'string' ? key : String(key), value);
+  }
+
+  delete(key: string): boolean {
+    return this.#kv.delete(String(key));
+  }
+
+  /** One list at a time: a new one ends the one before. */
+  list(options?: ListOptions): IterableIterator<[string, unknown]> {
+    const pairs = this.#kv.pairs(listOptions(options));
+    const mark = {};
+    this.#listing = mark;
+    const check = (): void => {
+      if (this.#listing !== mark)
+        throw new Error('kv.list() iterator was invalidated because a new call to kv.list() was started. Only one kv.list() iterator can exist at a time.');
+    };
+    return {
+      next() {
+        check();
+        return pairs.next();
+      },
+      [Symbol.iterator]() {
+        return this;
+      },
+    };
+  }
+}

@@ -1,0 +1,267 @@
+/** `env.NAME`: the namespace of a class, and the stubs that it gives. */
+import { DurableObject } from './entrypoints.js';
+import { type Delivery, findMember, ObjectHost } from './host.js';
+import { DurableObjectId, IdFactory } from './ids.js';
+import type { Shard } from './shard.js';
+import { passArguments, passValue } from './values.js';
+
+export type ObjectClass = new (ctx: unknown, env: unknown) => object;
+
+const resolved = Promise.resolve();
+
+const NO_RPC =
+  'The receiving Durable Object does not support RPC, because its class was not declared with `extends DurableObject`. In order to enable RPC, make sure your class extends the special class `DurableObject`, which can be imported from the module "cloudflare:workers".';
+
+/** Methods that the runtime calls and RPC does not. */
+const RESERVED = new Set(['alarm', 'webSocketMessage', 'webSocketClose', 'webSocketError', 'dup']);
+
+/** One class's objects on one shard. */
+export class ObjectNamespace {
+  readonly number: number;
+  readonly ids: IdFactory;
+  readonly #hosts = new Map<string, ObjectHost>();
+
+  constructor(
+    readonly shard: Shard,
+    readonly className: string,
+    readonly objectClass: ObjectClass,
+    key: string,
+  ) {
+    this.number = shard.engine.openNamespace(key);
+    this.ids = new IdFactory(shard.engine, this.number);
+  }
+
+  host(id: DurableObjectId): ObjectHost {
+    const hex = id.toString();
+    let host = this.#hosts.get(hex);
+    if (host === undefined) {
+      host = new ObjectHost(this.shard, this, id);
+      this.#hosts.set(hex, host);
+      this.shard.register(host);
+    }
+    return host;
+  }
+
+  forget(host: ObjectHost): void {
+    this.#hosts.delete(host.id.toString());
+  }
+}
+
+const parameterError = (method: string, type: string): TypeError =>
+  new TypeError(`Failed to execute '${method}' on 'DurableObjectNamespace': parameter 1 is not of type '${type}'.`);
+
+export class DurableObjectNamespace {
+  readonly #namespace: ObjectNamespace;
+
+  constructor(namespace: ObjectNamespace) {
+    this.#namespace = namespace;
+  }
+
+  idFromName(name: string): DurableObjectId {
+    if (arguments.length === 0 || name === undefined) throw parameterError('idFromName', 'string');
+    return this.#namespace.ids.fromName(`${name}`);
+  }
+
+  newUniqueId(options?: { jurisdiction?: string }): DurableObjectId {
+    if (options?.jurisdiction !== undefined) return this.jurisdiction(options.jurisdiction) as never;
+    return this.#namespace.ids.unique();
+  }
+
+  idFromString(hex: string): DurableObjectId {
+    if (arguments.length === 0 || hex === undefined) throw parameterError('idFromString', 'string');
+    return this.#namespace.ids.fromString(`${hex}`);
+  }
+
+  get(id: DurableObjectId): Stub {
+    if (!(id instanceof DurableObjectId)) throw parameterError('get', 'DurableObjectId');
+    if (!DurableObjectId.isOf(this.#namespace.number, id)) throw new TypeError('Durable Object ID is not valid for this namespace.');
+    return makeStub(this.#namespace, id);
+  }
+
+  getByName(name: string): Stub {
+    if (arguments.length === 0 || name === undefined) throw parameterError('getByName', 'string');
+    return this.get(this.idFromName(name));
+  }
+
+  jurisdiction(name?: string): DurableObjectNamespace {
+    if (name === undefined) return this;
+    throw new Error('Jurisdiction restrictions are not served: a Perdure server keeps its data where it runs.');
+  }
+
+  get [Symbol.toStringTag](): string {
+    return 'DurableObjectNamespace';
+  }
+}
+
+/** One call to an object, from the stub to the outcome. */
+abstract class Call implements Delivery {
+  resolve!: (value: unknown) => void;
+  reject!: (error: unknown) => void;
+
+  constructor(readonly target: StubTarget) {}
+
+  abstract run(instance: object, host: ObjectHost): unknown;
+
+  pass(result: unknown): unknown {
+    return passValue(result);
+  }
+
+  resetSeen(resets: number): void {
+    this.target.resetsSeen = resets;
+  }
+
+  /** Leaves in a run of its own, after the code that makes the call. */
+  start(): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+      void resolved.then(() => this.target.deliver(this));
+    });
+  }
+}
+
+class MethodCall extends Call {
+  constructor(
+    target: StubTarget,
+    readonly name: string,
+    readonly args: unknown[],
+  ) {
+    super(target);
+  }
+
+  run(instance: object): unknown {
+    const member = reach(instance, this.name);
+    const method: unknown = member.get === undefined ? member.value : member.get.call(instance);
+    if (typeof method !== 'function') throw new TypeError(`"${this.name}" is not a function.`);
+    return method.apply(instance, this.args);
+  }
+}
+
+class PropertyGet extends Call {
+  constructor(
+    target: StubTarget,
+    readonly name: string,
+  ) {
+    super(target);
+  }
+
+  run(instance: object): unknown {
+    const member = reach(instance, this.name);
+    if (member.get !== undefined) return member.get.call(instance);
+    throw new TypeError(`Methods of an object can be called over RPC but not passed: "${this.name}".`);
+  }
+}
+
+class FetchCall extends Call {
+  constructor(
+    target: StubTarget,
+    readonly request: Request,
+  ) {
+    super(target);
+  }
+
+  run(instance: object): unknown {
+    const handler = (instance as { fetch?: unknown }).fetch;
+    if (typeof handler !== 'function') throw new Error('Handler does not export a fetch() function.');
+    return handler.call(instance, this.request);
+  }
+
+  /** Request and Response are handed over, not copied: a body can be read once anyway. */
+  override pass(result: unknown): unknown {
+    if (!(result instanceof Response)) throw new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'.");
+    return result;
+  }
+}
+
+function reach(instance: object, name: string): PropertyDescriptor {
+  if (!(instance instanceof DurableObject)) throw new TypeError(NO_RPC);
+  if (RESERVED.has(name)) throw new TypeError(`'${name}' is a reserved method and cannot be called over RPC.`);
+  const member = findMember(instance, name);
+  if (member === undefined) throw new TypeError(`The RPC receiver does not implement the method "${name}".`);
+  return member;
+}
+
+/** What a stub is behind its Proxy. Named as in workerd: `stub.constructor.name` shows it. */
+class StubTarget {
+  /** Resets of the object that holders of this stub know about; a call after another one fails once. */
+  resetsSeen: number;
+
+  constructor(
+    readonly namespace: ObjectNamespace,
+    readonly id: DurableObjectId,
+  ) {
+    this.resetsSeen = namespace.host(id).resets;
+  }
+
+  deliver(call: Call): void {
+    const host = this.namespace.host(this.id);
+    const seen = this.resetsSeen;
+    this.resetsSeen = host.resets;
+    if (host.resets > seen) call.reject(host.resetError);
+    else host.deliver(call);
+  }
+
+  fetch(input: Request | string | URL, init?: RequestInit): Promise<unknown> {
+    let request: Request;
+    try {
+      request = asRequest(input, init, arguments.length);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+    return new FetchCall(this, request).start();
+  }
+}
+
+function asRequest(input: Request | string | URL, init: RequestInit | undefined, given: number): Request {
+  if (given === 0) throw new TypeError("Failed to execute 'fetch' on 'Fetcher': parameter 1 is not of type 'Request or string'.");
+  if (input instanceof Request && init === undefined) return input;
+  if (!(input instanceof Request) && !URL.canParse(String(input))) throw new TypeError(`Invalid URL: ${String(input)}`);
+  return new Request(input, init);
+}
+
+/** `stub.name`: called, it is an RPC; awaited, it reads a getter. */
+function member(target: StubTarget, name: string): unknown {
+  const call = (...args: unknown[]): Promise<unknown> => {
+    let passed: unknown[];
+    try {
+      passed = passArguments(args);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+    return new MethodCall(target, name, passed).start();
+  };
+  call.then = (onFulfilled?: (value: unknown) => unknown, onRejected?: (error: unknown) => unknown): Promise<unknown> =>
+    new PropertyGet(target, name).start().then(onFulfilled, onRejected);
+  return call;
+}
+
+const stubHandler: ProxyHandler<StubTarget> = {
+  get(target, key, receiver): unknown {
+    if (typeof key === 'symbol') return key === Symbol.toStringTag ? 'DurableObject' : undefined;
+    switch (key) {
+      case 'id':
+        return target.id;
+      case 'name':
+        return target.id.name;
+      case 'fetch':
+        return (...args: [Request | string | URL, RequestInit?]) => target.fetch(...args);
+      case 'then': // a stub is not a promise: `await stub` is the stub
+        return undefined;
+      default:
+        if (key in Object.prototype) return Reflect.get(Object.prototype, key, receiver);
+        return member(target, key);
+    }
+  },
+  has: (target, key) => typeof key === 'string' || Reflect.has(target, key),
+  ownKeys: () => ['name', 'id'],
+  getOwnPropertyDescriptor: (target, key) =>
+    key === 'name' || key === 'id'
+      ? { value: key === 'id' ? target.id : target.id.name, enumerable: true, configurable: true, writable: false }
+      : undefined,
+};
+
+export type Stub = { readonly id: DurableObjectId; readonly name: string | undefined } & Record<string, unknown>;
+
+function makeStub(namespace: ObjectNamespace, id: DurableObjectId): Stub {
+  return new Proxy(new StubTarget(namespace, id), stubHandler) as unknown as Stub;
+}

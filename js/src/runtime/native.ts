@@ -1,0 +1,90 @@
+/** The addon's surface (src/node); the C++ side documents what each function does. */
+import { createRequire } from 'node:module';
+
+export interface NativeEngine {
+  readonly recovery: { records: number; cutBytes: number; cutFile: string; cutOffset: number };
+  openNamespace(key: string): number;
+  idFromName(namespace: number, name: string): string;
+  uniqueId(namespace: number): string;
+  isId(namespace: number, hex: string): boolean;
+  checkpoint(): void;
+  close(): void;
+  createShard(exchange: ArrayBuffer, onWake: () => void): NativeShard;
+}
+
+/** What `arrive` answers. */
+export const DELIVER = 0;
+export const CONSTRUCT = 2;
+
+export interface NativeShard {
+  add(namespace: number, hexId: string, name: string): number;
+  remove(slot: number): void;
+  arrive(slot: number, event: number): number;
+  constructed(slot: number): void;
+  next(slot: number): number;
+  finish(slot: number, nowMs: number): void;
+  block(slot: number): void;
+  unblock(slot: number): void;
+  hold(slot: number): void;
+  release(slot: number, nowMs: number): void;
+  reset(slot: number): number[];
+  idle(nowMs: number, idleMs: number): number[];
+  evict(slot: number): void;
+  begin(slot: number): boolean;
+  commit(slot: number): number;
+  observe(slot: number, lsn: number): void;
+  savepoint(slot: number, action: 0 | 1 | 2, depth: number): void;
+  databaseSize(slot: number): number;
+  memory(slot: number): number;
+  prepare(slot: number, sql: string): [number, number, boolean, boolean, ...string[]];
+  run(extras?: unknown[]): string | unknown[] | undefined;
+  resetStatement(statement: number): void;
+  finalize(statement: number): void;
+  transactionLost(slot: number): boolean;
+  kvGet(slot: number, key: string): string | ArrayBuffer | undefined;
+  kvPut(slot: number, key: string, value: string | Uint8Array): boolean;
+  kvDelete(slot: number, key: string): number;
+  kvList(slot: number, start: string | undefined, startAfter: boolean, end: string | undefined, prefix: string | undefined,
+    reverse: boolean, limit: number): (string | ArrayBuffer)[];
+  deleteAll(slot: number): boolean;
+  durableLsn(): number;
+  wakeWhenDurable(lsn: number): void;
+  keep(): void;
+  unkeep(): void;
+  close(): void;
+  startServer(host: string, port: number): NativeServer;
+}
+
+/** Kinds of request events (front::RequestEvent::Kind); BODY_COMPLETE is added to the first two. */
+export const REQUEST = 0;
+export const BODY = 1;
+export const CANCEL = 2;
+export const WRITABLE = 3;
+export const BODY_COMPLETE = 8;
+
+/** Kinds of response events (front::ResponseEvent::Kind). */
+export const WHOLE = 0;
+export const HEAD = 1;
+export const CHUNK = 2;
+export const END = 3;
+export const ABORT = 4;
+
+export interface NativeServer {
+  readonly port: number;
+  take(): (number | string | ArrayBuffer | undefined)[];
+  respond(kind: number, id: number, status: number, lsn: number, head: string | undefined, body: string | Uint8Array | ArrayBuffer | undefined): void;
+  consumed(id: number, bytes: number): void;
+  flush(): void;
+  stop(graceMs: number): void;
+  stopped(): boolean;
+  close(): void;
+}
+
+export interface Native {
+  openEngine(directory: string): NativeEngine;
+}
+
+export function loadNative(): Native {
+  const path = process.env['PERDURE_ADDON'] ?? new URL('../../build/release/perdure.node', import.meta.url).pathname;
+  return createRequire(import.meta.url)(path) as Native;
+}

@@ -1,0 +1,136 @@
+/**
+ * One thread's objects: what the addon's shard is in JavaScript. Everything that an object needs of its
+ * surroundings is reached through here; there are no globals.
+ */
+import { Exchange } from './exchange.js';
+import type { ObjectHost } from './host.js';
+import { DurableObjectNamespace, type ObjectClass, ObjectNamespace } from './namespace.js';
+import type { NativeEngine, NativeShard } from './native.js';
+import type { StorageCore } from './storage.js';
+
+export interface ShardOptions {
+  engine: NativeEngine;
+  /** Called on each wake-up by the addon, before the shard looks for itself. */
+  onWake(): void;
+  /** A problem of user code that has no caller to go to. */
+  report(what: string, error: unknown): void;
+  /** Objects without work for this long are evicted. */
+  idleMs: number;
+}
+
+const resolved = Promise.resolve();
+const SWEEP_MS = 1000;
+
+export class Shard {
+  readonly exchange = new Exchange();
+  readonly engine: NativeEngine;
+  readonly native: NativeShard;
+  readonly report: ShardOptions['report'];
+  /** What user code sees as `env`. */
+  readonly env: Record<string, unknown> = {};
+  /** A coarse clock for idle times. */
+  nowMs = Date.now();
+  /** The highest LSN that any code of this shard has seen the effects of: outputs wait for it. */
+  observedLsn = 0;
+  readonly #idleMs: number;
+  readonly #hosts: (ObjectHost | undefined)[] = [];
+  readonly #dirty: { storage: StorageCore; host: ObjectHost }[] = [];
+  readonly #durableWaits: { lsn: number; resolve: () => void }[] = [];
+  readonly #sweep: NodeJS.Timeout;
+  #event = 0;
+
+  constructor(options: ShardOptions) {
+    this.engine = options.engine;
+    this.report = options.report;
+    this.#idleMs = options.idleMs;
+    this.native = options.engine.createShard(this.exchange.buffer, () => {
+      options.onWake();
+      this.#releaseDurable();
+    });
+    this.#sweep = setInterval(() => this.evictIdle(), SWEEP_MS);
+    this.#sweep.unref();
+  }
+
+  /** Makes `env[binding]`. The key names the namespace on disk. */
+  bind(binding: string, className: string, objectClass: ObjectClass, key: string): void {
+    this.env[binding] = new DurableObjectNamespace(new ObjectNamespace(this, className, objectClass, key));
+  }
+
+  register(host: ObjectHost): void {
+    this.#hosts[host.slot] = host;
+  }
+
+  /** A number for an event that may have to wait. */
+  nextEvent(): number {
+    this.#event = (this.#event + 1) >>> 0;
+    return this.#event;
+  }
+
+  // Commits: one microtask for all objects that have written in the runs before it.
+
+  scheduleCommit(storage: StorageCore, host: ObjectHost): void {
+    this.#dirty.push({ storage, host });
+    if (this.#dirty.length === 1) void resolved.then(() => this.commitAll());
+  }
+
+  commitAll(): void {
+    while (this.#dirty.length > 0) {
+      const { storage, host } = this.#dirty.pop()!;
+      if (storage.alive && storage.dirty) this.commit(storage, host);
+    }
+  }
+
+  /** Commits one object's open transaction; a failure resets it. */
+  commit(storage: StorageCore, host: ObjectHost): void {
+    let lsn: number;
+    try {
+      lsn = this.native.commit(host.slot);
+    } catch (error) {
+      host.reset(error);
+      return;
+    }
+    if (lsn > this.observedLsn) this.observedLsn = lsn;
+    storage.settle(undefined);
+  }
+
+  // Durability.
+
+  /** Resolves once the log is durable up to `lsn`. */
+  durable(lsn: number): Promise<void> {
+    if (this.native.durableLsn() >= lsn) return resolved;
+    return new Promise((resolve) => {
+      if (this.#durableWaits.length === 0) this.native.keep();
+      this.#durableWaits.push({ lsn, resolve });
+      this.#durableWaits.sort((a, b) => a.lsn - b.lsn);
+      this.native.wakeWhenDurable(this.#durableWaits[0]!.lsn);
+    });
+  }
+
+  #releaseDurable(): void {
+    if (this.#durableWaits.length === 0) return;
+    const durable = this.native.durableLsn();
+    while (this.#durableWaits.length > 0 && this.#durableWaits[0]!.lsn <= durable) this.#durableWaits.shift()!.resolve();
+    if (this.#durableWaits.length === 0) this.native.unkeep();
+    else this.native.wakeWhenDurable(this.#durableWaits[0]!.lsn);
+  }
+
+  // Life cycle.
+
+  evictIdle(): void {
+    this.nowMs = Date.now();
+    for (const slot of this.native.idle(this.nowMs, this.#idleMs)) {
+      const host = this.#hosts[slot]!;
+      host.evict();
+      this.native.remove(slot);
+      this.#hosts[slot] = undefined;
+      host.namespace.forget(host);
+    }
+  }
+
+  /** All databases are closed; before engine.close(). */
+  close(): void {
+    clearInterval(this.#sweep);
+    this.commitAll();
+    this.native.close();
+  }
+}

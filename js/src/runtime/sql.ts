@@ -1,0 +1,408 @@
+/**
+ * ctx.storage.sql. The hot path: a Map from query text to prepared statement, parameters and cells
+ * through the exchange buffer, rows fetched in batches, row objects made by a function that is
+ * generated once for each statement.
+ */
+import {
+  CELLS_MAX, DONE, EXTRA, type Exchange, FAILED, IN_PARAMETERS, IN_ROWS_MAX, IN_STATEMENT, NULL, NUMBER, OUT_BEGAN,
+  OUT_HAS_EXTRAS, OUT_ROWS, OUT_STATUS, TEXT, TEXT_BYTES_MAX,
+} from './exchange.js';
+import type { NativeShard } from './native.js';
+
+export type SqlValue = ArrayBuffer | string | number | null;
+export type Row = Record<string, SqlValue>;
+
+/** What the SQL interface needs of the object that it belongs to. */
+export interface SqlOwner {
+  readonly slot: number;
+  readonly native: NativeShard;
+  readonly exchange: Exchange;
+  /** False when the instance is gone, and its database and statements with it. */
+  readonly alive: boolean;
+  /** Throws when it is not alive. */
+  check(): void;
+  /** The implicit transaction has begun: commit it when the synchronous run ends. */
+  began(): void;
+  /** A statement failed; SQLite may have rolled the transaction back by itself. */
+  failed(message: string): void;
+}
+
+/** Texts up to this many characters go through the exchange buffer; longer ones as a Node-API string. */
+const INLINE_TEXT_MAX = 64;
+/** Rows that exec() fetches at once; most queries end within them. */
+const FIRST_ROWS = 16;
+const BATCH_ROWS = 256;
+/** SQL text of the statements kept prepared for one object, least recently used first out. */
+const CACHED_SQL_CHARS_MAX = 1 << 20;
+
+type MakeRow = (values: SqlValue[], at: number) => Row;
+
+function rowMaker(names: string[]): MakeRow {
+  const members = names.map((name, i) => `[${JSON.stringify(name)}]: v[i + ${i}]`);
+  return new Function('v', 'i', `return { ${members.join(', ')} };`) as MakeRow;
+}
+
+/** One prepared statement of an object. */
+class Prepared {
+  /** A cursor that is not at its end uses the statement. */
+  busy = false;
+  readonly makeRow: MakeRow;
+
+  constructor(
+    readonly id: number,
+    readonly parameters: number,
+    readonly names: string[],
+  ) {
+    this.makeRow = rowMaker(names);
+  }
+}
+
+/** Gives up the statements of cursors that nobody holds any more. */
+const abandoned = new FinalizationRegistry<{ sql: SqlEngine; prepared: Prepared; once: boolean }>(({ sql, prepared, once }) =>
+  sql.abandon(prepared, once),
+);
+
+const NO_VALUES: SqlValue[] = [];
+
+/** Prepares and runs for one database; SqlStorage and its cursors are what the user sees of it. */
+export class SqlEngine {
+  readonly #owner: SqlOwner;
+  readonly #cache = new Map<string, Prepared>();
+  #cachedChars = 0;
+
+  constructor(owner: SqlOwner) {
+    this.#owner = owner;
+  }
+
+  exec(query: string, bindings: unknown[]): SqlStorageCursor {
+    const owner = this.#owner;
+    owner.check();
+    let prepared = this.#cache.get(query);
+    let cached = true;
+    if (prepared === undefined || prepared.busy) {
+      const [id, parameters, , single, ...names] = this.#prepare(query);
+      // While an open cursor keeps the statement of this text busy, this one is used once.
+      cached = single && prepared === undefined;
+      prepared = new Prepared(id, parameters, names);
+      if (cached) this.#remember(query, prepared);
+    }
+    if (bindings.length !== prepared.parameters) {
+      if (!cached) this.#finalize(prepared);
+      throw new Error('Wrong number of parameter bindings for SQL query.');
+    }
+    const header = owner.exchange.header;
+    const extras = bindings.length === 0 ? undefined : this.#bind(bindings);
+    header[IN_PARAMETERS] = bindings.length;
+    let values: SqlValue[];
+    try {
+      values = this.#fetch(prepared, prepared.names.length === 0 ? 1 : FIRST_ROWS, extras);
+    } catch (error) {
+      if (!cached) this.#finalize(prepared);
+      throw error;
+    }
+    const cursor = new SqlStorageCursor(this, prepared, values, !cached);
+    if (header[OUT_STATUS] === DONE) {
+      if (!cached) this.#finalize(prepared);
+    } else {
+      prepared.busy = true;
+      abandoned.register(cursor, { sql: this, prepared, once: !cached }, cursor);
+    }
+    return cursor;
+  }
+
+  /** The next rows of an open cursor, flat; done() tells whether they were the last. */
+  more(prepared: Prepared, rows: number): SqlValue[] {
+    this.#owner.check();
+    this.#owner.exchange.header[IN_PARAMETERS] = -1;
+    return this.#fetch(prepared, rows, undefined);
+  }
+
+  done(): boolean {
+    return this.#owner.exchange.header[OUT_STATUS] === DONE;
+  }
+
+  /** An open cursor has ended, by its last row or an error. */
+  release(prepared: Prepared, once: boolean): void {
+    prepared.busy = false;
+    if (once) this.#finalize(prepared);
+  }
+
+  /** Nobody holds the open cursor any more. */
+  abandon(prepared: Prepared, once: boolean): void {
+    if (!this.#owner.alive) return;
+    this.#owner.native.resetStatement(prepared.id);
+    this.release(prepared, once);
+  }
+
+  /** The statements are gone: the database was emptied. Open cursors end with an error. */
+  forget(): void {
+    this.#cache.clear();
+    this.#cachedChars = 0;
+  }
+
+  #finalize(prepared: Prepared): void {
+    if (this.#owner.alive) this.#owner.native.finalize(prepared.id);
+  }
+
+  #prepare(query: string): ReturnType<NativeShard['prepare']> {
+    const owner = this.#owner;
+    try {
+      return owner.native.prepare(owner.slot, query);
+    } catch (error) {
+      owner.failed((error as Error).message);
+      throw error;
+    } finally {
+      if (owner.exchange.header[OUT_BEGAN] === 1) owner.began();
+    }
+  }
+
+  #remember(query: string, prepared: Prepared): void {
+    this.#cache.set(query, prepared);
+    this.#cachedChars += query.length;
+    if (this.#cachedChars <= CACHED_SQL_CHARS_MAX) return;
+    for (const [text, old] of this.#cache) {
+      if (this.#cachedChars <= CACHED_SQL_CHARS_MAX) break;
+      if (old.busy || old === prepared) continue;
+      this.#cache.delete(text);
+      this.#cachedChars -= text.length;
+      this.#finalize(old);
+    }
+  }
+
+  /** Puts the parameters into the exchange buffer; what does not fit there is returned. */
+  #bind(bindings: unknown[]): unknown[] | undefined {
+    const { kinds, numbers, lengths, text } = this.#owner.exchange;
+    let textAt = 0;
+    let extras: unknown[] | undefined;
+    for (let i = 0; i < bindings.length; i++) {
+      let value = bindings[i];
+      if (typeof value === 'number') {
+        kinds[i] = NUMBER;
+        numbers[i] = value;
+        continue;
+      }
+      if (value === null || value === undefined) {
+        kinds[i] = NULL;
+        continue;
+      }
+      if (typeof value !== 'string') {
+        if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) {
+          kinds[i] = EXTRA;
+          (extras ??= []).push(value);
+          continue;
+        }
+        if (typeof value === 'bigint') throw new TypeError('Cannot convert a BigInt value to a number');
+        // workerd binds whatever else as its text; a Symbol throws here.
+        value = `${value as string}`;
+      }
+      const string = value as string;
+      const length = string.length;
+      if (length <= INLINE_TEXT_MAX && textAt + length <= TEXT_BYTES_MAX) {
+        let j = 0;
+        for (; j < length; j++) {
+          const code = string.charCodeAt(j);
+          if (code > 127) break;
+          text[textAt + j] = code;
+        }
+        if (j === length) {
+          kinds[i] = TEXT;
+          lengths[i] = length;
+          textAt += length;
+          continue;
+        }
+      }
+      kinds[i] = EXTRA;
+      (extras ??= []).push(string);
+    }
+    return extras;
+  }
+
+  /** Runs a batch and returns its cells, one row after the other. */
+  #fetch(prepared: Prepared, rows: number, extras: unknown[] | undefined): SqlValue[] {
+    const owner = this.#owner;
+    const exchange = owner.exchange;
+    const header = exchange.header;
+    header[IN_STATEMENT] = prepared.id;
+    header[IN_ROWS_MAX] = rows;
+    const result = extras === undefined ? owner.native.run() : owner.native.run(extras);
+    if (header[OUT_BEGAN] === 1) owner.began();
+    if (header[OUT_STATUS] === FAILED) {
+      prepared.busy = false;
+      owner.failed(result as string);
+      throw new Error(result as string);
+    }
+    const count = header[OUT_ROWS]! * prepared.names.length;
+    return count === 0 ? NO_VALUES : readCells(exchange, count, result);
+  }
+}
+
+function readCells(exchange: Exchange, count: number, result: string | unknown[] | undefined): SqlValue[] {
+  const { kinds, numbers, lengths, header } = exchange;
+  const values = new Array<SqlValue>(count);
+  let extras: unknown[] | undefined;
+  let text = '';
+  if (header[OUT_HAS_EXTRAS] === 1) {
+    extras = result as unknown[];
+    text = extras[0] as string;
+  } else if (result !== undefined) {
+    text = result as string;
+  }
+  let textAt = 0;
+  let extraAt = 1;
+  for (let i = 0; i < count; i++) {
+    switch (kinds[i]) {
+      case NUMBER:
+        values[i] = numbers[i]!;
+        break;
+      case TEXT: {
+        const end = textAt + lengths[i]!;
+        values[i] = text.substring(textAt, end);
+        textAt = end;
+        break;
+      }
+      case EXTRA:
+        values[i] = extras![extraAt++] as SqlValue;
+        break;
+      default:
+        values[i] = null;
+    }
+  }
+  return values;
+}
+
+export class SqlStorageCursor implements IterableIterator<Row> {
+  readonly #sql: SqlEngine;
+  readonly #prepared: Prepared;
+  /** The statement is this cursor's alone and goes with it. */
+  readonly #once: boolean;
+  /** Cells that were fetched and not yet handed out start at #at. */
+  #values: SqlValue[];
+  #at = 0;
+  #open: boolean;
+
+  constructor(sql: SqlEngine, prepared: Prepared, values: SqlValue[], once: boolean) {
+    this.#sql = sql;
+    this.#prepared = prepared;
+    this.#values = values;
+    this.#once = once;
+    this.#open = !sql.done();
+  }
+
+  /** Makes sure that a row is there to hand out; false at the end. */
+  #fill(): boolean {
+    if (this.#at < this.#values.length) return true;
+    if (!this.#open) return false;
+    const width = this.#prepared.names.length;
+    try {
+      this.#values = this.#sql.more(this.#prepared, Math.min(BATCH_ROWS, Math.floor(CELLS_MAX / width)));
+    } catch (error) {
+      this.#values = NO_VALUES;
+      this.#close();
+      throw error;
+    }
+    this.#at = 0;
+    if (this.#sql.done()) this.#close();
+    return this.#values.length > 0;
+  }
+
+  #close(): void {
+    this.#open = false;
+    abandoned.unregister(this);
+    this.#sql.release(this.#prepared, this.#once);
+  }
+
+  #take(): Row {
+    const row = this.#prepared.makeRow(this.#values, this.#at);
+    this.#at += this.#prepared.names.length;
+    return row;
+  }
+
+  next(): IteratorResult<Row, undefined> {
+    return this.#fill() ? { done: false, value: this.#take() } : { done: true, value: undefined };
+  }
+
+  toArray(): Row[] {
+    const rows: Row[] = [];
+    while (this.#fill()) rows.push(this.#take());
+    return rows;
+  }
+
+  one(): Row {
+    if (!this.#fill()) throw new Error('Expected exactly one result from SQL query, but got no results.');
+    const row = this.#take();
+    if (this.#fill()) throw new Error('Expected exactly one result from SQL query, but got multiple results.');
+    return row;
+  }
+
+  raw(): IterableIterator<SqlValue[]> & { toArray(): SqlValue[][] } {
+    return new RawIterator(() => {
+      if (!this.#fill()) return undefined;
+      const width = this.#prepared.names.length;
+      const row = this.#values.slice(this.#at, this.#at + width);
+      this.#at += width;
+      return row;
+    });
+  }
+
+  get columnNames(): string[] {
+    return [...this.#prepared.names];
+  }
+
+  get rowsRead(): number {
+    throw new Error('rowsRead is not served by this version of Perdure.');
+  }
+
+  get rowsWritten(): number {
+    throw new Error('rowsWritten is not served by this version of Perdure.');
+  }
+
+  [Symbol.iterator](): this {
+    return this;
+  }
+}
+
+class RawIterator implements IterableIterator<SqlValue[]> {
+  readonly #nextRow: () => SqlValue[] | undefined;
+
+  constructor(nextRow: () => SqlValue[] | undefined) {
+    this.#nextRow = nextRow;
+  }
+
+  next(): IteratorResult<SqlValue[], undefined> {
+    const value = this.#nextRow();
+    return value === undefined ? { done: true, value } : { done: false, value };
+  }
+
+  toArray(): SqlValue[][] {
+    return [...this];
+  }
+
+  [Symbol.iterator](): this {
+    return this;
+  }
+}
+
+export class SqlStorage {
+  readonly #engine: SqlEngine;
+  readonly #owner: SqlOwner;
+
+  constructor(engine: SqlEngine, owner: SqlOwner) {
+    this.#engine = engine;
+    this.#owner = owner;
+  }
+
+  exec(query: string, ...bindings: unknown[]): SqlStorageCursor {
+    if (typeof query !== 'string') {
+      if (arguments.length === 0)
+        throw new TypeError("Failed to execute 'exec' on 'SqlStorage': parameter 1 is not of type 'String'.");
+      query = `${query as string}`;
+    }
+    return this.#engine.exec(query, bindings);
+  }
+
+  /** Bytes in use: pages that are not free, times the page size. */
+  get databaseSize(): number {
+    this.#owner.check();
+    return this.#owner.native.databaseSize(this.#owner.slot);
+  }
+}

@@ -1,0 +1,176 @@
+/**
+ * How values are stored and how they are passed between objects.
+ *
+ * Stored: JSON text where JSON gives back exactly what structured clone would, V8's serialization
+ * otherwise (the wire format that workerd stores, too). The SQLite type of the column tells which.
+ */
+import { Deserializer, Serializer } from 'node:v8';
+
+/** Objects within one value that are tracked by a linear search; beyond, structured clone decides. */
+const NESTED_MAX = 32;
+
+/** True when JSON.parse(JSON.stringify(value)) equals a structured clone of the value. */
+export function isJsonExact(value: unknown): boolean {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return true;
+    case 'number':
+      return Number.isFinite(value) && !Object.is(value, -0);
+    case 'object':
+      return value === null || isExactObject(value, []);
+    default:
+      return false;
+  }
+}
+
+function isExactObject(value: object, seen: object[]): boolean {
+  // The same object twice stays one object in a structured clone; a cycle can not be JSON at all.
+  if (seen.length >= NESTED_MAX || seen.includes(value)) return false;
+  seen.push(value);
+  if (Array.isArray(value)) {
+    if (Object.getPrototypeOf(value) !== Array.prototype) return false;
+    for (let i = 0; i < value.length; i++) {
+      // A hole reads as undefined, which JSON can not say.
+      if (!isExactMember(value[i], seen)) return false;
+    }
+    return Object.keys(value).length === value.length; // no property beside the indexes
+  }
+  if (Object.getPrototypeOf(value) !== Object.prototype) return false;
+  for (const key in value) {
+    if (!isExactMember((value as Record<string, unknown>)[key], seen)) return false;
+  }
+  return true;
+}
+
+function isExactMember(value: unknown, seen: object[]): boolean {
+  return typeof value === 'object' && value !== null ? isExactObject(value, seen) : isJsonExact(value);
+}
+
+class CloneSerializer extends Serializer {
+  /** Node calls it for the error to throw; plain `Error` is its default. */
+  protected _getDataCloneError(message: string): Error {
+    return new DOMException(message, 'DataCloneError');
+  }
+}
+
+/** Throws a DataCloneError for what can not be cloned. */
+export function encodeValue(value: unknown): string | Uint8Array {
+  if (isJsonExact(value)) return JSON.stringify(value);
+  const serializer = new CloneSerializer();
+  serializer.writeHeader();
+  serializer.writeValue(value);
+  return serializer.releaseBuffer();
+}
+
+export function decodeValue(stored: string | ArrayBuffer): unknown {
+  if (typeof stored === 'string') return JSON.parse(stored);
+  const deserializer = new Deserializer(new Uint8Array(stored));
+  deserializer.readHeader();
+  return deserializer.readValue();
+}
+
+function isPrimitive(value: unknown): boolean {
+  return (typeof value !== 'object' && typeof value !== 'function') || value === null;
+}
+
+/**
+ * A copy for another object, so that the two never share memory. Primitives are themselves.
+ * Throws DataCloneError with workerd's words.
+ */
+export function passValue(value: unknown): unknown {
+  if (isPrimitive(value) && typeof value !== 'symbol') return value;
+  if (value instanceof Error) return copyError(value);
+  if (isJsonExact(value)) return copyExact(value);
+  refuseForeign(value);
+  return structuredClone(value);
+}
+
+export function passArguments(values: unknown[]): unknown[] {
+  for (let i = 0; i < values.length; i++) {
+    if (!isPrimitive(values[i]) || typeof values[i] === 'symbol') return passValue(values) as unknown[];
+  }
+  return values;
+}
+
+/** Copies what isJsonExact has approved of. */
+function copyExact(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(copyExact);
+  const copy: Record<string, unknown> = {};
+  for (const key in value) {
+    const member = copyExact((value as Record<string, unknown>)[key]);
+    if (key === '__proto__') Object.defineProperty(copy, key, { value: member, writable: true, enumerable: true, configurable: true });
+    else copy[key] = member;
+  }
+  return copy;
+}
+
+const cloneable = new Set<unknown>([
+  Object.prototype, Array.prototype, Map.prototype, Set.prototype, Date.prototype, RegExp.prototype, ArrayBuffer.prototype,
+  DataView.prototype, Int8Array.prototype, Uint8Array.prototype, Uint8ClampedArray.prototype, Int16Array.prototype,
+  Uint16Array.prototype, Int32Array.prototype, Uint32Array.prototype, Float32Array.prototype, Float64Array.prototype,
+  BigInt64Array.prototype, BigUint64Array.prototype, Boolean.prototype, Number.prototype, String.prototype, BigInt.prototype,
+]);
+
+/** Structured clone would turn a class instance into a plain object; between objects it is refused. */
+function refuseForeign(value: unknown, seen = new Set<object>()): void {
+  if (typeof value !== 'object' || value === null || seen.has(value)) return;
+  seen.add(value);
+  if (value instanceof Error) return;
+  const prototype = Object.getPrototypeOf(value) as object | null;
+  if (!cloneable.has(prototype) && !Buffer.isBuffer(value)) {
+    const name = (value as { constructor?: { name?: string } }).constructor?.name ?? 'Object';
+    throw new DOMException(`Could not serialize object of type "${name}". This type does not support serialization.`, 'DataCloneError');
+  }
+  if (value instanceof Map) {
+    for (const [key, member] of value) {
+      refuseForeign(key, seen);
+      refuseForeign(member, seen);
+    }
+  } else if (value instanceof Set) {
+    for (const member of value) refuseForeign(member, seen);
+  } else if (!ArrayBuffer.isView(value)) {
+    for (const key in value) refuseForeign((value as Record<string, unknown>)[key], seen);
+  }
+}
+
+const errorTypes: Record<string, ErrorConstructor> = { EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
+
+/** An error with its type, message, stack and own properties, as a copy. */
+function copyError(error: Error): Error {
+  if (error instanceof DOMException) return new DOMException(error.message, error.name);
+  let type: ErrorConstructor = Error;
+  for (let p: object | null = Object.getPrototypeOf(error) as object; p !== null; p = Object.getPrototypeOf(p) as object | null) {
+    const name = (p.constructor as { name?: string } | undefined)?.name ?? '';
+    if (errorTypes[name]?.prototype === p) {
+      type = errorTypes[name];
+      break;
+    }
+  }
+  const copy =
+    error instanceof AggregateError
+      ? new AggregateError(error.errors.map((each: unknown) => passValue(each)), error.message)
+      : new type(error.message);
+  if (error.stack !== undefined) Object.defineProperty(copy, 'stack', { value: error.stack, writable: true, configurable: true });
+  if ('cause' in error) Object.defineProperty(copy, 'cause', { value: tryPass(error.cause), writable: true, configurable: true });
+  for (const key of Object.keys(error)) (copy as unknown as Record<string, unknown>)[key] = tryPass((error as unknown as Record<string, unknown>)[key]);
+  return copy;
+}
+
+function tryPass(value: unknown): unknown {
+  try {
+    return value instanceof Error ? copyError(value) : passValue(value);
+  } catch {
+    return undefined; // what can not be cloned stays behind
+  }
+}
+
+/** What the caller of an object sees of something thrown there. */
+export function passThrown(thrown: unknown, properties: Record<string, unknown>): unknown {
+  let copy: unknown;
+  if (thrown instanceof Error) copy = copyError(thrown);
+  else if (typeof thrown === 'object' && thrown !== null) copy = tryPass(thrown) ?? new Error(String(thrown));
+  else copy = new Error(String(thrown));
+  return Object.assign(copy as object, properties);
+}

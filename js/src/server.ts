@@ -1,0 +1,105 @@
+/** `perdure serve`: a project's Worker and objects behind the HTTP front. */
+import { pathToFileURL } from 'node:url';
+import type { Project } from './project.js';
+import { ProjectError } from './project.js';
+import { ExecutionContext, WorkerEntrypoint } from './runtime/entrypoints.js';
+import { HttpServer } from './runtime/http-server.js';
+import { installGlobals } from './runtime/http.js';
+import { loadNative } from './runtime/native.js';
+import type { ObjectClass } from './runtime/namespace.js';
+import { Shard } from './runtime/shard.js';
+import { setEnv } from './workers.js';
+
+export interface ServerOptions {
+  project: Project;
+  /** The bundled project: a path. */
+  bundle: string;
+  dataDirectory: string;
+  host: string;
+  port: number;
+  threads: number;
+}
+
+export interface RunningServer {
+  port: number;
+  stop(): Promise<void>;
+  recovery: { records: number; cutBytes: number; cutFile: string; cutOffset: number };
+}
+
+/** Objects without work for this long are evicted (API section 3). */
+const IDLE_MS = 10_000;
+/** Requests in flight get this long to finish when the server stops. */
+const STOP_GRACE_MS = 10_000;
+
+type FetchHandler = (request: Request, env: unknown, ctx: ExecutionContext) => unknown;
+
+/** Prints a problem of user code; the process goes on. */
+function report(what: string, error: unknown): void {
+  console.error(what, error);
+}
+
+/** The Worker's fetch handler, from either form of a default export. */
+function fetchHandler(project: Project, module: Record<string, unknown>): FetchHandler {
+  const worker = module['default'];
+  if (typeof worker === 'function' && worker.prototype instanceof WorkerEntrypoint) {
+    const Entrypoint = worker as new (ctx: ExecutionContext, env: unknown) => { fetch?: (request: Request) => unknown };
+    return (request, env, ctx) => {
+      const instance = new Entrypoint(ctx, env);
+      if (typeof instance.fetch !== 'function') throw new Error('Handler does not export a fetch() function.');
+      return instance.fetch(request);
+    };
+  }
+  const handler = (worker as { fetch?: unknown } | null | undefined)?.fetch;
+  if (typeof handler !== 'function') throw new ProjectError(`${project.main} has no default export with a fetch() function.`);
+  return (request, env, ctx) => handler.call(worker, request, env, ctx) as unknown;
+}
+
+function checkStorage(project: Project): void {
+  for (const { className, storage } of project.classes) {
+    if (storage === 'kv' && project.bindings.some((binding) => binding.className === className))
+      throw new ProjectError(
+        `${project.configFile}: the class "${className}" is declared with new_classes (key-value storage), which this version of Perdure does not serve yet; declare it with new_sqlite_classes.`,
+      );
+  }
+}
+
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const { project } = options;
+  checkStorage(project);
+  const engine = loadNative().openEngine(options.dataDirectory);
+  let server: HttpServer | undefined;
+  const shard = new Shard({ engine, report, idleMs: IDLE_MS, onWake: () => server?.onWake() });
+  const close = (): void => {
+    shard.close();
+    engine.close();
+  };
+  process.on('unhandledRejection', (reason) => report('Unhandled rejection:', reason));
+  try {
+    installGlobals(() => (shard.observedLsn > shard.native.durableLsn() ? shard.durable(shard.observedLsn) : undefined));
+    Object.assign(shard.env, structuredClone(project.vars));
+    setEnv(shard.env);
+    const module = (await import(pathToFileURL(options.bundle).href)) as Record<string, unknown>;
+    for (const { name, className } of project.bindings) {
+      const objectClass = module[className];
+      if (typeof objectClass !== 'function')
+        throw new ProjectError(`The class "${className}" is bound as ${name} in ${project.configFile} but ${project.main} does not export it.`);
+      shard.bind(name, className, objectClass as ObjectClass, `${project.name}-${className}`);
+    }
+    const fetch = fetchHandler(project, module);
+    const failed = (error: unknown): void => report('A promise given to waitUntil() was rejected:', error);
+    server = new HttpServer(shard, (request) => fetch(request, shard.env, new ExecutionContext(failed)));
+    server.listen(options.host, options.port);
+  } catch (error) {
+    close();
+    throw error;
+  }
+  const running = server;
+  return {
+    port: running.port,
+    recovery: engine.recovery,
+    async stop() {
+      await running.stop(STOP_GRACE_MS);
+      close();
+    },
+  };
+}

@@ -1,0 +1,590 @@
+#include "log/log.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cassert>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "log/format.h"
+#include "log/frame.h"
+#include "log/recovery.h"
+#include "log/segment_pool.h"
+
+namespace perdure::log {
+namespace {
+
+// Exit status of a process that cannot store what it was given (EX_IOERR of <sysexits.h>).
+constexpr int kPoisonedStatus = 74;
+// Frame buffers that are kept for the next frames: how many, and how large at most, in bytes.
+constexpr std::size_t kKeptBuffersMax = 2;
+constexpr std::size_t kKeptBufferBytesMax = 4 << 20;
+// Segments that read() keeps open.
+constexpr std::size_t kReadFilesMax = 16;
+// What read() fetches first: most records are smaller. In bytes.
+constexpr std::size_t kReadAheadBytes = 4096;
+
+[[noreturn]] void end_process(const std::string& message) {
+  std::fprintf(stderr, "perdure: %s\n", message.c_str());
+  std::fflush(stderr);
+  std::_Exit(kPoisonedStatus);
+}
+
+LogOptions checked(LogOptions options) {
+  if (options.file_system == nullptr) {
+    throw Error(ErrorCode::kInvalid, "The log needs a file system.");
+  }
+  if (options.segment_bytes == 0 ||
+      options.segment_bytes > kSegmentFileBytesMax - kSegmentOverheadBytes - kBlockBytes) {
+    throw Error(ErrorCode::kInvalid, "A log segment has between 1 byte and 4 GiB.");
+  }
+  if (!options.on_poisoned) options.on_poisoned = end_process;
+  return options;
+}
+
+std::uint64_t segment_file_bytes(const LogOptions& options) {
+  return round_up(options.segment_bytes, kBlockBytes) + kSegmentOverheadBytes;
+}
+
+// The threads and callbacks that wait for durability.
+class Subscribers {
+ public:
+  std::uint64_t add(std::function<void(Lsn)> on_advance) {
+    const std::lock_guard lock(mutex_);
+    callbacks_.emplace(++last_, std::move(on_advance));
+    return last_;
+  }
+  void remove(std::uint64_t subscription) {
+    const std::lock_guard lock(mutex_);
+    callbacks_.erase(subscription);
+  }
+  void call(Lsn lsn) {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [number, callback] : callbacks_) callback(lsn);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::uint64_t last_ = 0;
+  std::map<std::uint64_t, std::function<void(Lsn)>> callbacks_;
+};
+
+// Opens segments for reading and keeps the last ones open.
+class ReadFiles {
+ public:
+  ReadFiles(FileSystem& files, std::filesystem::path directory)
+      : files_(files), directory_(std::move(directory)) {}
+
+  std::shared_ptr<File> get(std::uint64_t number) {
+    const std::lock_guard lock(mutex_);
+    const auto found = std::find_if(open_.begin(), open_.end(),
+                                    [number](const auto& entry) { return entry.first == number; });
+    if (found != open_.end()) {
+      std::rotate(open_.begin(), found, found + 1);
+      return open_.front().second;
+    }
+    std::shared_ptr<File> file =
+        files_.open(segment_path(directory_, number), FileSystem::Mode::kRead);
+    if (open_.size() == kReadFilesMax) open_.pop_back();
+    open_.emplace_front(number, file);
+    return file;
+  }
+
+  void forget(std::uint64_t number) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(open_, [number](const auto& entry) { return entry.first == number; });
+  }
+
+ private:
+  FileSystem& files_;
+  const std::filesystem::path directory_;
+  std::mutex mutex_;
+  std::deque<std::pair<std::uint64_t, std::shared_ptr<File>>> open_;  // the last used first
+};
+
+}  // namespace
+
+struct Log::Impl {
+  Impl(LogOptions log_options, RecoveredLog recovered);
+  ~Impl();
+
+  bool append(std::span<const std::span<const std::byte>> records, std::uint64_t epoch,
+              std::span<Appended> out);
+  void wait_durable(Lsn lsn);
+  CheckpointStart begin_checkpoint();
+  void complete_checkpoint(const CheckpointStart& start);
+  RecordView read(RecordLocation location, Bytes& buffer);
+
+  // With mutex_ held.
+  bool make_room(std::uint64_t bytes, std::unique_lock<std::mutex>& lock);
+  Frame& frame_with_room(std::uint64_t bytes);
+  void close_open_frame();
+  Bytes take_buffer();
+  void throw_if_poisoned() const;
+  bool copy_from_memory(RecordLocation location, Bytes& buffer) const;
+
+  // On the flusher's thread.
+  void run_flusher();
+  void write_in_flight();
+  void write_frame(Frame& frame);
+  void publish(std::size_t frames);
+  void write_closing_frame();
+  void poison(const std::string& message) noexcept;
+
+  bool is_live(std::uint64_t segment) const;
+  Entry read_entry(RecordLocation location, Bytes& buffer);
+  std::uint64_t checkpoint_chain(const CheckpointStart& start) const;
+  void free_segments_below(std::uint64_t segment);
+
+  const LogOptions options;
+  const LogId id;
+  const RecoveryReport report;
+  const std::uint64_t run = random_number();
+
+  // Guards what follows.
+  mutable std::mutex mutex;
+  std::condition_variable work;                  // for the flusher
+  std::condition_variable written;               // for append at its limit
+  std::condition_variable durable;               // for wait_durable
+  std::deque<std::unique_ptr<Frame>> queue;      // gathered, to be written
+  std::deque<std::unique_ptr<Frame>> in_flight;  // being written; the flusher alone changes it
+  Frame* open_frame = nullptr;                   // the last of `queue`, when it takes more records
+  std::shared_ptr<Segment> current;              // where the next frame goes …
+  std::uint64_t next_offset = 0;                 // … and where in it, when none is open
+  std::vector<Bytes> kept_buffers;
+  std::set<std::uint64_t> live;  // segments that can be read
+  std::uint64_t pending_bytes = 0;
+  std::uint64_t appended_bytes = 0;    // since the log was opened, or replayed
+  std::uint64_t checkpoint_bytes = 0;  // of these, before the last complete checkpoint
+  std::uint64_t last_chain = 0;        // of the last frame that was written
+  bool flusher_sleeps = false;
+  bool stopping = false;
+  bool poisoned = false;
+  std::string poison_message;
+  // The checkpoint that was begun last.
+  struct {
+    CheckpointStart start;
+    std::uint64_t appended_bytes = 0;
+    std::uint64_t chain = 0;
+    bool has_chain = false;
+  } checkpoint;
+
+  std::atomic<Lsn> appended_lsn;
+  std::atomic<Lsn> durable_lsn;
+  std::atomic<std::uint64_t> epoch;
+  std::atomic<std::uint64_t> bytes_since_checkpoint;
+
+  // The flusher's own.
+  Bytes tail;
+  std::uint64_t chain = 0;
+  Lsn proven_durable_lsn = 0;
+
+  std::mutex checkpoint_mutex;  // one complete_checkpoint at a time
+  Subscribers subscribers;
+  ReadFiles read_files;
+  SegmentPool pool;
+  std::thread flusher;
+};
+
+Log::Impl::Impl(LogOptions log_options, RecoveredLog recovered)
+    : options(std::move(log_options)),
+      id(recovered.id),
+      report(recovered.report),
+      current(recovered.segment),
+      next_offset(recovered.offset),
+      live(recovered.live.begin(), recovered.live.end()),
+      appended_bytes(recovered.report.bytes),
+      last_chain(recovered.chain),
+      appended_lsn(recovered.next_lsn - 1),
+      durable_lsn(recovered.next_lsn - 1),
+      epoch(recovered.epoch),
+      bytes_since_checkpoint(recovered.report.bytes),
+      tail(std::move(recovered.tail)),
+      chain(recovered.chain),
+      proven_durable_lsn(recovered.proven_durable_lsn),
+      read_files(*options.file_system, options.directory),
+      pool({options.file_system, options.directory, segment_file_bytes(options), id},
+           current->number + 1, recovered.spare,
+           options.keep_segments ? std::vector<std::uint64_t>() : recovered.below) {
+  if (options.keep_segments) live.insert(recovered.below.begin(), recovered.below.end());
+  flusher = std::thread([this] { run_flusher(); });
+}
+
+Log::Impl::~Impl() {
+  {
+    const std::lock_guard lock(mutex);
+    stopping = true;
+  }
+  work.notify_all();
+  flusher.join();
+}
+
+void Log::Impl::throw_if_poisoned() const {
+  if (poisoned) throw Error(ErrorCode::kPoisoned, poison_message);
+}
+
+bool Log::Impl::append(std::span<const std::span<const std::byte>> records,
+                       std::uint64_t record_epoch, std::span<Appended> out) {
+  assert(records.size() == out.size());
+  std::uint64_t bytes = 0;
+  for (const auto& record : records) bytes += entry_bytes(record);
+  std::unique_lock lock(mutex);
+  for (;;) {
+    throw_if_poisoned();
+    if (record_epoch != epoch.load(std::memory_order_relaxed)) return false;
+    if (records.empty()) return true;
+    if (pending_bytes > 0 && pending_bytes + bytes > options.pending_bytes_max) {
+      written.wait(lock);
+    } else if (make_room(bytes, lock)) {
+      break;
+    }
+  }
+  Frame& frame = frame_with_room(bytes);
+  Lsn lsn = appended_lsn.load(std::memory_order_relaxed);
+  for (std::size_t i = 0; i < records.size(); ++i) out[i] = {++lsn, frame.append(records[i])};
+  appended_lsn.store(lsn, std::memory_order_release);
+  pending_bytes += bytes;
+  appended_bytes += bytes;
+  bytes_since_checkpoint.store(appended_bytes - checkpoint_bytes, std::memory_order_relaxed);
+  const bool wake = std::exchange(flusher_sleeps, false);
+  lock.unlock();
+  if (wake) work.notify_one();
+  return true;
+}
+
+// True when the group fits where the next record goes. Otherwise the lock was released, and
+// everything is to be checked again.
+bool Log::Impl::make_room(std::uint64_t bytes, std::unique_lock<std::mutex>& lock) {
+  const std::uint64_t end =
+      open_frame != nullptr ? open_frame->end() + bytes : next_offset + kFrameHeaderBytes + bytes;
+  if (end <= current->bytes) return true;
+  const std::uint64_t file_bytes =
+      round_up(kSegmentHeaderBytes + kFrameHeaderBytes + bytes, kBlockBytes);
+  if (file_bytes > kSegmentFileBytesMax) {
+    throw Error(ErrorCode::kFull, "The commit is larger than a log segment may be (4 GiB).");
+  }
+  std::shared_ptr<Segment> next = pool.try_take(file_bytes);
+  if (!next) {
+    lock.unlock();
+    pool.wait_ready(file_bytes);
+    lock.lock();
+    return false;
+  }
+  close_open_frame();
+  current = std::move(next);
+  next_offset = kSegmentHeaderBytes;
+  live.insert(current->number);
+  return true;
+}
+
+Frame& Log::Impl::frame_with_room(std::uint64_t bytes) {
+  if (open_frame == nullptr) {
+    auto frame = std::make_unique<Frame>(
+        id, current, next_offset, appended_lsn.load(std::memory_order_relaxed) + 1, take_buffer());
+    frame->reserve(bytes);
+    queue.push_back(std::move(frame));
+    open_frame = queue.back().get();
+  } else {
+    open_frame->reserve(bytes);
+  }
+  return *open_frame;
+}
+
+void Log::Impl::close_open_frame() {
+  if (open_frame == nullptr) return;
+  open_frame->close();
+  next_offset = open_frame->end();
+  open_frame = nullptr;
+}
+
+Bytes Log::Impl::take_buffer() {
+  if (kept_buffers.empty()) return {};
+  Bytes buffer = std::move(kept_buffers.back());
+  kept_buffers.pop_back();
+  return buffer;
+}
+
+void Log::Impl::run_flusher() {
+  std::unique_lock lock(mutex);
+  for (;;) {
+    while (queue.empty() && !stopping) {
+      flusher_sleeps = true;
+      work.wait(lock);
+    }
+    if (queue.empty() || poisoned) break;
+    close_open_frame();
+    in_flight.swap(queue);
+    lock.unlock();
+    try {
+      write_in_flight();
+    } catch (const std::exception& error) {
+      poison(error.what());
+      return;
+    }
+    lock.lock();
+  }
+  lock.unlock();
+  try {
+    write_closing_frame();
+  } catch (const std::exception& error) {
+    poison(error.what());
+  }
+}
+
+// One sync for each segment, and what it made durable is published at once.
+void Log::Impl::write_in_flight() {
+  while (!in_flight.empty()) {
+    const std::shared_ptr<Segment> segment = in_flight.front()->segment();
+    std::size_t frames = 0;
+    while (frames < in_flight.size() && in_flight[frames]->segment() == segment) {
+      write_frame(*in_flight[frames++]);
+    }
+    segment->file->sync();
+    publish(frames);
+  }
+}
+
+void Log::Impl::write_frame(Frame& frame) {
+  const Lsn known_durable = durable_lsn.load(std::memory_order_relaxed);
+  chain = frame.seal({tail, chain, known_durable, run});
+  frame.segment()->file->write(frame.write_offset(), frame.write_bytes());
+  tail.assign(frame.tail().begin(), frame.tail().end());
+  proven_durable_lsn = known_durable;
+}
+
+void Log::Impl::publish(std::size_t frames) {
+  Lsn lsn = 0;
+  {
+    const std::lock_guard lock(mutex);
+    for (std::size_t i = 0; i < frames; ++i) {
+      Frame& frame = *in_flight.front();
+      lsn = frame.last_lsn();
+      last_chain = frame.checksum();
+      if (lsn == checkpoint.start.lsn) {
+        checkpoint.chain = last_chain;
+        checkpoint.has_chain = true;
+      }
+      pending_bytes -= frame.entries_bytes();
+      Bytes buffer = frame.take_storage();
+      if (kept_buffers.size() < kKeptBuffersMax && buffer.capacity() <= kKeptBufferBytesMax) {
+        kept_buffers.push_back(std::move(buffer));
+      }
+      in_flight.pop_front();
+    }
+    durable_lsn.store(lsn, std::memory_order_release);
+  }
+  written.notify_all();
+  durable.notify_all();
+  subscribers.call(lsn);
+}
+
+// An empty frame at a clean end says that the last frames are durable: without it, damage to them
+// could not be told from a torn end.
+void Log::Impl::write_closing_frame() {
+  const Lsn lsn = durable_lsn.load(std::memory_order_relaxed);
+  const bool fits = next_offset + kFrameHeaderBytes <= current->bytes;
+  if (proven_durable_lsn == lsn || !fits) return;
+  Frame frame(id, current, next_offset, lsn + 1, {});
+  frame.close();
+  write_frame(frame);
+  current->file->sync();
+}
+
+void Log::Impl::poison(const std::string& message) noexcept {
+  const std::string whole =
+      "The log cannot be written, so nothing is acknowledged any more. " + message;
+  {
+    const std::lock_guard lock(mutex);
+    poisoned = true;
+    poison_message = whole;
+  }
+  written.notify_all();
+  durable.notify_all();
+  options.on_poisoned(whole);
+}
+
+void Log::Impl::wait_durable(Lsn lsn) {
+  std::unique_lock lock(mutex);
+  if (lsn > appended_lsn.load(std::memory_order_relaxed)) {
+    throw Error(ErrorCode::kInvalid, "Nothing with that log sequence number was appended yet.");
+  }
+  durable.wait(lock,
+               [&] { return poisoned || durable_lsn.load(std::memory_order_relaxed) >= lsn; });
+  if (durable_lsn.load(std::memory_order_relaxed) < lsn) throw_if_poisoned();
+}
+
+CheckpointStart Log::Impl::begin_checkpoint() {
+  const std::lock_guard lock(mutex);
+  close_open_frame();
+  const std::uint64_t next_epoch = epoch.load(std::memory_order_relaxed) + 1;
+  checkpoint.start = {next_epoch,
+                      appended_lsn.load(std::memory_order_relaxed),
+                      {current->number, static_cast<std::uint32_t>(next_offset)}};
+  checkpoint.appended_bytes = appended_bytes;
+  // Otherwise the last frame on its way brings it: see publish.
+  checkpoint.has_chain = queue.empty() && in_flight.empty();
+  checkpoint.chain = last_chain;
+  epoch.store(next_epoch, std::memory_order_release);
+  return checkpoint.start;
+}
+
+std::uint64_t Log::Impl::checkpoint_chain(const CheckpointStart& start) const {
+  const std::lock_guard lock(mutex);
+  if (checkpoint.start.epoch != start.epoch) {
+    throw Error(ErrorCode::kInvalid, "A later checkpoint was begun, so this one cannot complete.");
+  }
+  assert(checkpoint.has_chain);
+  return checkpoint.chain;
+}
+
+void Log::Impl::complete_checkpoint(const CheckpointStart& start) {
+  const std::lock_guard only_one(checkpoint_mutex);
+  wait_durable(start.lsn);
+  write_checkpoint(*options.file_system, options.directory,
+                   {id, start.epoch, start.lsn, start.next, checkpoint_chain(start)});
+  {
+    const std::lock_guard lock(mutex);
+    checkpoint_bytes = checkpoint.appended_bytes;
+    bytes_since_checkpoint.store(appended_bytes - checkpoint_bytes, std::memory_order_relaxed);
+  }
+  if (!options.keep_segments) free_segments_below(start.next.segment);
+}
+
+void Log::Impl::free_segments_below(std::uint64_t segment) {
+  std::vector<std::uint64_t> freed;
+  {
+    const std::lock_guard lock(mutex);
+    const auto end = live.lower_bound(segment);
+    freed.assign(live.begin(), end);
+    live.erase(live.begin(), end);
+  }
+  for (const std::uint64_t number : freed) read_files.forget(number);
+  if (!freed.empty()) pool.recycle(freed);
+}
+
+bool Log::Impl::is_live(std::uint64_t segment) const {
+  const std::lock_guard lock(mutex);
+  return live.contains(segment);
+}
+
+bool Log::Impl::copy_from_memory(RecordLocation location, Bytes& buffer) const {
+  for (const auto* frames : {&in_flight, &queue}) {
+    for (const auto& frame : *frames) {
+      const std::span<const std::byte> found = frame->find(location);
+      if (found.empty()) continue;
+      const Entry entry = Entry::parse(found);
+      buffer.assign(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(entry.size()));
+      return true;
+    }
+  }
+  return false;
+}
+
+Entry Log::Impl::read_entry(RecordLocation location, Bytes& buffer) {
+  {
+    const std::lock_guard lock(mutex);
+    if (copy_from_memory(location, buffer)) return Entry::parse(buffer);
+  }
+  const std::shared_ptr<File> file = read_files.get(location.segment);
+  buffer.resize(kReadAheadBytes);
+  buffer.resize(file->read(location.offset, buffer));
+  ByteReader reader(buffer, "log segment");
+  reader.bytes(kEntryHeaderBytes);
+  const std::uint64_t needed = kEntryHeaderBytes + std::uint64_t{reader.fixed<std::uint32_t>()};
+  if (needed > buffer.size()) {
+    // Checked first, so that a damaged length asks for no more memory than the file has bytes.
+    if (location.offset + needed > file->size()) {
+      throw Error(ErrorCode::kCorrupt, "The log record has a wrong length.");
+    }
+    const std::size_t have = buffer.size();
+    buffer.resize(needed);
+    buffer.resize(have + file->read(location.offset + have, std::span(buffer).subspan(have)));
+  }
+  return Entry::parse(buffer);
+}
+
+RecordView Log::Impl::read(RecordLocation location, Bytes& buffer) {
+  const auto gone = [&] {
+    return Error(ErrorCode::kNotFound,
+                 "The log segment " + segment_path(options.directory, location.segment).string() +
+                     " is not kept any more.");
+  };
+  if (!is_live(location.segment)) throw gone();
+  try {
+    const Entry entry = read_entry(location, buffer);
+    if (!entry.belongs_at(id, location)) {
+      throw Error(ErrorCode::kCorrupt, "There is no log record, or it is damaged.");
+    }
+    RecordView view = RecordView::parse(entry.record);
+    view.lsn = entry.lsn;
+    view.location = location;
+    return view;
+  } catch (const Error& error) {
+    // A checkpoint may have freed the segment under our hands.
+    if (!is_live(location.segment)) throw gone();
+    if (error.code() == ErrorCode::kIo) throw;
+    throw Error(error.code(), std::string(error.what()) + " It is at byte " +
+                                  std::to_string(location.offset) + " of " +
+                                  segment_path(options.directory, location.segment).string() + ".");
+  }
+}
+
+Log::Log(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+std::unique_ptr<Log> Log::open(LogOptions options,
+                               const std::function<void(const RecordView&)>& replay) {
+  options = checked(std::move(options));
+  RecoveredLog recovered = recover(options, segment_file_bytes(options), replay);
+  return std::unique_ptr<Log>(
+      new Log(std::make_unique<Impl>(std::move(options), std::move(recovered))));
+}
+
+Log::~Log() = default;
+
+const RecoveryReport& Log::recovery() const noexcept { return impl_->report; }
+
+bool Log::append(std::span<const std::span<const std::byte>> records, std::uint64_t epoch,
+                 std::span<Appended> out) {
+  return impl_->append(records, epoch, out);
+}
+
+bool Log::has_room() const noexcept { return impl_->pool.has_room(); }
+
+Lsn Log::appended_lsn() const noexcept {
+  return impl_->appended_lsn.load(std::memory_order_acquire);
+}
+
+Lsn Log::durable_lsn() const noexcept { return impl_->durable_lsn.load(std::memory_order_acquire); }
+
+std::uint64_t Log::subscribe(std::function<void(Lsn)> on_advance) {
+  return impl_->subscribers.add(std::move(on_advance));
+}
+
+void Log::unsubscribe(std::uint64_t subscription) { impl_->subscribers.remove(subscription); }
+
+void Log::wait_durable(Lsn lsn) { impl_->wait_durable(lsn); }
+
+std::uint64_t Log::epoch() const noexcept { return impl_->epoch.load(std::memory_order_acquire); }
+
+std::uint64_t Log::bytes_since_checkpoint() const noexcept {
+  return impl_->bytes_since_checkpoint.load(std::memory_order_relaxed);
+}
+
+CheckpointStart Log::begin_checkpoint() { return impl_->begin_checkpoint(); }
+
+void Log::complete_checkpoint(const CheckpointStart& start) { impl_->complete_checkpoint(start); }
+
+RecordView Log::read(RecordLocation location, std::vector<std::byte>& buffer) const {
+  return impl_->read(location, buffer);
+}
+
+}  // namespace perdure::log

@@ -1,0 +1,99 @@
+#include "node/engine_binding.h"
+
+#include <string>
+
+#include "node/shard_binding.h"
+
+namespace perdure::node {
+
+store::Store& Engine::open_store() const {
+  if (store == nullptr) throw Error(ErrorCode::kInvalid, "The data directory has been closed.");
+  return *store;
+}
+
+const runtime::ObjectIdFactory& Engine::id_factory(std::uint32_t ns) const {
+  if (ns >= ids.size() || ids[ns] == nullptr)
+    throw Error(ErrorCode::kInvalid, "there is no namespace " + std::to_string(ns));
+  return *ids[ns];
+}
+
+namespace {
+
+napi_value open_namespace(napi_env env, napi_callback_info info) {
+  Call<Engine, 1> call(env, info);
+  const std::string key = call.utf8(0);
+  call.self->open_store();
+  const runtime::NamespaceNumber number = call.self->catalog->open_namespace(key);
+  auto& ids = call.self->ids;
+  if (ids.size() <= number) ids.resize(number + 1);
+  if (ids[number] == nullptr) ids[number] = std::make_unique<runtime::ObjectIdFactory>(key);
+  return make_number(env, number);
+}
+
+napi_value id_from_name(napi_env env, napi_callback_info info) {
+  Call<Engine, 2> call(env, info);
+  return make_latin1(env, call.self->id_factory(call.uint(0)).from_name(call.utf8(1)).hex());
+}
+
+napi_value unique_id(napi_env env, napi_callback_info info) {
+  Call<Engine, 1> call(env, info);
+  return make_latin1(env, call.self->id_factory(call.uint(0)).unique().hex());
+}
+
+// -> true when the text is an id of the namespace
+napi_value is_id(napi_env env, napi_callback_info info) {
+  Call<Engine, 2> call(env, info);
+  return make_bool(env, call.self->id_factory(call.uint(0)).from_string(call.utf8(1)).has_value());
+}
+
+napi_value checkpoint(napi_env env, napi_callback_info info) {
+  Call<Engine, 0> call(env, info);
+  call.self->open_store().checkpoint();
+  return nullptr;
+}
+
+napi_value close_engine(napi_env env, napi_callback_info info) {
+  Call<Engine, 0> call(env, info);
+  call.self->open_store();
+  call.self->catalog.reset();
+  const auto store = std::move(call.self->store);
+  store->close();
+  return nullptr;
+}
+
+napi_value recovery(napi_env env, const log::RecoveryReport& report) {
+  napi_value out = make_object(env);
+  set(env, out, "records", make_number(env, static_cast<double>(report.records)));
+  set(env, out, "cutBytes", make_number(env, static_cast<double>(report.cut_bytes)));
+  set(env, out, "cutFile", make_string(env, report.cut_file));
+  set(env, out, "cutOffset", make_number(env, static_cast<double>(report.cut_offset)));
+  return out;
+}
+
+napi_value open_engine(napi_env env, napi_callback_info info) {
+  Call<void, 1> call(env, info);
+  store::StoreOptions options;
+  options.directory = call.utf8(0);
+  auto owner = std::make_unique<Engine>();
+  owner->store = store::Store::open(std::move(options));
+  owner->catalog = std::make_unique<runtime::Catalog>(*owner->store);
+  Engine* engine = owned_by_environment(env, std::move(owner));
+  napi_value out = make_object(env);
+  set(env, out, "recovery", recovery(env, engine->store->recovery()));
+  method<open_namespace>(env, out, "openNamespace", engine);
+  method<id_from_name>(env, out, "idFromName", engine);
+  method<unique_id>(env, out, "uniqueId", engine);
+  method<is_id>(env, out, "isId", engine);
+  method<checkpoint>(env, out, "checkpoint", engine);
+  method<close_engine>(env, out, "close", engine);
+  method<create_shard>(env, out, "createShard", engine);
+  return out;
+}
+
+}  // namespace
+
+void define_engine(napi_env env, napi_value exports) {
+  method<open_engine>(env, exports, "openEngine", nullptr);
+}
+
+}  // namespace perdure::node

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "node/napi.h"
+#include "runtime/catalog.h"
+#include "runtime/object_id.h"
+#include "store/store.h"
+
+namespace perdure::node {
+
+// An open data directory as JavaScript holds it. Lives until its environment is torn down, so that a
+// call after close() is an error and not a wild pointer.
+struct Engine {
+  std::unique_ptr<store::Store> store;
+  std::unique_ptr<runtime::Catalog> catalog;
+  // By namespace number.
+  std::vector<std::unique_ptr<runtime::ObjectIdFactory>> ids;
+
+  store::Store& open_store() const;
+  const runtime::ObjectIdFactory& id_factory(std::uint32_t ns) const;
+};
+
+// exports.openEngine(directory, options) -> engine
+void define_engine(napi_env env, napi_value exports);
+
+// Deletes `object` when the environment goes; newest first, as Node-API promises.
+template <typename T>
+T* owned_by_environment(napi_env env, std::unique_ptr<T> object) {
+  T* raw = object.release();
+  check(env, napi_add_env_cleanup_hook(
+                 env, [](void* data) { delete static_cast<T*>(data); }, raw));
+  return raw;
+}
+
+}  // namespace perdure::node

@@ -1,0 +1,114 @@
+#include "node/napi.h"
+
+#include <cstring>
+
+namespace perdure::node {
+namespace {
+
+using GetString = napi_status (*)(napi_env, napi_value, char*, std::size_t, std::size_t*);
+
+void append(napi_env env, napi_value value, std::string& out, GetString get) {
+  std::size_t length = 0;
+  check(env, get(env, value, nullptr, 0, &length));
+  const std::size_t before = out.size();
+  out.resize(before + length + 1);  // Node-API writes a terminator
+  check(env, get(env, value, out.data() + before, length + 1, &length));
+  out.resize(before + length);
+}
+
+}  // namespace
+
+void append_utf8(napi_env env, napi_value value, std::string& out) {
+  append(env, value, out, napi_get_value_string_utf8);
+}
+
+void append_latin1(napi_env env, napi_value value, std::string& out) {
+  append(env, value, out, napi_get_value_string_latin1);
+}
+
+napi_value make_number(napi_env env, double value) {
+  napi_value out = nullptr;
+  check(env, napi_create_double(env, value, &out));
+  return out;
+}
+
+napi_value make_bool(napi_env env, bool value) {
+  napi_value out = nullptr;
+  check(env, napi_get_boolean(env, value, &out));
+  return out;
+}
+
+napi_value make_string(napi_env env, std::string_view utf8) {
+  napi_value out = nullptr;
+  check(env, napi_create_string_utf8(env, utf8.data(), utf8.size(), &out));
+  return out;
+}
+
+napi_value make_latin1(napi_env env, std::string_view latin1) {
+  napi_value out = nullptr;
+  check(env, napi_create_string_latin1(env, latin1.data(), latin1.size(), &out));
+  return out;
+}
+
+napi_value make_object(napi_env env) {
+  napi_value out = nullptr;
+  check(env, napi_create_object(env, &out));
+  return out;
+}
+
+void set(napi_env env, napi_value object, const char* name, napi_value value) {
+  check(env, napi_set_named_property(env, object, name, value));
+}
+
+napi_value make_array_buffer(napi_env env, std::span<const std::byte> bytes) {
+  void* data = nullptr;
+  napi_value out = nullptr;
+  check(env, napi_create_arraybuffer(env, bytes.size(), &data, &out));
+  if (!bytes.empty()) std::memcpy(data, bytes.data(), bytes.size());
+  return out;
+}
+
+std::span<const std::byte> bytes_of(napi_env env, napi_value value) {
+  void* data = nullptr;
+  std::size_t size = 0;
+  bool is = false;
+  check(env, napi_is_arraybuffer(env, value, &is));
+  if (is) {
+    check(env, napi_get_arraybuffer_info(env, value, &data, &size));
+    return {static_cast<const std::byte*>(data), size};
+  }
+  check(env, napi_is_typedarray(env, value, &is));
+  if (is) {
+    napi_typedarray_type type = napi_uint8_array;
+    std::size_t length = 0;
+    check(env, napi_get_typedarray_info(env, value, &type, &length, &data, nullptr, nullptr));
+    std::size_t width = 1;
+    switch (type) {
+      case napi_int8_array:
+      case napi_uint8_array:
+      case napi_uint8_clamped_array:
+        width = 1;
+        break;
+      case napi_int16_array:
+      case napi_uint16_array:
+        width = 2;
+        break;
+      case napi_int32_array:
+      case napi_uint32_array:
+      case napi_float32_array:
+        width = 4;
+        break;
+      default:
+        width = 8;
+    }
+    return {static_cast<const std::byte*>(data), length * width};
+  }
+  check(env, napi_is_dataview(env, value, &is));
+  if (is) {
+    check(env, napi_get_dataview_info(env, value, &size, &data, nullptr, nullptr));
+    return {static_cast<const std::byte*>(data), size};
+  }
+  throw Error(ErrorCode::kInvalid, "an ArrayBuffer or a view of one was expected");
+}
+
+}  // namespace perdure::node

@@ -1,0 +1,276 @@
+#include "node/shard_binding.h"
+
+#include <algorithm>
+
+#include "node/http_binding.h"
+
+namespace perdure::node {
+
+std::uint32_t ShardHost::add_statement(runtime::Slot slot, store::Statement statement) {
+  auto prepared = std::make_unique<Prepared>();
+  prepared->statement = std::move(statement);
+  prepared->slot = slot;
+  std::uint32_t number = 0;
+  if (free_statements.empty()) {
+    number = static_cast<std::uint32_t>(statements.size());
+    statements.push_back(std::move(prepared));
+  } else {
+    number = free_statements.back();
+    free_statements.pop_back();
+    statements[number] = std::move(prepared);
+  }
+  statements_of[slot].push_back(number);
+  return number;
+}
+
+void ShardHost::remove_statement(std::uint32_t number) {
+  auto& of_object = statements_of[statements.at(number)->slot];
+  std::erase(of_object, number);
+  statements[number].reset();
+  free_statements.push_back(number);
+}
+
+void ShardHost::close_database(runtime::Slot slot) {
+  if (const auto found = statements_of.find(slot); found != statements_of.end()) {
+    for (const std::uint32_t number : found->second) {
+      statements[number].reset();
+      free_statements.push_back(number);
+    }
+    statements_of.erase(found);
+  }
+  shard.close_database(slot);
+}
+
+void ShardHost::close() {
+  statements_of.clear();
+  statements.clear();
+  free_statements.clear();
+  shard.close();
+  waker.reset();
+}
+
+namespace {
+
+napi_value add(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 3> call(env, info);
+  const std::uint32_t ns = call.uint(0);
+  const auto id = call.self->engine.id_factory(ns).from_string(call.latin1(1));
+  if (!id.has_value()) throw Error(ErrorCode::kInvalid, "this id is not of the namespace");
+  return make_number(env, call.self->shard.add(ns, *id, call.utf8(2)));
+}
+
+napi_value remove(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  call.self->close_database(call.uint(0));
+  call.self->shard.remove(call.uint(0));
+  return nullptr;
+}
+
+// -> 0 deliver, 1 wait, 2 construct
+napi_value arrive(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 2> call(env, info);
+  const auto admission = call.self->shard.at(call.uint(0)).core.arrive(call.uint(1));
+  return make_number(env, static_cast<double>(admission));
+}
+
+napi_value constructed(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  call.self->shard.at(call.uint(0)).core.constructed();
+  return nullptr;
+}
+
+// -> the event to run now, or -1
+napi_value next(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  const auto event = call.self->shard.at(call.uint(0)).core.next();
+  return make_number(env, event.has_value() ? static_cast<double>(*event) : -1.0);
+}
+
+napi_value finish(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 2> call(env, info);
+  call.self->shard.at(call.uint(0)).core.finish(call.u64(1));
+  return nullptr;
+}
+
+napi_value block(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  call.self->shard.at(call.uint(0)).core.block();
+  return nullptr;
+}
+
+napi_value unblock(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  call.self->shard.at(call.uint(0)).core.unblock();
+  return nullptr;
+}
+
+napi_value hold(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  call.self->shard.at(call.uint(0)).core.hold();
+  return nullptr;
+}
+
+napi_value release(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 2> call(env, info);
+  call.self->shard.at(call.uint(0)).core.release(call.u64(1));
+  return nullptr;
+}
+
+napi_value numbers(napi_env env, const std::vector<std::uint32_t>& values) {
+  napi_value out = nullptr;
+  check(env, napi_create_array_with_length(env, values.size(), &out));
+  for (std::uint32_t i = 0; i < values.size(); ++i)
+    check(env, napi_set_element(env, out, i, make_number(env, values[i])));
+  return out;
+}
+
+// The instance is gone: -> the events that waited. The database goes too, with what was not
+// committed.
+napi_value reset(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  const runtime::Slot slot = call.uint(0);
+  const auto refused = call.self->shard.at(slot).core.reset();
+  call.self->close_database(slot);
+  return numbers(env, refused);
+}
+
+napi_value idle(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 2> call(env, info);
+  return numbers(env, call.self->shard.idle(call.u64(0), call.u64(1)));
+}
+
+// The instance goes, the state stays.
+napi_value evict(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  const runtime::Slot slot = call.uint(0);
+  call.self->shard.at(slot).core.evict();
+  call.self->close_database(slot);
+  return nullptr;
+}
+
+// -> what outputs of the object depend on now
+napi_value commit(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  return make_number(env, static_cast<double>(call.self->shard.commit(call.uint(0))));
+}
+
+napi_value observe(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 2> call(env, info);
+  call.self->shard.at(call.uint(0)).core.observe(call.u64(1));
+  return nullptr;
+}
+
+// savepoint(slot, action, depth): 0 opens, 1 releases, 2 rolls back to it and releases it.
+napi_value savepoint(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 3> call(env, info);
+  store::Database& database = call.self->shard.database(call.uint(0));
+  const std::string name = "_cf_savepoint_" + std::to_string(call.uint(2));
+  switch (call.uint(1)) {
+    case 0:
+      database.execute(("SAVEPOINT " + name).c_str());
+      break;
+    case 1:
+      database.execute(("RELEASE " + name).c_str());
+      break;
+    default:
+      database.execute(("ROLLBACK TO " + name).c_str());
+      database.execute(("RELEASE " + name).c_str());
+  }
+  return nullptr;
+}
+
+napi_value begin(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  return make_bool(env, call.self->shard.begin_write(call.uint(0)));
+}
+
+napi_value database_size(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  return make_number(env,
+                     static_cast<double>(call.self->shard.database(call.uint(0)).bytes_in_use()));
+}
+
+napi_value memory(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  const auto& database = call.self->shard.at(call.uint(0)).database;
+  return make_number(env,
+                     database == nullptr ? 0.0 : static_cast<double>(database->memory_bytes()));
+}
+
+napi_value durable_lsn(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 0> call(env, info);
+  return make_number(env, static_cast<double>(call.self->shard.store().log().durable_lsn()));
+}
+
+napi_value wake_when_durable(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  call.self->waker->wake_when_durable(call.u64(0));
+  return nullptr;
+}
+
+napi_value keep(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 0> call(env, info);
+  call.self->waker->keep(env);
+  return nullptr;
+}
+
+napi_value unkeep(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 0> call(env, info);
+  call.self->waker->unkeep(env);
+  return nullptr;
+}
+
+// Closes all databases and stops listening to the log; before engine.close().
+napi_value close_shard(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 0> call(env, info);
+  call.self->close();
+  return nullptr;
+}
+
+}  // namespace
+
+napi_value create_shard(napi_env env, napi_callback_info info) {
+  Call<Engine, 2> call(env, info);
+  void* memory = nullptr;
+  std::size_t size = 0;
+  check(env, napi_get_arraybuffer_info(env, call.args[0], &memory, &size));
+  if (size != sizeof(Exchange))
+    throw Error(ErrorCode::kInvalid, "the exchange buffer must have " +
+                                         std::to_string(sizeof(Exchange)) + " bytes; rebuild");
+  auto owner = std::make_unique<ShardHost>(*call.self, call.self->open_store());
+  owner->exchange = static_cast<Exchange*>(memory);
+  check(env, napi_create_reference(env, call.args[0], 1, &owner->exchange_reference));
+  owner->waker = std::make_unique<Waker>(env, call.args[1], owner->shard.store().log());
+  ShardHost* host = owned_by_environment(env, std::move(owner));
+  napi_value out = make_object(env);
+  method<add>(env, out, "add", host);
+  method<remove>(env, out, "remove", host);
+  method<arrive>(env, out, "arrive", host);
+  method<constructed>(env, out, "constructed", host);
+  method<next>(env, out, "next", host);
+  method<finish>(env, out, "finish", host);
+  method<block>(env, out, "block", host);
+  method<unblock>(env, out, "unblock", host);
+  method<hold>(env, out, "hold", host);
+  method<release>(env, out, "release", host);
+  method<reset>(env, out, "reset", host);
+  method<idle>(env, out, "idle", host);
+  method<evict>(env, out, "evict", host);
+  method<begin>(env, out, "begin", host);
+  method<commit>(env, out, "commit", host);
+  method<observe>(env, out, "observe", host);
+  method<savepoint>(env, out, "savepoint", host);
+  method<database_size>(env, out, "databaseSize", host);
+  method<memory>(env, out, "memory", host);
+  method<durable_lsn>(env, out, "durableLsn", host);
+  method<wake_when_durable>(env, out, "wakeWhenDurable", host);
+  method<keep>(env, out, "keep", host);
+  method<unkeep>(env, out, "unkeep", host);
+  method<close_shard>(env, out, "close", host);
+  method<start_server>(env, out, "startServer", host);
+  define_sql(env, out, host);
+  define_key_value(env, out, host);
+  return out;
+}
+
+}  // namespace perdure::node

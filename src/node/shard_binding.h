@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "node/engine_binding.h"
+#include "node/exchange.h"
+#include "node/napi.h"
+#include "node/waker.h"
+#include "runtime/shard.h"
+
+namespace perdure::node {
+
+// A prepared statement of user code, by its number in the shard.
+struct Prepared {
+  store::Statement statement;
+  runtime::Slot slot = 0;
+  std::string bound_text;  // what the text parameters point into while the statement runs
+};
+
+// One shard as its JavaScript environment holds it. Everything on that environment's thread.
+struct ShardHost {
+  ShardHost(Engine& owner, store::Store& store) : engine(owner), shard(store, *owner.catalog) {}
+
+  Engine& engine;
+  runtime::Shard shard;
+  Exchange* exchange = nullptr;  // the memory of an ArrayBuffer that `exchange_reference` keeps
+  napi_ref exchange_reference = nullptr;
+  std::unique_ptr<Waker> waker;
+  std::string text;  // the texts of a batch of rows; kept for its capacity
+  std::string value_buffer;
+
+  std::vector<std::unique_ptr<Prepared>> statements;
+  std::vector<std::uint32_t> free_statements;
+  std::unordered_map<runtime::Slot, std::vector<std::uint32_t>> statements_of;
+
+  std::uint32_t add_statement(runtime::Slot slot, store::Statement statement);
+  void remove_statement(std::uint32_t number);
+  // Finalizes the object's statements and closes its database.
+  void close_database(runtime::Slot slot);
+  void close();
+};
+
+// engine.createShard(exchange: ArrayBuffer, onWake: () => void) -> shard
+napi_value create_shard(napi_env env, napi_callback_info info);
+
+// Parts of the shard's interface, each in its own file.
+void define_sql(napi_env env, napi_value shard, ShardHost* host);
+void define_key_value(napi_env env, napi_value shard, ShardHost* host);
+
+}  // namespace perdure::node

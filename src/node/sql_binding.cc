@@ -1,0 +1,305 @@
+// SQL from JavaScript: prepare, run in batches, finalize. `run` is the hottest function of the
+// addon; it talks through the exchange buffer (exchange.h).
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "node/shard_binding.h"
+
+namespace perdure::node {
+namespace {
+
+// A longer text is a string of its own, so that keeping one cell of a batch keeps little else alive.
+constexpr int kBatchTextMax = 256;
+
+bool ascii(const char* text, std::size_t size) {
+  std::uint64_t high = 0;
+  std::size_t i = 0;
+  for (; i + 8 <= size; i += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, text + i, 8);
+    high |= word;
+  }
+  for (; i < size; ++i) high |= static_cast<std::uint64_t>(static_cast<unsigned char>(text[i]));
+  return (high & 0x8080808080808080ull) == 0;
+}
+
+napi_value text_value(napi_env env, const char* text, std::size_t size) {
+  return ascii(text, size) ? make_latin1(env, {text, size}) : make_string(env, {text, size});
+}
+
+void bind_extra(napi_env env, sqlite3_stmt* statement, int index, napi_value value,
+                std::string& scratch) {
+  napi_valuetype type = napi_undefined;
+  check(env, napi_typeof(env, value, &type));
+  if (type == napi_string) {
+    scratch.clear();
+    append_utf8(env, value, scratch);
+    sqlite3_bind_text64(statement, index, scratch.data(), scratch.size(), SQLITE_TRANSIENT,
+                        SQLITE_UTF8);
+    return;
+  }
+  const auto bytes = bytes_of(env, value);
+  if (bytes.empty()) {
+    sqlite3_bind_zeroblob(statement, index, 0);
+  } else {
+    sqlite3_bind_blob64(statement, index, bytes.data(), bytes.size(), SQLITE_TRANSIENT);
+  }
+}
+
+// Binds what JavaScript left in the exchange buffer. Throws SqlError when SQLite refuses a value.
+void bind(napi_env env, ShardHost& host, Prepared& prepared, int count, napi_value extras) {
+  Exchange& exchange = *host.exchange;
+  sqlite3_stmt* statement = prepared.statement.handle();
+  std::size_t text_bytes = 0;
+  for (int i = 0; i < count; ++i)
+    if (exchange.kinds[i] == static_cast<std::uint8_t>(CellKind::kText))
+      text_bytes += static_cast<std::size_t>(exchange.lengths[i]);
+  // The statement may run on after the buffer is used again, so it gets a copy of its texts.
+  prepared.bound_text.assign(exchange.text, std::min(text_bytes, Exchange::kTextBytesMax));
+  const char* text = prepared.bound_text.data();
+  std::uint32_t extra = 0;
+  for (int i = 0; i < count; ++i) {
+    int code = SQLITE_OK;
+    switch (static_cast<CellKind>(exchange.kinds[i])) {
+      case CellKind::kNull:
+        code = sqlite3_bind_null(statement, i + 1);
+        break;
+      case CellKind::kNumber:
+        code = sqlite3_bind_double(statement, i + 1, exchange.numbers[i]);
+        break;
+      case CellKind::kText:
+        code = sqlite3_bind_text(statement, i + 1, text, exchange.lengths[i], SQLITE_STATIC);
+        text += exchange.lengths[i];
+        break;
+      case CellKind::kExtra: {
+        napi_value value = nullptr;
+        check(env, napi_get_element(env, extras, extra++, &value));
+        bind_extra(env, statement, i + 1, value, host.value_buffer);
+        code = sqlite3_errcode(sqlite3_db_handle(statement)) == SQLITE_TOOBIG ? SQLITE_TOOBIG
+                                                                             : SQLITE_OK;
+        break;
+      }
+    }
+    if (code != SQLITE_OK) throw host.shard.database(prepared.slot).error(code);
+  }
+}
+
+// A batch of rows on its way into the exchange buffer.
+class Batch {
+ public:
+  Batch(napi_env env, ShardHost& host) : env_(env), exchange_(*host.exchange), text_(host.text) {
+    text_.clear();
+  }
+
+  [[nodiscard]] bool room_for(int columns) const {
+    return cells_ + static_cast<std::size_t>(columns) <= Exchange::kCellsMax &&
+           text_.size() < Exchange::kTextBytesMax;
+  }
+
+  void add_row(sqlite3_stmt* statement, int columns) {
+    for (int i = 0; i < columns; ++i) add_cell(statement, i);
+  }
+
+  // undefined, the texts in one string, or [texts, extra values …]
+  napi_value finish() {
+    exchange_.header[kGotExtras] = extras_.empty() ? 0 : 1;
+    if (extras_.empty()) return text_.empty() ? nullptr : make_latin1(env_, text_);
+    napi_value out = nullptr;
+    check(env_, napi_create_array_with_length(env_, extras_.size() + 1, &out));
+    check(env_, napi_set_element(env_, out, 0, make_latin1(env_, text_)));
+    for (std::uint32_t i = 0; i < extras_.size(); ++i)
+      check(env_, napi_set_element(env_, out, i + 1, extras_[i]));
+    return out;
+  }
+
+ private:
+  void add_cell(sqlite3_stmt* statement, int column) {
+    CellKind kind = CellKind::kNull;
+    switch (sqlite3_column_type(statement, column)) {
+      case SQLITE_INTEGER:
+        exchange_.numbers[cells_] = static_cast<double>(sqlite3_column_int64(statement, column));
+        kind = CellKind::kNumber;
+        break;
+      case SQLITE_FLOAT:
+        exchange_.numbers[cells_] = sqlite3_column_double(statement, column);
+        kind = CellKind::kNumber;
+        break;
+      case SQLITE_TEXT: {
+        const char* text = reinterpret_cast<const char*>(sqlite3_column_text(statement, column));
+        const int size = sqlite3_column_bytes(statement, column);
+        if (size <= kBatchTextMax && ascii(text, static_cast<std::size_t>(size))) {
+          text_.append(text, static_cast<std::size_t>(size));
+          exchange_.lengths[cells_] = size;
+          kind = CellKind::kText;
+        } else {
+          extras_.push_back(text_value(env_, text, static_cast<std::size_t>(size)));
+          kind = CellKind::kExtra;
+        }
+        break;
+      }
+      case SQLITE_BLOB: {
+        const auto* data =
+            static_cast<const std::byte*>(sqlite3_column_blob(statement, column));
+        const int size = sqlite3_column_bytes(statement, column);
+        extras_.push_back(make_array_buffer(env_, {data, static_cast<std::size_t>(size)}));
+        kind = CellKind::kExtra;
+        break;
+      }
+      default:
+        break;
+    }
+    exchange_.kinds[cells_++] = static_cast<std::uint8_t>(kind);
+  }
+
+  napi_env env_;
+  Exchange& exchange_;
+  std::string& text_;
+  std::size_t cells_ = 0;
+  std::vector<napi_value> extras_;
+};
+
+// A statement failed: what SQLite rolled back by itself ended the implicit transaction as well.
+napi_value failed(napi_env env, ShardHost& host, Prepared& prepared, int code) {
+  Exchange& exchange = *host.exchange;
+  store::Database& database = host.shard.database(prepared.slot);
+  const store::SqlError error = database.error(code);
+  sqlite3_reset(prepared.statement.handle());
+  exchange.header[kStatus] = kFailed;
+  return make_string(env, error.what());
+}
+
+// run(extras?): header in: statement, parameters (-1: go on with an open cursor), rows at most.
+// Out: rows, status, whether it began the implicit transaction. -> texts and extra values, or the
+// message of an error.
+napi_value run(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  ShardHost& host = *call.self;
+  Exchange& exchange = *host.exchange;
+  Prepared& prepared = *host.statements[static_cast<std::size_t>(exchange.header[kStatement])];
+  sqlite3_stmt* statement = prepared.statement.handle();
+  const int parameters = exchange.header[kParameters];
+  const std::int32_t rows_max = exchange.header[kRowsMax];
+  exchange.header[kBegan] = 0;
+  exchange.header[kRows] = 0;
+  if (parameters >= 0) {
+    try {
+      bind(env, host, prepared, parameters, call.args[0]);
+    } catch (const store::SqlError& error) {
+      exchange.header[kStatus] = kFailed;
+      return make_string(env, error.what());
+    }
+    if (prepared.statement.writes() && host.shard.begin_write(prepared.slot))
+      exchange.header[kBegan] = 1;
+  }
+  const int columns = sqlite3_column_count(statement);
+  Batch batch(env, host);
+  std::int32_t rows = 0;
+  exchange.header[kStatus] = kMore;
+  while (rows < rows_max && batch.room_for(columns)) {
+    const int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW) {
+      batch.add_row(statement, columns);
+      ++rows;
+      continue;
+    }
+    if (code != SQLITE_DONE) return failed(env, host, prepared, code);
+    sqlite3_reset(statement);
+    exchange.header[kStatus] = kDone;
+    break;
+  }
+  exchange.header[kRows] = rows;
+  return batch.finish();
+}
+
+// Runs a statement that is not the last of its query to its end.
+void run_to_end(ShardHost& host, runtime::Slot slot, const store::Statement& statement) {
+  store::Database& database = host.shard.database(slot);
+  if (sqlite3_bind_parameter_count(statement.handle()) != 0)
+    throw Error(ErrorCode::kSql,
+                "When executing multiple SQL statements in a single call, only the last statement "
+                "can have parameters.");
+  if (statement.writes() && host.shard.begin_write(slot)) host.exchange->header[kBegan] = 1;
+  int code = SQLITE_ROW;
+  while (code == SQLITE_ROW) code = sqlite3_step(statement.handle());
+  if (code != SQLITE_DONE) throw database.error(code);
+}
+
+// prepare(slot, sql): runs all statements but the last and prepares that one.
+// -> [statement number, parameter count, writes, is the only one, column names …]
+// header out: whether it began the implicit transaction (also when it throws).
+napi_value prepare(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 2> call(env, info);
+  ShardHost& host = *call.self;
+  host.exchange->header[kBegan] = 0;
+  const runtime::Slot slot = call.uint(0);
+  const std::string sql = call.utf8(1);
+  store::Database& database = host.shard.database(slot);
+  std::string_view rest = sql;
+  bool single = true;
+  store::Statement statement;
+  while (!rest.empty()) {
+    std::size_t tail = 0;
+    store::Statement next = database.prepare(rest, store::Access::kUser, &tail);
+    rest = rest.substr(tail);
+    if (!next) continue;  // blanks and comments
+    if (statement) {
+      single = false;
+      run_to_end(host, slot, statement);
+    }
+    statement = std::move(next);
+  }
+  if (!statement) throw Error(ErrorCode::kSql, "SQL code did not contain a statement.");
+  sqlite3_stmt* handle = statement.handle();
+  const int columns = sqlite3_column_count(handle);
+  napi_value out = nullptr;
+  check(env, napi_create_array_with_length(env, static_cast<std::size_t>(columns) + 4, &out));
+  const int parameters = sqlite3_bind_parameter_count(handle);
+  const bool writes = statement.writes();
+  for (int i = 0; i < columns; ++i) {
+    const char* name = sqlite3_column_name(handle, i);
+    check(env, napi_set_element(env, out, static_cast<std::uint32_t>(i) + 4,
+                                make_string(env, name == nullptr ? "" : name)));
+  }
+  const std::uint32_t number = host.add_statement(slot, std::move(statement));
+  check(env, napi_set_element(env, out, 0, make_number(env, number)));
+  check(env, napi_set_element(env, out, 1, make_number(env, parameters)));
+  check(env, napi_set_element(env, out, 2, make_bool(env, writes)));
+  check(env, napi_set_element(env, out, 3, make_bool(env, single)));
+  return out;
+}
+
+// reset(statement): an open cursor is given up.
+napi_value reset_statement(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  sqlite3_reset(call.self->statements.at(call.uint(0))->statement.handle());
+  return nullptr;
+}
+
+napi_value finalize(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  call.self->remove_statement(call.uint(0));
+  return nullptr;
+}
+
+// SQLite may roll a transaction back by itself (a full disk, ON CONFLICT ROLLBACK): -> true when the
+// implicit transaction that JavaScript believes open is gone.
+napi_value transaction_lost(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  const runtime::ShardObject& object = call.self->shard.at(call.uint(0));
+  return make_bool(env, object.core.transaction_open() && object.database != nullptr &&
+                            !object.database->in_transaction());
+}
+
+}  // namespace
+
+void define_sql(napi_env env, napi_value shard, ShardHost* host) {
+  method<prepare>(env, shard, "prepare", host);
+  method<run>(env, shard, "run", host);
+  method<reset_statement>(env, shard, "resetStatement", host);
+  method<finalize>(env, shard, "finalize", host);
+  method<transaction_lost>(env, shard, "transactionLost", host);
+}
+
+}  // namespace perdure::node

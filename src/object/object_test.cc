@@ -1,0 +1,140 @@
+#include "object/object.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+
+namespace perdure::object {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using Admission = Object::Admission;
+
+Object ready() {
+  Object object;
+  EXPECT_EQ(object.arrive(1), Admission::kConstruct);
+  object.constructed();
+  EXPECT_EQ(object.next(), 1u);
+  object.finish(0);
+  return object;
+}
+
+TEST(Object, FirstEventConstructsAndLaterOnesWaitInOrder) {
+  Object object;
+  EXPECT_EQ(object.state(), Object::State::kAbsent);
+  EXPECT_EQ(object.arrive(1), Admission::kConstruct);
+  EXPECT_EQ(object.arrive(2), Admission::kWait);
+  EXPECT_EQ(object.next(), std::nullopt);
+  object.constructed();
+  EXPECT_EQ(object.next(), 1u);
+  EXPECT_EQ(object.arrive(3), Admission::kWait) << "2 waits: 3 must not overtake it";
+  EXPECT_EQ(object.next(), 2u);
+  EXPECT_EQ(object.next(), 3u);
+  EXPECT_EQ(object.next(), std::nullopt);
+  EXPECT_EQ(object.arrive(4), Admission::kDeliver);
+}
+
+TEST(Object, BlockInTheConstructorHoldsTheEventsBack) {
+  Object object;
+  object.arrive(1);
+  object.block();
+  object.constructed();
+  EXPECT_EQ(object.next(), std::nullopt);
+  object.unblock();
+  EXPECT_EQ(object.next(), 1u);
+}
+
+TEST(Object, NestedBlocksOpenTheGateOnlyAtTheOutermost) {
+  Object object = ready();
+  object.block();
+  object.block();
+  EXPECT_EQ(object.arrive(2), Admission::kWait);
+  object.unblock();
+  EXPECT_EQ(object.next(), std::nullopt);
+  object.unblock();
+  EXPECT_EQ(object.next(), 2u);
+}
+
+TEST(Object, AnEventThatClosesTheGateHoldsTheNextOnes) {
+  Object object = ready();
+  object.block();
+  object.arrive(2);
+  object.arrive(3);
+  object.unblock();
+  EXPECT_EQ(object.next(), 2u);
+  object.block();
+  EXPECT_EQ(object.next(), std::nullopt);
+  object.unblock();
+  EXPECT_EQ(object.next(), 3u);
+}
+
+TEST(Object, ResetRefusesWhatWaitsAndTheNextEventConstructsAnew) {
+  Object object = ready();
+  const auto before = object.incarnation();
+  EXPECT_EQ(object.arrive(2), Admission::kDeliver);
+  object.block();
+  object.arrive(3);
+  object.arrive(4);
+  EXPECT_THAT(object.reset(), ElementsAre(3, 4));
+  EXPECT_TRUE(object.gate_open());
+  EXPECT_EQ(object.arrive(5), Admission::kConstruct);
+  EXPECT_EQ(object.incarnation(), before + 1);
+  EXPECT_THAT(object.reset(), ElementsAre(5));
+  EXPECT_THAT(object.reset(), IsEmpty());
+}
+
+TEST(Object, AnOverloadedObjectRefusesFurtherEvents) {
+  Object object;
+  object.arrive(0);
+  for (EventId i = 1; i < Object::kWaitingEventsMax; ++i) object.arrive(i);
+  EXPECT_THROW(object.arrive(7), Error);
+  object.constructed();
+  EXPECT_EQ(object.next(), 0u);
+  EXPECT_EQ(object.arrive(7), Admission::kWait);
+}
+
+TEST(Object, IdleOnlyWithNothingInFlightHeldBlockedOrWaiting) {
+  Object object = ready();
+  EXPECT_TRUE(object.idle(10'000, 10'000));
+  EXPECT_FALSE(object.idle(9'999, 10'000));
+  object.arrive(2);
+  EXPECT_FALSE(object.idle(10'000, 10'000));
+  object.finish(5'000);
+  EXPECT_FALSE(object.idle(14'999, 10'000));
+  EXPECT_TRUE(object.idle(15'000, 10'000));
+  object.hold();
+  EXPECT_FALSE(object.idle(15'000, 10'000));
+  object.release(16'000);
+  EXPECT_TRUE(object.idle(26'000, 10'000));
+  object.block();
+  EXPECT_FALSE(object.idle(26'000, 10'000));
+  object.unblock();
+  object.will_write();
+  EXPECT_FALSE(object.idle(26'000, 10'000));
+  object.committed(3);
+  EXPECT_TRUE(object.idle(26'000, 10'000));
+  object.evict();
+  EXPECT_EQ(object.arrive(9), Admission::kConstruct);
+}
+
+TEST(Object, OneTransactionForARunAndOutputsDependOnIt) {
+  Object object = ready();
+  EXPECT_EQ(object.output_lsn(), 0u);
+  EXPECT_TRUE(object.will_write());
+  EXPECT_FALSE(object.will_write());
+  EXPECT_TRUE(object.transaction_open());
+  object.committed(7);
+  EXPECT_FALSE(object.transaction_open());
+  EXPECT_EQ(object.output_lsn(), 7u);
+  EXPECT_TRUE(object.will_write());
+  object.rolled_back();
+  EXPECT_EQ(object.output_lsn(), 7u);
+  object.observe(12);
+  object.observe(9);
+  EXPECT_EQ(object.output_lsn(), 12u) << "what was seen never becomes less";
+}
+
+}  // namespace
+}  // namespace perdure::object

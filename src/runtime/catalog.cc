@@ -1,0 +1,434 @@
+#include "runtime/catalog.h"
+
+#include <algorithm>
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <cstring>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "base/error.h"
+#include "sqlite3.h"
+#include "store/database.h"
+#include "store/database_file.h"
+#include "store/store.h"
+
+namespace perdure::runtime {
+namespace {
+
+constexpr char kFileName[] = "catalog.sqlite";
+constexpr char kObjectsFolder[] = "objects/";
+
+// Numbers up to this one are the engine's own databases.
+constexpr ObjectNumber kReservedNumbers = 16;
+
+constexpr char kSchema[] = R"(
+CREATE TABLE IF NOT EXISTS namespaces (
+  number INTEGER PRIMARY KEY,
+  key TEXT NOT NULL UNIQUE
+);
+CREATE TABLE IF NOT EXISTS objects (
+  number INTEGER PRIMARY KEY,
+  namespace INTEGER NOT NULL,
+  id BLOB NOT NULL UNIQUE,
+  name TEXT,
+  commit_number INTEGER NOT NULL DEFAULT 0,
+  last_lsn INTEGER NOT NULL DEFAULT 0,
+  segment INTEGER NOT NULL DEFAULT 0,
+  segment_offset INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS checkpoints (
+  id INTEGER PRIMARY KEY CHECK (id = 0),
+  count INTEGER NOT NULL
+);
+INSERT OR IGNORE INTO checkpoints VALUES (0, 0);
+)";
+
+constexpr char kFindObject[] =
+    "SELECT number, namespace, commit_number, last_lsn, segment, segment_offset FROM objects "
+    "WHERE id = ?";
+constexpr char kInsertObject[] =
+    "INSERT INTO objects (number, namespace, id, name) VALUES (?, ?, ?, ?)";
+constexpr char kSaveHead[] =
+    "UPDATE objects SET commit_number = ?2, last_lsn = ?3, segment = ?4, segment_offset = ?5 "
+    "WHERE number = ?1";
+constexpr char kCountCheckpoint[] = "UPDATE checkpoints SET count = count + 1";
+constexpr char kFindPath[] =
+    "SELECT key, id FROM objects JOIN namespaces ON namespaces.number = namespace "
+    "WHERE objects.number = ?";
+constexpr char kInsertNamespace[] = "INSERT INTO namespaces (key) VALUES (?)";
+constexpr char kListNamespaces[] = "SELECT number, key FROM namespaces";
+constexpr char kMaxNumber[] = "SELECT max(number) FROM objects";
+
+// The catalog of a million objects is larger than an object's page cache (in KiB).
+constexpr char kCacheSize[] = "PRAGMA cache_size = -8192";
+
+// The map of objects without a row is not swept below this size.
+constexpr std::size_t kSweepMin = 1024;
+
+// A row of `objects`.
+struct KnownObject {
+  ObjectNumber number = 0;
+  NamespaceNumber ns = 0;
+  store::Head head;
+};
+
+struct IdHash {
+  // An id is the output of an HMAC: any eight bytes of it are a good hash.
+  std::size_t operator()(const ObjectId& id) const noexcept {
+    std::size_t hash;
+    std::memcpy(&hash, id.bytes().data(), sizeof hash);
+    return hash;
+  }
+};
+
+bool is_plain(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+         c == '-';
+}
+
+// A namespace's key as the name of a folder: other characters as %XX, and so a dot at the start, so
+// that no key is "..".
+std::string folder_of(std::string_view key) {
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  std::string name;
+  for (const char c : key) {
+    if (is_plain(c) || (c == '.' && !name.empty())) {
+      name += c;
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      name += '%';
+      name += kHex[byte >> 4];
+      name += kHex[byte & 15];
+    }
+  }
+  return name.empty() ? "%" : name;
+}
+
+std::string path_of(std::string_view key, const ObjectId& id) {
+  return kObjectsFolder + folder_of(key) + "/" + id.hex() + ".sqlite";
+}
+
+}  // namespace
+
+// Also what the store's checkpoint calls, so it lives until the store has closed.
+struct Catalog::Impl : store::CheckpointHooks, std::enable_shared_from_this<Catalog::Impl> {
+  explicit Impl(store::Store& store_of_catalog);
+
+  std::string path(ObjectNumber number) override;
+  void save_heads(std::span<const store::HeadUpdate> updates) override;
+  void closing() noexcept override;
+
+  // With the mutex held, except for insert_object() and the three above, which take it.
+  void open();
+  void require_open();
+  NamespaceNumber open_namespace(std::string_view key);
+  std::shared_ptr<store::DatabaseFile> object(NamespaceNumber ns, const ObjectId& id,
+                                              std::string_view name);
+  bool contains(NamespaceNumber ns, const ObjectId& id);
+  void insert_object(ObjectNumber number, NamespaceNumber ns, const ObjectId& id,
+                     const std::string& name);
+
+  store::Statement& prepared(store::Statement& statement, const char* sql);
+  template <typename Body>
+  void transaction(Body&& body);
+  std::optional<KnownObject> find(const ObjectId& id);
+  std::shared_ptr<store::DatabaseFile> new_object(NamespaceNumber ns, const ObjectId& id,
+                                                  std::string_view name);
+  void sweep_rowless();
+  [[nodiscard]] const std::string& key_of(NamespaceNumber ns) const;
+
+  struct Statements {
+    store::Statement find;
+    store::Statement insert;
+    store::Statement save_head;
+    store::Statement count_checkpoint;
+    store::Statement find_path;
+  };
+
+  store::Store& store;
+  std::mutex mutex;
+  std::unique_ptr<store::Database> database;
+  Statements statements;
+  boost::unordered_flat_map<NamespaceNumber, std::string> namespaces;
+  ObjectNumber next_number = 0;
+  // Objects that have a number and no row yet. An entry goes with the row; those that were let go
+  // without a commit are swept when the map has doubled.
+  boost::unordered_flat_map<ObjectId, std::weak_ptr<store::DatabaseFile>, IdHash> rowless;
+  std::size_t sweep_at = kSweepMin;
+};
+
+namespace {
+
+// Runs a statement that returns nothing.
+void run(store::Database& database, store::Statement& statement) {
+  sqlite3_step(statement.handle());
+  const int code = sqlite3_reset(statement.handle());
+  if (code != SQLITE_OK) throw database.error(code);
+}
+
+// Steps to the first row; the statement is reset when the guard goes.
+class Row {
+ public:
+  Row(store::Database& database, store::Statement& statement) : handle_(statement.handle()) {
+    const int code = sqlite3_step(handle_);
+    found_ = code == SQLITE_ROW;
+    if (code != SQLITE_ROW && code != SQLITE_DONE) {
+      const store::SqlError error = database.error(code);
+      sqlite3_reset(handle_);
+      throw error;
+    }
+  }
+  ~Row() { sqlite3_reset(handle_); }
+  Row(const Row&) = delete;
+  Row& operator=(const Row&) = delete;
+
+  explicit operator bool() const noexcept { return found_; }
+  [[nodiscard]] std::int64_t integer(int column) const {
+    return sqlite3_column_int64(handle_, column);
+  }
+  [[nodiscard]] std::string_view bytes(int column) const {
+    const auto* data = static_cast<const char*>(sqlite3_column_blob(handle_, column));
+    return {data, static_cast<std::size_t>(sqlite3_column_bytes(handle_, column))};
+  }
+
+ private:
+  sqlite3_stmt* handle_;
+  bool found_ = false;
+};
+
+void bind_id(store::Statement& statement, int index, const ObjectId& id) {
+  sqlite3_bind_blob(statement.handle(), index, id.bytes().data(),
+                    static_cast<int>(id.bytes().size()), SQLITE_STATIC);
+}
+
+void bind_text(store::Statement& statement, int index, std::string_view text) {
+  sqlite3_bind_text(statement.handle(), index, text.data(), static_cast<int>(text.size()),
+                    SQLITE_STATIC);
+}
+
+void bind_integer(store::Statement& statement, int index, std::uint64_t value) {
+  sqlite3_bind_int64(statement.handle(), index, static_cast<std::int64_t>(value));
+}
+
+}  // namespace
+
+Catalog::Impl::Impl(store::Store& store_of_catalog) : store(store_of_catalog) {
+  open();
+  store::Statement list = database->prepare(kListNamespaces, store::Access::kEngine);
+  while (sqlite3_step(list.handle()) == SQLITE_ROW) {
+    const auto number = static_cast<NamespaceNumber>(sqlite3_column_int64(list.handle(), 0));
+    namespaces[number] = reinterpret_cast<const char*>(sqlite3_column_text(list.handle(), 1));
+  }
+  store::Statement max = database->prepare(kMaxNumber, store::Access::kEngine);
+  const Row row(*database, max);
+  const auto highest = static_cast<ObjectNumber>(row ? row.integer(0) : 0);
+  next_number = std::max({highest, store.number_max(), kReservedNumbers}) + 1;
+}
+
+void Catalog::Impl::open() {
+  const auto file = store.file(store::kCatalogNumber, kFileName);
+  file->set_exempt_from_limits();
+  database = std::make_unique<store::Database>(store, file);
+  database->execute(kCacheSize);
+  transaction([&] { database->execute(kSchema); });
+}
+
+// The store has been closed, or a failed commit left SQLite in doubt: then the database is opened
+// anew at its last commit.
+void Catalog::Impl::require_open() {
+  if (database == nullptr) {
+    throw Error(ErrorCode::kInvalid, "The catalog is closed: its store has been closed.");
+  }
+  if (!database->broken()) return;
+  statements = Statements();
+  database.reset();
+  open();
+}
+
+store::Statement& Catalog::Impl::prepared(store::Statement& statement, const char* sql) {
+  if (!statement) statement = database->prepare(sql, store::Access::kEngine);
+  return statement;
+}
+
+template <typename Body>
+void Catalog::Impl::transaction(Body&& body) {
+  database->begin();
+  try {
+    body();
+  } catch (...) {
+    database->rollback();
+    throw;
+  }
+  database->commit();
+}
+
+const std::string& Catalog::Impl::key_of(NamespaceNumber ns) const {
+  const auto it = namespaces.find(ns);
+  if (it == namespaces.end()) {
+    throw Error(ErrorCode::kNotFound,
+                "The catalog has no namespace with number " + std::to_string(ns) + ".");
+  }
+  return it->second;
+}
+
+NamespaceNumber Catalog::Impl::open_namespace(std::string_view key) {
+  for (const auto& [number, known] : namespaces) {
+    if (known == key) return number;
+  }
+  store::Statement insert = database->prepare(kInsertNamespace, store::Access::kEngine);
+  bind_text(insert, 1, key);
+  transaction([&] { run(*database, insert); });
+  const auto number = static_cast<NamespaceNumber>(sqlite3_last_insert_rowid(database->handle()));
+  namespaces[number] = key;
+  return number;
+}
+
+std::optional<KnownObject> Catalog::Impl::find(const ObjectId& id) {
+  auto& statement = prepared(statements.find, kFindObject);
+  bind_id(statement, 1, id);
+  const Row row(*database, statement);
+  if (!row) return std::nullopt;
+  KnownObject object;
+  object.number = static_cast<ObjectNumber>(row.integer(0));
+  object.ns = static_cast<NamespaceNumber>(row.integer(1));
+  object.head.commit_number = static_cast<std::uint64_t>(row.integer(2));
+  object.head.last_lsn = static_cast<Lsn>(row.integer(3));
+  object.head.location.segment = static_cast<std::uint64_t>(row.integer(4));
+  object.head.location.offset = static_cast<std::uint32_t>(row.integer(5));
+  return object;
+}
+
+// The mutex is held from the row to the file: a checkpoint that drops a clean file from the store's
+// table has changed the row before, so the head that is read here is never older than the file.
+std::shared_ptr<store::DatabaseFile> Catalog::Impl::object(NamespaceNumber ns, const ObjectId& id,
+                                                           std::string_view name) {
+  if (const auto it = rowless.find(id); it != rowless.end()) {
+    if (auto file = it->second.lock()) return file;
+  }
+  const auto known = find(id);
+  if (!known) return new_object(ns, id, name);
+  if (known->ns != ns) {
+    throw Error(ErrorCode::kInvalid, "The object " + id.hex() + " belongs to the namespace " +
+                                         key_of(known->ns) + ", not to " + key_of(ns) + ".");
+  }
+  auto file = store.file(known->number, path_of(key_of(ns), id));
+  file->set_catalog_head(known->head);
+  return file;
+}
+
+std::shared_ptr<store::DatabaseFile> Catalog::Impl::new_object(NamespaceNumber ns,
+                                                               const ObjectId& id,
+                                                               std::string_view name) {
+  const ObjectNumber number = next_number++;
+  auto file = store.file(number, path_of(key_of(ns), id));
+  file->set_catalog_head({});
+  file->set_before_first_commit(
+      [impl = weak_from_this(), number, ns, id, name_of_id = std::string(name)] {
+        if (const auto self = impl.lock()) self->insert_object(number, ns, id, name_of_id);
+      });
+  sweep_rowless();
+  rowless[id] = file;
+  return file;
+}
+
+void Catalog::Impl::sweep_rowless() {
+  if (rowless.size() < sweep_at) return;
+  boost::unordered::erase_if(rowless, [](const auto& entry) { return entry.second.expired(); });
+  sweep_at = std::max(kSweepMin, 2 * rowless.size());
+}
+
+void Catalog::Impl::insert_object(ObjectNumber number, NamespaceNumber ns, const ObjectId& id,
+                                  const std::string& name) {
+  const std::scoped_lock lock(mutex);
+  require_open();
+  auto& statement = prepared(statements.insert, kInsertObject);
+  bind_integer(statement, 1, number);
+  bind_integer(statement, 2, ns);
+  bind_id(statement, 3, id);
+  if (name.empty()) {
+    sqlite3_bind_null(statement.handle(), 4);
+  } else {
+    bind_text(statement, 4, name);
+  }
+  // One statement commits by itself.
+  run(*database, statement);
+  rowless.erase(id);
+}
+
+bool Catalog::Impl::contains(NamespaceNumber ns, const ObjectId& id) {
+  const auto known = find(id);
+  if (!known || known->ns != ns) return false;
+  if (known->head.commit_number > 0) return true;
+  // The row precedes the first commit, and does not know of it until a checkpoint.
+  return store.file(known->number, path_of(key_of(ns), id))->head().commit_number > 0;
+}
+
+std::string Catalog::Impl::path(ObjectNumber number) {
+  const std::scoped_lock lock(mutex);
+  require_open();
+  auto& statement = prepared(statements.find_path, kFindPath);
+  bind_integer(statement, 1, number);
+  const Row row(*database, statement);
+  if (!row) {
+    throw Error(ErrorCode::kCorrupt, "Database " + std::to_string(number) +
+                                         " is in the log, but not in " + kFileName + ".");
+  }
+  ObjectId::Bytes bytes{};
+  const auto id = row.bytes(1);
+  std::memcpy(bytes.data(), id.data(), std::min(id.size(), bytes.size()));
+  return path_of(row.bytes(0), ObjectId(bytes));
+}
+
+void Catalog::Impl::save_heads(std::span<const store::HeadUpdate> updates) {
+  const std::scoped_lock lock(mutex);
+  require_open();
+  auto& statement = prepared(statements.save_head, kSaveHead);
+  transaction([&] {
+    run(*database, prepared(statements.count_checkpoint, kCountCheckpoint));
+    for (const auto& [number, head] : updates) {
+      bind_integer(statement, 1, number);
+      bind_integer(statement, 2, head.commit_number);
+      bind_integer(statement, 3, head.last_lsn);
+      bind_integer(statement, 4, head.location.segment);
+      bind_integer(statement, 5, head.location.offset);
+      run(*database, statement);
+    }
+  });
+}
+
+void Catalog::Impl::closing() noexcept {
+  const std::scoped_lock lock(mutex);
+  statements = Statements();
+  database.reset();
+}
+
+// ---- Catalog
+
+Catalog::Catalog(store::Store& store) : impl_(std::make_shared<Impl>(store)) {
+  store.set_checkpoint_hooks(impl_);
+}
+
+Catalog::~Catalog() = default;
+
+NamespaceNumber Catalog::open_namespace(std::string_view key) {
+  const std::scoped_lock lock(impl_->mutex);
+  impl_->require_open();
+  return impl_->open_namespace(key);
+}
+
+std::shared_ptr<store::DatabaseFile> Catalog::object(NamespaceNumber ns, const ObjectId& id,
+                                                     std::string_view name) {
+  const std::scoped_lock lock(impl_->mutex);
+  impl_->require_open();
+  return impl_->object(ns, id, name);
+}
+
+bool Catalog::contains(NamespaceNumber ns, const ObjectId& id) {
+  const std::scoped_lock lock(impl_->mutex);
+  impl_->require_open();
+  return impl_->contains(ns, id);
+}
+
+}  // namespace perdure::runtime

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "object/object.h"
+#include "runtime/catalog.h"
+#include "runtime/object_id.h"
+#include "store/database.h"
+#include "store/key_value.h"
+#include "store/store.h"
+
+namespace perdure::runtime {
+
+// An object's place on its shard. Handed out again after the object is forgotten.
+using Slot = std::uint32_t;
+
+// One object as its shard holds it: the decisions, and the open database. The file is looked up at
+// the first use of the storage, so an object that never touches it costs the core alone.
+struct ShardObject {
+  ShardObject(NamespaceNumber number, const ObjectId& object_id, std::string_view object_name)
+      : ns(number), id(object_id), name(object_name) {}
+
+  NamespaceNumber ns;
+  ObjectId id;
+  std::string name;
+  object::Object core;
+  std::unique_ptr<store::Database> database;
+  std::unique_ptr<store::KeyValue> kv;  // after `database`: its statements go first
+};
+
+// The objects that one thread runs. One thread; a data directory has as many as the host starts.
+class Shard {
+ public:
+  Shard(store::Store& store, Catalog& catalog) : store_(store), catalog_(catalog) {}
+
+  [[nodiscard]] store::Store& store() noexcept { return store_; }
+
+  // Makes room for an object that is not here yet. The host remembers which object has which slot.
+  Slot add(NamespaceNumber ns, const ObjectId& id, std::string_view name);
+  // Forgets an object that has no instance; its slot is free then.
+  void remove(Slot slot);
+  [[nodiscard]] ShardObject& at(Slot slot);
+
+  // The object's database, opened when it is not.
+  store::Database& database(Slot slot);
+  store::KeyValue& key_value(Slot slot);
+  // Rolls back what is open and closes the database. Statements prepared on it must be gone.
+  void close_database(Slot slot);
+
+  // Forgets all objects. What was not committed is rolled back.
+  void close();
+
+  // Opens the implicit transaction when none is open; true when it did: the host then calls commit()
+  // at the end of the synchronous run.
+  bool begin_write(Slot slot);
+  // Commits the implicit transaction if one is open; returns what outputs depend on now. After an
+  // error (thrown) nothing of the transaction is left, and the object must be reset.
+  Lsn commit(Slot slot);
+
+  // Slots whose instance has been idle for idle_ms.
+  [[nodiscard]] std::vector<Slot> idle(std::uint64_t now_ms, std::uint64_t idle_ms) const;
+
+ private:
+  store::Store& store_;
+  Catalog& catalog_;
+  std::vector<std::unique_ptr<ShardObject>> objects_;
+  std::vector<Slot> free_;
+};
+
+}  // namespace perdure::runtime

@@ -1,0 +1,170 @@
+#include "store/checkpoint.h"
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "base/error.h"
+#include "log/log.h"
+#include "store/store_core.h"
+
+namespace perdure::store {
+namespace {
+
+constexpr std::size_t kStepBytesMax = std::size_t{8} << 20;   // captured pages in memory
+constexpr std::size_t kOpenFilesMax = 64;                     // written and not yet synced
+constexpr std::size_t kHeadsPerCommit = 1000;                 // so that commits of others get between
+
+}  // namespace
+
+bool Checkpoint::run() {
+  const log::CheckpointStart start = core_.log().begin_checkpoint();
+  auto files = core_.take_dirty();
+  if (files.empty()) {
+    core_.log().complete_checkpoint(start);
+    return false;
+  }
+  try {
+    write_files(files);
+    for (const auto& directory : new_entries_) core_.file_system().sync_directory(directory);
+    new_entries_.clear();
+    save_heads();
+    write_catalog();
+    core_.log().complete_checkpoint(start);
+  } catch (...) {
+    put_back(files);
+    throw;
+  }
+  return true;
+}
+
+// What is clean by now stays listed as well: its head may not be saved.
+void Checkpoint::put_back(const std::vector<std::shared_ptr<DatabaseFile>>& files) {
+  batch_.clear();
+  for (const auto& file : files) {
+    file->set_listed(true);
+    core_.list_dirty(file);
+  }
+}
+
+void Checkpoint::write_files(const std::vector<std::shared_ptr<DatabaseFile>>& files) {
+  for (const auto& file : files) {
+    if (file->number() == kCatalogNumber) {
+      core_.list_dirty(file);  // write_catalog() takes it from there
+    } else {
+      add(file);
+    }
+  }
+  flush();
+}
+
+void Checkpoint::add(const std::shared_ptr<DatabaseFile>& file) {
+  batch_.push_back({file, nullptr, {}});
+  for (;;) {
+    Item& item = batch_.back();
+    file->capture(item.captured, kStepBytesMax);
+    batch_bytes_ += item.captured.content.size();
+    if (item.captured.complete) break;
+    core_.log().wait_durable(item.captured.last_lsn);
+    write_step(item);
+  }
+  if (batch_.size() >= kOpenFilesMax || batch_bytes_ >= kStepBytesMax) flush();
+}
+
+void Checkpoint::flush() {
+  Lsn newest = 0;
+  for (const Item& item : batch_) newest = std::max(newest, item.captured.last_lsn);
+  core_.log().wait_durable(newest);
+  for (Item& item : batch_) {
+    if (item.captured.pages.empty()) continue;  // only its head is to be saved
+    write_step(item);
+    const std::uint64_t size =
+        std::uint64_t{item.captured.total_pages} * item.captured.page_size;
+    if (item.out->size() != size) item.out->truncate(size);
+  }
+  for (Item& item : batch_) {
+    if (item.out != nullptr) item.out->sync();
+  }
+  for (Item& item : batch_) {
+    item.out.reset();
+    core_.open_files().close(item.file->number());
+    item.file->drop_captured(item.captured);
+    heads_.push_back({item.file->number(), item.captured.head});
+  }
+  batch_.clear();
+  batch_bytes_ = 0;
+}
+
+std::filesystem::path Checkpoint::resolve(DatabaseFile& file) {
+  std::string path = file.path();
+  if (path.empty()) {
+    const auto hooks = core_.hooks();
+    if (hooks == nullptr) {
+      throw Error(ErrorCode::kNotFound, "Database " + std::to_string(file.number()) +
+                                            " is in the log, but nobody knows its file.");
+    }
+    path = hooks->path(file.number());
+    file.set_path(path);
+  }
+  return core_.full_path(path);
+}
+
+// Opens the file for writing, creating it and its directories, and cuts off what does not count: the
+// database may have grown again over it with pages of zeros, which are not written.
+void Checkpoint::open(Item& item) {
+  const auto path = resolve(*item.file);
+  FileSystem& file_system = core_.file_system();
+  if (!file_system.exists(path)) {
+    for (auto directory = path.parent_path();; directory = directory.parent_path()) {
+      new_entries_.insert(directory);
+      if (directory == core_.options().directory || !directory.has_relative_path()) break;
+    }
+    file_system.create_directories(path.parent_path());
+  }
+  item.out = file_system.open(path, FileSystem::Mode::kCreate);
+  const std::uint64_t valid =
+      std::uint64_t{item.captured.valid_pages} * item.captured.page_size;
+  if (item.out->size() > valid) item.out->truncate(valid);
+}
+
+// Writes the pages of the last capture step, neighbours with one call.
+void Checkpoint::write_step(Item& item) {
+  if (item.out == nullptr) open(item);
+  const CapturedPages& captured = item.captured;
+  const std::size_t page_size = captured.page_size;
+  const auto pages = std::span(captured.pages).subspan(captured.first);
+  for (std::size_t from = 0; from < pages.size();) {
+    std::size_t to = from + 1;
+    while (to < pages.size() && pages[to].page == pages[to - 1].page + 1) ++to;
+    item.out->write(std::uint64_t{pages[from].page - 1} * page_size,
+                    std::span(captured.content).subspan(from * page_size, (to - from) * page_size));
+    from = to;
+  }
+}
+
+void Checkpoint::save_heads() {
+  const auto hooks = core_.hooks();
+  if (hooks == nullptr) return;
+  const std::span<const HeadUpdate> all = heads_;
+  std::size_t done = 0;
+  do {
+    const std::size_t count = std::min(kHeadsPerCommit, all.size() - done);
+    hooks->save_heads(all.subspan(done, count));
+    done += count;
+  } while (done < all.size());
+}
+
+void Checkpoint::write_catalog() {
+  const auto file = core_.take_dirty(kCatalogNumber);
+  if (file == nullptr) return;
+  try {
+    add(file);
+    flush();
+    for (const auto& directory : new_entries_) core_.file_system().sync_directory(directory);
+  } catch (...) {
+    put_back({file});
+    throw;
+  }
+}
+
+}  // namespace perdure::store

@@ -1,0 +1,223 @@
+#include "store/database.h"
+
+#include <utility>
+
+#include "sqlite3.h"
+#include "store/authorizer.h"
+#include "store/database_file.h"
+#include "store/sql_error.h"
+#include "store/store_core.h"
+#include "store/vfs.h"
+
+namespace perdure::store {
+namespace {
+
+struct Limit {
+  int id;
+  int value;
+};
+
+// API.md section 4; the rest as workerd sets them.
+constexpr Limit kLimits[] = {
+    {SQLITE_LIMIT_LENGTH, 2 << 20},
+    {SQLITE_LIMIT_SQL_LENGTH, 100'000},
+    {SQLITE_LIMIT_COLUMN, 100},
+    {SQLITE_LIMIT_VARIABLE_NUMBER, 100},
+    {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50},
+    {SQLITE_LIMIT_FUNCTION_ARG, 32},
+    {SQLITE_LIMIT_COMPOUND_SELECT, 5},
+    {SQLITE_LIMIT_VDBE_OP, 25'000},
+    {SQLITE_LIMIT_EXPR_DEPTH, 100},
+    {SQLITE_LIMIT_TRIGGER_DEPTH, 10},
+    {SQLITE_LIMIT_ATTACHED, 0},
+    {SQLITE_LIMIT_WORKER_THREADS, 0},
+};
+
+// What cmake/Sqlite.cmake compiles in; a system's SQLite has to be told at each open.
+constexpr char kSettings[] =
+    "PRAGMA locking_mode=EXCLUSIVE; PRAGMA synchronous=OFF; PRAGMA temp_store=MEMORY;"
+    "PRAGMA foreign_keys=ON; PRAGMA max_page_count=2621440";
+
+bool has_compiled_settings() {
+  static const bool has = sqlite3_compileoption_used("DEFAULT_LOCKING_MODE=1") != 0 &&
+                          sqlite3_compileoption_used("DEFAULT_SYNCHRONOUS=0") != 0 &&
+                          sqlite3_compileoption_used("DEFAULT_FOREIGN_KEYS") != 0 &&
+                          sqlite3_compileoption_used("TEMP_STORE=3") != 0 &&
+                          sqlite3_compileoption_used("MAX_PAGE_COUNT=2621440") != 0;
+  return has;
+}
+
+}  // namespace
+
+// ---- Statement
+
+Statement::Statement(sqlite3_stmt* handle)
+    : handle_(handle), writes_(handle != nullptr && sqlite3_stmt_readonly(handle) == 0) {}
+
+Statement::Statement(Statement&& other) noexcept
+    : handle_(std::exchange(other.handle_, nullptr)), writes_(other.writes_) {}
+
+Statement& Statement::operator=(Statement&& other) noexcept {
+  std::swap(handle_, other.handle_);
+  std::swap(writes_, other.writes_);
+  return *this;
+}
+
+Statement::~Statement() { sqlite3_finalize(handle_); }
+
+// ---- Database
+
+struct Database::State {
+  Authorizer authorizer;
+  OpenFile* open = nullptr;  // SQLite owns it
+  Statement begin;
+  Statement commit;
+  Statement rollback;
+  Statement page_count;
+
+  // Lifts the authorizer for the engine's own SQL.
+  class EngineAccess {
+   public:
+    explicit EngineAccess(Authorizer& authorizer)
+        : authorizer_(authorizer), old_(authorizer.access()) {
+      authorizer_.set_access(Access::kEngine);
+    }
+    ~EngineAccess() { authorizer_.set_access(old_); }
+    EngineAccess(const EngineAccess&) = delete;
+    EngineAccess& operator=(const EngineAccess&) = delete;
+
+   private:
+    Authorizer& authorizer_;
+    Access old_;
+  };
+};
+
+Database::Database(Store&, std::shared_ptr<DatabaseFile> file)
+    : file_(std::move(file)), state_(std::make_unique<State>()) {
+  const std::string name = std::to_string(file_->number());
+  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
+                    SQLITE_OPEN_EXRESCODE;
+  const int code = sqlite3_open_v2(name.c_str(), &handle_, flags, file_->core().vfs_name());
+  if (code != SQLITE_OK) {
+    const SqlError error = make_sql_error(handle_, code);
+    sqlite3_close_v2(handle_);
+    throw error;
+  }
+  sqlite3_file* open = nullptr;
+  sqlite3_file_control(handle_, "main", SQLITE_FCNTL_FILE_POINTER, &open);
+  state_->open = open_file_of(open);
+  sqlite3_rollback_hook(
+      handle_, [](void* file_of_database) { static_cast<OpenFile*>(file_of_database)->rollback(); },
+      state_->open);
+  state_->authorizer.install(handle_);
+  if (!has_compiled_settings()) execute(kSettings);
+  sqlite3_db_config(handle_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+  for (const Limit& limit : kLimits) sqlite3_limit(handle_, limit.id, limit.value);
+}
+
+Database::~Database() {
+  state_->begin = {};
+  state_->commit = {};
+  state_->rollback = {};
+  state_->page_count = {};
+  sqlite3_close_v2(handle_);
+}
+
+Statement Database::prepare(std::string_view sql, Access access, std::size_t* tail) {
+  State& state = *state_;
+  state.authorizer.reset();
+  state.authorizer.set_access(access);
+  sqlite3_stmt* prepared = nullptr;
+  const char* rest = nullptr;
+  const int code = sqlite3_prepare_v3(handle_, sql.data(), static_cast<int>(sql.size()),
+                                      SQLITE_PREPARE_PERSISTENT, &prepared, &rest);
+  state.authorizer.set_access(Access::kUser);
+  if (code != SQLITE_OK) {
+    if (state.authorizer.refused_transaction()) {
+      throw SqlError(SQLITE_AUTH, Authorizer::kTransactionMessage);
+    }
+    throw error(code);
+  }
+  Statement statement(prepared);
+  const auto length = static_cast<std::size_t>(rest - sql.data());
+  if (access == Access::kUser && state.authorizer.alters_table() &&
+      renames_to_reserved_name(sql.substr(0, length))) {
+    throw SqlError(SQLITE_AUTH, "not authorized: SQLITE_AUTH");
+  }
+  if (tail != nullptr) *tail = length;
+  return statement;
+}
+
+void Database::execute(const char* sql) {
+  const State::EngineAccess engine(state_->authorizer);
+  const int code = sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr);
+  if (code != SQLITE_OK) throw error(code);
+}
+
+void Database::run(Statement& statement, const char* sql) {
+  if (!statement) statement = prepare(sql, Access::kEngine);
+  sqlite3_step(statement.handle());
+  const int code = sqlite3_reset(statement.handle());
+  if (code != SQLITE_OK) throw error(code);
+}
+
+void Database::begin() {
+  if (!in_transaction()) run(state_->begin, "BEGIN");
+}
+
+Lsn Database::commit() {
+  if (in_transaction()) {
+    try {
+      run(state_->commit, "COMMIT");
+    } catch (...) {
+      rollback();
+      throw;
+    }
+  }
+  return last_lsn();
+}
+
+void Database::rollback() {
+  if (in_transaction()) run(state_->rollback, "ROLLBACK");
+}
+
+bool Database::in_transaction() const noexcept { return sqlite3_get_autocommit(handle_) == 0; }
+
+Lsn Database::last_lsn() const noexcept { return file_->head().last_lsn; }
+
+bool Database::broken() const noexcept { return state_->open->broken(); }
+
+SqlError Database::error(int code) const {
+  SqlError error = make_sql_error(handle_, code, state_->open->last_error());
+  state_->open->clear_error();
+  return error;
+}
+
+std::uint64_t Database::bytes_in_use() {
+  // Both counts change with the open transaction, so SQLite has to be asked.
+  if (!state_->page_count) {
+    state_->page_count = prepare("SELECT page_count - freelist_count FROM pragma_page_count, "
+                                 "pragma_freelist_count",
+                                 Access::kEngine);
+  }
+  sqlite3_stmt* statement = state_->page_count.handle();
+  const int code = sqlite3_step(statement);
+  const std::int64_t pages = code == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
+  sqlite3_reset(statement);
+  if (code != SQLITE_ROW) throw error(code);
+  return static_cast<std::uint64_t>(pages) * file_->page_size();
+}
+
+std::uint64_t Database::memory_bytes() const {
+  std::uint64_t total = 0;
+  for (const int what : {SQLITE_DBSTATUS_CACHE_USED, SQLITE_DBSTATUS_SCHEMA_USED,
+                         SQLITE_DBSTATUS_STMT_USED}) {
+    int current = 0;
+    int highest = 0;
+    sqlite3_db_status(handle_, what, &current, &highest, 0);
+    total += static_cast<std::uint64_t>(current);
+  }
+  return total;
+}
+
+}  // namespace perdure::store

@@ -1,0 +1,402 @@
+#include "store/database_file.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstring>
+
+#include "base/error.h"
+#include "log/log.h"
+#include "store/store_core.h"
+
+namespace perdure::store {
+namespace {
+
+// Memory of an entry of the map and its allocation, beside the packed content.
+constexpr std::int64_t kEntryBytes = 64;
+// Until recovery ends the log's epoch is not known.
+constexpr std::uint64_t kRecoveringEpoch = std::numeric_limits<std::uint64_t>::max();
+// A thread keeps its scratch memory for the next commit up to this size.
+constexpr std::size_t kScratchBytesMax = std::size_t{1} << 20;
+// Room in a segment for its own header and the frame's.
+constexpr std::uint64_t kSegmentReserveBytes = 64 << 10;
+
+constexpr std::size_t kHeaderBytes = 100;
+constexpr char kMagic[] = "SQLite format 3";
+
+std::int64_t now_ms() {
+  using std::chrono::system_clock;
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             system_clock::now().time_since_epoch())
+      .count();
+}
+
+bool all_zeros(std::span<const std::byte> bytes) {
+  return bytes.empty() || (bytes[0] == std::byte{0} &&
+                           std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+}
+
+std::uint32_t page_size_of_header(std::span<const std::byte, kHeaderBytes> header) {
+  const auto size = std::to_integer<std::uint32_t>(header[16]) << 8 |
+                    std::to_integer<std::uint32_t>(header[17]);
+  return size == 1 ? 65536 : size;
+}
+
+// Old contents of the pages of one commit, side by side.
+struct Scratch {
+  std::vector<std::byte> before;
+  std::vector<log::PageChange> changes;
+
+  void clear() {
+    if (before.size() > kScratchBytesMax) before = {};
+    changes.clear();
+  }
+};
+
+}  // namespace
+
+std::string DatabaseFile::path() const {
+  const std::scoped_lock lock(mutex_);
+  return path_;
+}
+
+void DatabaseFile::set_path(const std::string& path) {
+  const std::scoped_lock lock(mutex_);
+  if (path_.empty()) path_ = path;
+}
+
+Head DatabaseFile::head() const {
+  const std::scoped_lock lock(mutex_);
+  return head_;
+}
+
+void DatabaseFile::set_catalog_head(const Head& head) {
+  const std::scoped_lock lock(mutex_);
+  if (origin_ != Origin::kUnknown || head_.commit_number != 0) return;
+  head_ = head;
+  if (head.commit_number == 0) origin_ = Origin::kKnown;
+}
+
+void DatabaseFile::set_before_first_commit(std::function<void()> hook) {
+  const std::scoped_lock lock(mutex_);
+  before_first_commit_ = std::move(hook);
+}
+
+bool DatabaseFile::listed() const {
+  const std::scoped_lock lock(mutex_);
+  return listed_;
+}
+
+void DatabaseFile::set_listed(bool listed) {
+  const std::scoped_lock lock(mutex_);
+  listed_ = listed;
+}
+
+void DatabaseFile::account(std::int64_t bytes) noexcept { core_.account(bytes); }
+
+// ---- reading
+
+void DatabaseFile::find_origin() {
+  if (origin_ != Origin::kUnknown) return;
+  const auto path = core_.full_path(path_);
+  if (core_.file_system().exists(path)) {
+    const auto file = core_.open_files().open(number_, path);
+    std::array<std::byte, kHeaderBytes> header{};
+    const std::uint64_t size = file->size();
+    if (size > 0) {
+      const std::size_t read = file->read(0, header);
+      const std::uint32_t page_size = page_size_of_header(header);
+      if (read != kHeaderBytes || std::memcmp(header.data(), kMagic, sizeof kMagic) != 0 ||
+          page_size < 512 || size % page_size != 0) {
+        throw Error(ErrorCode::kCorrupt, "The file " + path.string() +
+                                             " is not a whole SQLite database. Restore it from a "
+                                             "backup, or move it away.");
+      }
+      page_size_ = page_size;
+      pages_ = static_cast<std::uint32_t>(size / page_size);
+      valid_pages_ = pages_;
+    }
+  }
+  origin_ = Origin::kKnown;
+}
+
+void DatabaseFile::read_file(std::uint32_t page, std::span<std::byte> out) {
+  const auto path = core_.full_path(path_);
+  const auto file = core_.open_files().open(number_, path);
+  if (file->read(std::uint64_t{page - 1} * page_size_, out) != out.size()) {
+    throw Error(ErrorCode::kCorrupt, "The file " + path.string() + " ends before page " +
+                                         std::to_string(page) + " of " +
+                                         std::to_string(valid_pages_) +
+                                         ". Restore it from a backup.");
+  }
+}
+
+void DatabaseFile::read_locked(std::uint32_t page, std::span<std::byte> out) {
+  if (page <= pages_) {
+    if (const CommittedPage* entry = map_.find(page)) return entry->content.unpack(out);
+    if (page <= valid_pages_) return read_file(page, out);
+  }
+  std::memset(out.data(), 0, out.size());
+}
+
+void DatabaseFile::read(std::uint32_t page, std::span<std::byte> out) {
+  const std::scoped_lock lock(mutex_);
+  find_origin();
+  read_locked(page, out);
+}
+
+void DatabaseFile::read_part(std::uint32_t page, std::size_t offset, std::span<std::byte> out) {
+  thread_local std::vector<std::byte> whole;
+  const std::scoped_lock lock(mutex_);
+  find_origin();
+  whole.resize(page_size_);
+  read_locked(page, whole);
+  std::memcpy(out.data(), whole.data() + offset, out.size());
+}
+
+std::uint32_t DatabaseFile::page_count() {
+  const std::scoped_lock lock(mutex_);
+  find_origin();
+  return pages_;
+}
+
+std::uint32_t DatabaseFile::page_size() {
+  const std::scoped_lock lock(mutex_);
+  find_origin();
+  return page_size_;
+}
+
+// ---- committing
+
+bool DatabaseFile::needs_full_image(std::uint32_t page, std::uint64_t epoch) noexcept {
+  if (page > pages_) return false;  // its difference from nothing is the whole page
+  const CommittedPage* entry = map_.find(page);
+  return entry == nullptr || entry->epoch != epoch;
+}
+
+// Fills `record`; false when the change changes nothing.
+bool DatabaseFile::encode(const Change& change, std::uint64_t epoch,
+                          std::vector<std::byte>& record) {
+  thread_local Scratch scratch;
+  scratch.clear();
+  const std::size_t size = change.page_size;
+  const std::size_t cut = pages_ > change.pages_after ? pages_ - change.pages_after : 0;
+  const std::size_t needed = (change.pages.size() + cut) * size;
+  if (scratch.before.size() < needed) scratch.before.resize(needed);
+  std::size_t used = 0;
+  const auto before = [&](std::uint32_t page) -> std::span<std::byte> {
+    if (page > pages_) return {};
+    const auto content = std::span(scratch.before).subspan(used, size);
+    used += size;
+    read_locked(page, content);
+    return content;
+  };
+  for (ChangedPage& changed : change.pages) {
+    const auto old = before(changed.page);
+    changed.differs = old.empty() ? !all_zeros(changed.content)
+                                  : std::memcmp(old.data(), changed.content.data(), size) != 0;
+    if (!changed.differs) continue;
+    scratch.changes.push_back(
+        {changed.page, old, changed.content, needs_full_image(changed.page, epoch)});
+  }
+  for (std::uint32_t page = change.pages_after + 1; page <= pages_; ++page) {
+    const auto old = before(page);
+    if (!all_zeros(old)) scratch.changes.push_back({page, old, {}, false});
+  }
+  if (scratch.changes.empty() && change.pages_after == pages_) return false;
+
+  record.clear();
+  log::Commit commit;
+  commit.object = number_;
+  commit.number = head_.commit_number + 1;
+  commit.previous_lsn = head_.last_lsn;
+  commit.previous = head_.location;
+  commit.time_ms = now_ms();
+  commit.page_size = change.page_size;
+  commit.pages_before = pages_;
+  commit.pages_after = change.pages_after;
+  commit.changes = scratch.changes;
+  log::encode_record(commit, record);
+  return true;
+}
+
+void DatabaseFile::prepare(const Change& change, std::vector<std::byte>& record) {
+  if (!exempt_) core_.admit_commit();
+  std::function<void()> hook;
+  {
+    const std::scoped_lock lock(mutex_);
+    find_origin();
+    hook = before_first_commit_;
+  }
+  if (hook) {
+    hook();
+    const std::scoped_lock lock(mutex_);
+    before_first_commit_ = nullptr;
+  }
+  const std::scoped_lock lock(mutex_);
+  if (pages_ != 0 && change.page_size != page_size_) {
+    throw Error(ErrorCode::kInvalid, "The page size of a database cannot change.");
+  }
+  record.clear();
+  prepared_epoch_ = core_.log().epoch();
+  encode(change, prepared_epoch_, record);
+  const std::uint64_t record_bytes_max = core_.options().segment_bytes - kSegmentReserveBytes;
+  if (record.size() > record_bytes_max) {
+    throw Error(ErrorCode::kFull, "A transaction changed more than a segment of the log holds (" +
+                                      std::to_string(record_bytes_max) +
+                                      " bytes). Split it into smaller ones.");
+  }
+}
+
+Lsn DatabaseFile::publish(const Change& change, std::vector<std::byte>& record) {
+  Lsn lsn = 0;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (record.empty()) return head_.last_lsn;
+    if (!listed_) {
+      listed_ = true;
+      core_.list_dirty(shared_from_this());
+    }
+    log::Appended appended;
+    std::uint64_t epoch = core_.log().epoch();
+    // prepare() may have encoded for an epoch that has ended: full images are due then.
+    bool current = epoch == prepared_epoch_;
+    for (;;) {
+      if (!current) {
+        epoch = core_.log().epoch();
+        encode(change, epoch, record);
+      }
+      const std::span<const std::byte> bytes = record;
+      if (core_.log().append({&bytes, 1}, epoch, {&appended, 1})) break;
+      current = false;
+    }
+    lsn = appended.lsn;
+    page_size_ = change.page_size;
+    cut(change.pages_after);
+    for (const ChangedPage& changed : change.pages) {
+      if (changed.differs) store_page(changed, epoch, lsn);
+    }
+    pages_ = change.pages_after;
+    head_ = {head_.commit_number + 1, lsn, appended.location};
+  }
+  core_.after_commit();
+  return lsn;
+}
+
+void DatabaseFile::store_page(const ChangedPage& changed, std::uint64_t epoch, Lsn lsn) {
+  CommittedPage& entry = map_.insert_or_find(changed.page);
+  const std::int64_t old_bytes =
+      entry.lsn == 0 ? 0 : static_cast<std::int64_t>(entry.content.size()) + kEntryBytes;
+  entry.content = PackedPage(changed.content);
+  entry.epoch = epoch;
+  entry.lsn = lsn;
+  account(static_cast<std::int64_t>(entry.content.size()) + kEntryBytes - old_bytes);
+}
+
+void DatabaseFile::drop_page(std::uint32_t page) {
+  const CommittedPage* entry = map_.find(page);
+  if (entry == nullptr) return;
+  account(-static_cast<std::int64_t>(entry->content.size()) - kEntryBytes);
+  map_.erase(page);
+}
+
+void DatabaseFile::cut(std::uint32_t pages_after) {
+  if (pages_after < pages_) {
+    for (const std::uint32_t page : map_.pages_from(pages_after + 1)) drop_page(page);
+  }
+  valid_pages_ = std::min(valid_pages_, pages_after);
+  smallest_since_capture_ = std::min(smallest_since_capture_, pages_after);
+}
+
+// ---- recovery
+
+void DatabaseFile::replay(const log::RecordView& record) {
+  const std::scoped_lock lock(mutex_);
+  const auto corrupt = [&](const std::string& what) {
+    throw Error(ErrorCode::kCorrupt, "The log holds a record that does not fit: commit " +
+                                         std::to_string(record.number) + " of database " +
+                                         std::to_string(number_) + " (LSN " +
+                                         std::to_string(record.lsn) + "): " + what);
+  };
+  if (origin_ == Origin::kUnknown) {
+    origin_ = Origin::kKnown;
+    pages_ = record.pages_before;
+    valid_pages_ = record.pages_before;
+  } else if (record.number != head_.commit_number + 1) {
+    corrupt("commit " + std::to_string(head_.commit_number + 1) + " was expected");
+  } else if (record.pages_before != pages_) {
+    corrupt("the database had " + std::to_string(pages_) + " pages");
+  }
+  page_size_ = record.page_size;
+  std::vector<std::byte> content(page_size_);
+  record.for_each_page([&](std::uint32_t page, bool has_full_image) {
+    if (page > record.pages_after) return;
+    const CommittedPage* entry = map_.find(page);
+    if (entry == nullptr && page <= pages_ && !has_full_image) {
+      // Only the file has the old content, and a checkpoint may have been writing it.
+      corrupt("page " + std::to_string(page) + " has no full image");
+    }
+    if (entry != nullptr) {
+      entry->content.unpack(content);
+    } else {
+      std::fill(content.begin(), content.end(), std::byte{0});
+    }
+    record.redo(page, content);
+    store_page({page, content}, kRecoveringEpoch, record.lsn);
+  });
+  cut(record.pages_after);
+  pages_ = record.pages_after;
+  head_ = {record.number, record.lsn, record.location};
+}
+
+void DatabaseFile::recovered(std::uint64_t epoch) {
+  const std::scoped_lock lock(mutex_);
+  for (const std::uint32_t page : map_.pages_from(0)) map_.find(page)->epoch = epoch;
+}
+
+// ---- checkpoint
+
+void DatabaseFile::capture(CapturedPages& captured, std::size_t bytes_max) {
+  const std::scoped_lock lock(mutex_);
+  std::uint32_t from = 0;
+  if (captured.pages.empty()) {
+    listed_ = false;
+    smallest_since_capture_ = std::numeric_limits<std::uint32_t>::max();
+    captured.page_size = page_size_;
+    captured.valid_pages = valid_pages_;
+  } else {
+    from = captured.pages.back().page + 1;
+  }
+  captured.first = captured.pages.size();
+  captured.content.clear();
+  const auto pages = map_.pages_from(from);
+  const std::size_t steps = std::max<std::size_t>(1, bytes_max / page_size_);
+  const std::size_t count = std::min(pages.size(), steps);
+  captured.content.resize(count * page_size_);
+  for (std::size_t i = 0; i < count; ++i) {
+    const CommittedPage& entry = *map_.find(pages[i]);
+    entry.content.unpack(std::span(captured.content).subspan(i * page_size_, page_size_));
+    captured.pages.push_back({pages[i], entry.lsn});
+  }
+  captured.complete = count == pages.size();
+  captured.total_pages = pages_;
+  captured.last_lsn = head_.last_lsn;
+  captured.head = head_;
+}
+
+void DatabaseFile::drop_captured(const CapturedPages& captured) {
+  const std::scoped_lock lock(mutex_);
+  valid_pages_ = std::min(captured.total_pages, smallest_since_capture_);
+  for (const CapturedPages::Page& page : captured.pages) {
+    // Above a cut the file does not count, whatever was written there before or after it.
+    if (page.page > valid_pages_) continue;
+    const CommittedPage* entry = map_.find(page.page);
+    if (entry != nullptr && entry->lsn == page.lsn) drop_page(page.page);
+  }
+  if (!map_.empty() && !listed_) {
+    listed_ = true;
+    core_.list_dirty(shared_from_this());
+  }
+}
+
+}  // namespace perdure::store

@@ -1,0 +1,152 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/lsn.h"
+#include "log/record.h"
+#include "store/page_map.h"
+#include "store/store.h"
+
+namespace perdure::store {
+
+class StoreCore;
+
+// A page that a transaction is about to commit; points into the transaction's memory.
+struct ChangedPage {
+  std::uint32_t page = 0;
+  std::span<const std::byte> content;
+  bool differs = true;  // from the committed content; set by prepare() and publish()
+};
+
+// What a transaction leaves behind.
+struct Change {
+  std::span<ChangedPage> pages;  // ascending, none above pages_after
+  std::uint32_t page_size = 0;
+  std::uint32_t pages_after = 0;
+};
+
+// The newest committed pages of a file, copied out for the checkpoint. A large file is copied in
+// several steps; `content` holds those of the last step.
+struct CapturedPages {
+  struct Page {
+    std::uint32_t page;
+    Lsn lsn;
+  };
+  std::vector<Page> pages;         // of all steps
+  std::vector<std::byte> content;  // of pages[first..], one after the other
+  std::size_t first = 0;
+  std::uint32_t page_size = 0;
+  std::uint32_t valid_pages = 0;  // pages of the real file, before the checkpoint, that still count
+  std::uint32_t total_pages = 0;  // of the database
+  Lsn last_lsn = 0;
+  Head head;
+  bool complete = false;  // the last step
+};
+
+// The committed state of one database: its size, its chain of records in the log, and the pages that
+// are not in the real file yet. Outlives the open Database; the checkpoint works on it at any time.
+//
+// The real file is consulted only for pages that no record since the last checkpoint changed, and
+// only up to `valid_pages`: what lies above was cut off by a commit at some time and is garbage, even
+// if the database has grown again since.
+//
+// Any thread (a mutex inside); but only the one owner of the open database calls prepare() and
+// publish().
+class DatabaseFile : public std::enable_shared_from_this<DatabaseFile> {
+ public:
+  DatabaseFile(StoreCore& core, ObjectNumber number, std::string path)
+      : core_(core), number_(number), path_(std::move(path)) {}
+  DatabaseFile(const DatabaseFile&) = delete;
+  DatabaseFile& operator=(const DatabaseFile&) = delete;
+
+  [[nodiscard]] ObjectNumber number() const noexcept { return number_; }
+  [[nodiscard]] StoreCore& core() const noexcept { return core_; }
+  // Relative to the data directory; empty for one that recovery found and nobody has named yet.
+  [[nodiscard]] std::string path() const;
+  void set_path(const std::string& path);
+
+  // The end of the chain of records.
+  [[nodiscard]] Head head() const;
+  // What the catalog knows about a file that the log knows nothing about. `head` with number 0 says
+  // that the database is new: the disk is not asked. No effect once the file has a state.
+  void set_catalog_head(const Head& head);
+  // Called once, on the committing thread, before the first commit goes to the log. When it throws,
+  // the commit fails (and the next one calls it again).
+  void set_before_first_commit(std::function<void()> hook);
+  // Commits of a database that the checkpoint itself writes never wait for the checkpoint.
+  void set_exempt_from_limits() noexcept { exempt_ = true; }
+  [[nodiscard]] bool exempt_from_limits() const noexcept { return exempt_; }
+
+  // Fills `out` with the committed page; zeros above the end of the database.
+  void read(std::uint32_t page, std::span<std::byte> out);
+  // Reads a part of a page.
+  void read_part(std::uint32_t page, std::size_t offset, std::span<std::byte> out);
+  [[nodiscard]] std::uint32_t page_count();
+  [[nodiscard]] std::uint32_t page_size();
+
+  // Everything of a commit that can be refused: encodes it, runs the hook, waits for the checkpoint
+  // when too much is dirty. Throws Error, with nothing changed.
+  void prepare(const Change& change, std::vector<std::byte>& record);
+  // Appends the record (encoded anew when a checkpoint began since) and makes it the state. Returns
+  // its LSN; with no change that of the last commit.
+  Lsn publish(const Change& change, std::vector<std::byte>& record);
+
+  // Redo of a record found in the log. Throws Error(kCorrupt). Recovery only.
+  void replay(const log::RecordView& record);
+  // Ends recovery: `epoch` is the log's.
+  void recovered(std::uint64_t epoch);
+
+  // The checkpoint's side: capture() until `complete`, write and sync the pages, then
+  // drop_captured(). `bytes_max` bounds the content of one step.
+  void capture(CapturedPages& captured, std::size_t bytes_max);
+  void drop_captured(const CapturedPages& captured);
+  // True when it waits for a checkpoint; set by the store under its list's rules.
+  [[nodiscard]] bool listed() const;
+  void set_listed(bool listed);
+
+ private:
+  // What is known about the real file.
+  enum class Origin : std::uint8_t {
+    kUnknown,  // nothing: the disk must be asked
+    kKnown,    // valid_pages_ and page_size_ hold
+  };
+
+  void find_origin();
+  void read_locked(std::uint32_t page, std::span<std::byte> out);
+  void read_file(std::uint32_t page, std::span<std::byte> out);
+  bool encode(const Change& change, std::uint64_t epoch, std::vector<std::byte>& record);
+  bool needs_full_image(std::uint32_t page, std::uint64_t epoch) noexcept;
+  void store_page(const ChangedPage& changed, std::uint64_t epoch, Lsn lsn);
+  void cut(std::uint32_t pages_after);
+  void drop_page(std::uint32_t page);
+  void account(std::int64_t bytes) noexcept;
+
+  StoreCore& core_;
+  const ObjectNumber number_;
+  mutable std::mutex mutex_;
+  std::string path_;
+  Origin origin_ = Origin::kUnknown;
+  bool listed_ = false;
+  bool exempt_ = false;
+  std::uint32_t page_size_ = 4096;
+  std::uint32_t pages_ = 0;
+  std::uint32_t valid_pages_ = 0;
+  // The smallest size since the running checkpoint began to capture.
+  std::uint32_t smallest_since_capture_ = std::numeric_limits<std::uint32_t>::max();
+  Head head_;
+  std::uint64_t prepared_epoch_ = 0;
+  PageMap map_;
+  std::function<void()> before_first_commit_;
+};
+
+}  // namespace perdure::store

@@ -1,0 +1,96 @@
+// A full disk: commits are refused, reads go on, and commits are taken again once there is room.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { temporaryDirectory, wranglerJson, writeFiles } from './support/files.mjs';
+import { serve } from './support/perdure.mjs';
+
+// The log's first segment and its spare take 128 MiB. With the filler there is no room for a third.
+const diskMiB = 200;
+const fillerMiB = 40;
+const blobMiB = 1;
+/** Enough for more than one segment, and for less than two. */
+const writesMax = 120;
+
+/** Runs a command with an empty disk of `diskMiB` at its first argument, which only it sees. */
+const withSmallDisk = [
+  'unshare', '--user', '--map-root-user', '--mount', 'sh', '-c',
+  `mount -t tmpfs -o size=${diskMiB}m tmpfs "$1" && shift && exec "$@"`, 'sh',
+];
+const canMount = spawnSync(withSmallDisk[0], [...withSmallDisk.slice(1), '/mnt', 'true']).status === 0;
+
+const source = `
+import { DurableObject } from 'cloudflare:workers';
+import { randomBytes } from 'node:crypto';
+import { rmSync, writeFileSync } from 'node:fs';
+
+export class Thing extends DurableObject {
+  write() {
+    const { sql } = this.ctx.storage;
+    sql.exec('CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, count INTEGER, blob BLOB)');
+    const blob = randomBytes(${blobMiB} << 20);
+    return sql.exec(
+      'INSERT INTO t VALUES (1, 1, ?) ON CONFLICT DO UPDATE SET count = count + 1, blob = excluded.blob RETURNING count',
+      blob,
+    ).one().count;
+  }
+  read() {
+    return this.ctx.storage.sql.exec('SELECT count FROM t').one().count;
+  }
+}
+export default {
+  async fetch(request, env) {
+    const path = new URL(request.url).pathname;
+    if (path === '/fill') writeFileSync(env.FILLER, Buffer.alloc(${fillerMiB} << 20));
+    if (path === '/free') rmSync(env.FILLER);
+    const thing = env.THING.getByName('a');
+    try {
+      if (path === '/write') return new Response(String(await thing.write()));
+      if (path === '/read') return new Response(String(await thing.read()));
+    } catch (error) {
+      return new Response(error.message, { status: 507 });
+    }
+    return new Response('ok');
+  },
+};`;
+
+test('a full disk refuses commits until there is room', { skip: !canMount && 'cannot mount here' }, async (t) => {
+  const directory = temporaryDirectory(t);
+  const disk = join(directory, 'disk');
+  mkdirSync(disk);
+  writeFiles(directory, {
+    'wrangler.jsonc': wranglerJson({ vars: { FILLER: join(disk, 'filler') } }),
+    'index.ts': source,
+  });
+  const data = join(disk, 'data');
+  const server = await serve(t, directory, {
+    data,
+    wrapper: [...withSmallDisk, disk],
+    temporary: join(directory, 'tmp'),
+  });
+  assert.equal(await server.text('/fill'), 'ok');
+
+  let written = 0;
+  let refused;
+  while (written < writesMax && refused === undefined) {
+    const response = await fetch(`${server.url}/write`);
+    const text = await response.text();
+    if (response.status === 200) assert.equal(text, String(++written));
+    else refused = text;
+  }
+  assert.match(refused ?? 'no write was refused', /SQLITE_FULL/);
+  assert.ok(written > 1, `${written} writes before the disk was full`);
+  assert.equal(await server.text('/read'), String(written), 'reads go on, without what was refused');
+  assert.equal((await fetch(`${server.url}/write`)).status, 507);
+
+  assert.equal(await server.text('/free'), 'ok');
+  const deadline = Date.now() + 10_000;
+  let response;
+  do {
+    response = await fetch(`${server.url}/write`);
+  } while (response.status !== 200 && Date.now() < deadline);
+  assert.equal(await response.text(), String(written + 1), 'commits are taken again');
+  assert.equal((await server.stop()).code, 0);
+});
