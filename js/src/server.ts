@@ -3,12 +3,13 @@ import { pathToFileURL } from 'node:url';
 import type { Project } from './project.js';
 import { ProjectError } from './project.js';
 import { ExecutionContext, WorkerEntrypoint } from './runtime/entrypoints.js';
+import { setEnv } from './runtime/env.js';
 import { HttpServer } from './runtime/http-server.js';
 import { installGlobals } from './runtime/http.js';
 import { loadNative } from './runtime/native.js';
 import type { ObjectClass } from './runtime/namespace.js';
 import { Shard } from './runtime/shard.js';
-import { setEnv } from './workers.js';
+
 
 export interface ServerOptions {
   project: Project;

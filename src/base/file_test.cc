@@ -156,7 +156,9 @@ TEST_P(FileSystemTest, ALockExcludesOtherProcesses) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, FileSystemTest, testing::Values(false, true),
-                         [](const auto& info) { return info.param ? "Simulated" : "Real"; });
+                         [](const auto& instance) {
+                           return instance.param ? "Simulated" : "Real";
+                         });
 
 TEST(RealFileSystem, AFullDiskIsAnErrorOfItsOwn) {
   if (!std::filesystem::exists("/dev/full")) GTEST_SKIP();

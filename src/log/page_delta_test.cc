@@ -1,11 +1,11 @@
 #include "log/page_delta.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <random>
 #include <string>
+
+#include <gtest/gtest.h>
 
 #include "base/bytes.h"
 #include "base/error.h"

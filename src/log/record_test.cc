@@ -1,11 +1,11 @@
 #include "log/record.h"
 
-#include <gtest/gtest.h>
-
 #include <map>
 #include <random>
 #include <string>
 #include <utility>
+
+#include <gtest/gtest.h>
 
 #include "base/bytes.h"
 #include "base/checksum.h"

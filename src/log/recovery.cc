@@ -40,11 +40,19 @@ class Recovery {
     replay_segments();
     examine_end();
     clean_up();
+    write_again();
     go_on();
     return std::move(log_);
   }
 
  private:
+  // A frame of which no later one says that it is durable.
+  struct Unproven {
+    std::uint64_t segment = 0;
+    std::uint64_t offset = 0;
+    std::uint64_t end = 0;
+    Lsn last_lsn = 0;
+  };
   // What may follow the end of the log: writes that a crash left half done, or proof of damage.
   struct Leftover {
     std::uint64_t segment = 0;
@@ -149,9 +157,6 @@ class Recovery {
               " bytes, but replay starts at byte " + std::to_string(offset_));
     }
     do {
-      // What a process that was killed had written may still be in memory only. It becomes durable
-      // before anybody sees it.
-      reader_->file()->sync();
       while (replay_frame()) {
       }
     } while (move_to_next_segment());
@@ -166,12 +171,17 @@ class Recovery {
     if (!body) return false;
     for_each_record(*body, reader_->number(), offset_ + kFrameHeaderBytes, *header, reader_->path(),
                     replay_);
+    std::erase_if(unproven_,
+                  [&](const Unproven& frame) { return frame.last_lsn <= header->durable_lsn; });
+    const std::uint64_t end =
+        std::min(round_up(offset_ + header->length, kFrameAlignment), reader_->size());
     log_.next_lsn += header->records;
+    unproven_.push_back({reader_->number(), offset_, end, log_.next_lsn - 1});
     log_.chain = header->checksum;
     log_.proven_durable_lsn = header->durable_lsn;
     log_.report.records += header->records;
     log_.report.bytes += header->length;
-    offset_ = std::min(round_up(offset_ + header->length, kFrameAlignment), reader_->size());
+    offset_ = end;
     return true;
   }
 
@@ -277,6 +287,21 @@ class Recovery {
     file.sync();
   }
 
+  // What a process that was killed had written may still be in the operating system's memory only,
+  // and where its sync had failed, a new one would not write it either. So the last frames are
+  // written again, and are durable before anybody builds on them.
+  void write_again() {
+    for (const Unproven& frame : unproven_) {
+      const auto file = files_.open(path(frame.segment), FileSystem::Mode::kReadWrite);
+      // With the segment's header, which the first frame brings along.
+      const std::uint64_t from = frame.offset == kSegmentHeaderBytes ? 0 : frame.offset;
+      Bytes bytes(frame.end - from);
+      bytes.resize(file->read(from, bytes));
+      file->write(from, bytes);
+      file->sync();
+    }
+  }
+
   void go_on() {
     log_.offset = offset_;
     log_.segment = std::make_shared<Segment>(
@@ -300,6 +325,7 @@ class Recovery {
   std::uint64_t offset_ = 0;             // where it ends
   bool is_torn_ = false;
   std::vector<Leftover> leftovers_;
+  std::vector<Unproven> unproven_;
   std::vector<std::uint64_t> to_remove_;
 };
 
