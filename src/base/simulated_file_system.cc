@@ -135,10 +135,10 @@ std::string parent(const std::string& path) { return fs::path(path).parent_path(
 // How much of what was not synced survives a crash.
 class Fate {
  public:
-  explicit Fate(std::uint64_t seed) : random_(seed) {
+  Fate(std::uint64_t seed, std::optional<int> kept_percent) : random_(seed) {
     // Everything and nothing are the likely cases of a real crash; random parts find the rest.
     constexpr std::array<int, 5> kPercents = {0, 100, 50, 90, 10};
-    percent_ = kPercents[random_() % kPercents.size()];
+    percent_ = kept_percent.value_or(kPercents[random_() % kPercents.size()]);
   }
   bool keeps() { return static_cast<int>(random_() % 100) < percent_; }
 
@@ -529,9 +529,9 @@ std::unique_ptr<FileLock> SimulatedFileSystem::try_lock(const fs::path& path) {
   return std::make_unique<Lock>(disk_, name);
 }
 
-void SimulatedFileSystem::crash(std::uint64_t seed) {
+void SimulatedFileSystem::crash(std::uint64_t seed, std::optional<int> kept_percent) {
   const std::lock_guard lock(disk_->mutex);
-  Fate fate(seed);
+  Fate fate(seed, kept_percent);
   if (disk_->options.tracks_unsynced) {
     disk_->crash_files(fate);
     disk_->crash_names(fate);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,9 +53,9 @@ class SimulatedFileSystem final : public FileSystem {
   std::unique_ptr<FileLock> try_lock(const std::filesystem::path& path) override;
 
   // The power goes off and on again: what was not synced is kept or lost, as `seed` says. Files and
-  // locks held by then are of no use any more: every operation on them fails. Switches a pending
-  // power_off_at off.
-  void crash(std::uint64_t seed);
+  // locks held by then are of no use any more: every operation on them fails. Ends what
+  // power_off_at began. `kept_percent` says how much is kept; by default the seed says that, too.
+  void crash(std::uint64_t seed, std::optional<int> kept_percent = std::nullopt);
 
   // From the `count`th operation on that changes something (1 is the next one), every operation
   // fails with kIo, until crash(). That one operation may still have an effect.

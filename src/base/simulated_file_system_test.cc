@@ -86,6 +86,19 @@ TEST_F(SimulatedFileSystemTest, UnsyncedWritesAreKeptLostOrTornBySectors) {
   EXPECT_TRUE(torn);
 }
 
+TEST_F(SimulatedFileSystemTest, ACrashMayKeepOrLoseEverything) {
+  for (const int kept_percent : {0, 100}) {
+    SimulatedFileSystem files;
+    files.create_directories("/d");
+    const auto file = files.open("/d/a", Mode::kCreate);
+    file->sync();
+    files.sync_directory("/d");
+    file->write(0, Bytes(100000, std::byte{1}));
+    files.crash(7, kept_percent);
+    EXPECT_EQ(files.open("/d/a", Mode::kRead)->size(), kept_percent == 0 ? 0u : 100000u);
+  }
+}
+
 TEST_F(SimulatedFileSystemTest, UnsyncedNamesAreKeptOrLost) {
   std::set<bool> created;
   std::set<bool> renamed;

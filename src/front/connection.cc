@@ -285,7 +285,7 @@ void Connection::apply(ResponseEvent& event) {
     case ResponseEvent::Kind::kEnd:
       return apply_end();
     case ResponseEvent::Kind::kAbort:
-      return apply_abort();
+      return apply_abort("The response was aborted.");
     case ResponseEvent::Kind::kConsumed:
       return;
   }
@@ -368,7 +368,9 @@ void Connection::apply_head(const ResponseEvent& event) {
 void Connection::apply_chunk(std::string& body) {
   if (bodyless_ || body.empty()) return;
   if (body_left_) {
-    if (body.size() > *body_left_) return fail("The response is longer than its content-length.");
+    if (body.size() > *body_left_) {
+      return apply_abort("The response is longer than its content-length.");
+    }
     *body_left_ -= body.size();
   }
   if (chunked_) {
@@ -385,21 +387,21 @@ void Connection::apply_chunk(std::string& body) {
 
 void Connection::apply_end() {
   if (body_left_.value_or(0) != 0 && !bodyless_) {
-    return fail("The response is shorter than its content-length.");
+    return apply_abort("The response is shorter than its content-length.");
   }
   if (chunked_) output("0\r\n\r\n");
   finish_response();
 }
 
-void Connection::apply_abort() {
-  // What came before it is still sent as far as the socket takes it at once.
+void Connection::apply_abort(std::string_view why) {
+  // What came before is still sent as far as the socket takes it at once.
   output_.send_to(socket_);
   if (!chunked_ && !body_left_) {
     // Only a reset tells the client that the end of the connection is not the end of the body.
     const struct linger reset { 1, 0 };
     setsockopt(socket_, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
   }
-  fail("The response was aborted.");
+  fail(why);
 }
 
 void Connection::on_consumed(std::uint64_t bytes) {

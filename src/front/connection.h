@@ -112,7 +112,7 @@ class Connection {
   void apply_head(const ResponseEvent& event);
   void apply_chunk(std::string& body);
   void apply_end();
-  void apply_abort();
+  void apply_abort(std::string_view why);
   CallerHeaders begin_head(const ResponseEvent& event);
   void end_head(const CallerHeaders& caller);
   [[nodiscard]] bool is_sendable(const ResponseEvent& event) const;

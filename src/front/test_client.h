@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
@@ -45,6 +46,8 @@ class TestClient {
   TestClient(const TestClient&) = delete;
   TestClient& operator=(const TestClient&) = delete;
 
+  [[nodiscard]] int descriptor() const { return socket_; }
+
   void close() {
     if (socket_ >= 0) ::close(socket_);
     socket_ = -1;
@@ -66,12 +69,6 @@ class TestClient {
       bytes.remove_prefix(static_cast<std::size_t>(count));
     }
     return true;
-  }
-
-  // Sends what fits without waiting for room; returns how much that was.
-  std::size_t send_some(std::string_view bytes) {
-    const auto count = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    return count < 0 ? 0 : static_cast<std::size_t>(count);
   }
 
   // Reads until there are `count` bytes, or the connection ends.

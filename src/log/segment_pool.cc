@@ -22,6 +22,17 @@ void write_spare_header(File& file, const LogId& id, std::uint64_t number) {
   file.sync();
 }
 
+// Opened again, so that errors name the file as it is called now.
+std::shared_ptr<Segment> move_into_place(const SegmentPool::Options& options,
+                                         const std::filesystem::path& from, std::uint64_t number) {
+  FileSystem& files = *options.file_system;
+  const auto path = segment_path(options.directory, number);
+  files.rename(from, path);
+  files.sync_directory(options.directory);
+  return std::make_shared<Segment>(number, options.segment_file_bytes,
+                                   files.open(path, FileSystem::Mode::kReadWrite));
+}
+
 }  // namespace
 
 SegmentPool::SegmentPool(Options options, std::uint64_t next_number, std::shared_ptr<Segment> spare,
@@ -104,8 +115,8 @@ void SegmentPool::run() {
       continue;
     }
     const std::uint64_t number = next_number_;
-    const std::uint64_t free = free_.empty() ? 0 : free_.back();
-    if (free != 0) free_.pop_back();
+    const std::uint64_t free = free_.empty() ? 0 : free_.front();
+    if (free != 0) free_.erase(free_.begin());
     retry_now_ = false;
     lock.unlock();
     std::shared_ptr<Segment> spare;
@@ -139,28 +150,23 @@ std::shared_ptr<Segment> SegmentPool::prepare(std::uint64_t number, std::uint64_
 std::shared_ptr<Segment> SegmentPool::reuse(std::uint64_t number, std::uint64_t free) {
   FileSystem& files = *options_.file_system;
   const auto from = segment_path(options_.directory, free);
-  const auto to = segment_path(options_.directory, number);
-  std::shared_ptr<File> file = files.open(from, FileSystem::Mode::kReadWrite);
+  const auto file = files.open(from, FileSystem::Mode::kReadWrite);
   if (file->size() > options_.segment_file_bytes) file->truncate(options_.segment_file_bytes);
   file->preallocate(options_.segment_file_bytes);
   // The header comes first: whatever has the name of a segment is one.
   write_spare_header(*file, options_.id, number);
-  files.rename(from, to);
-  files.sync_directory(options_.directory);
-  return std::make_shared<Segment>(number, options_.segment_file_bytes, std::move(file));
+  return move_into_place(options_, from, number);
 }
 
 std::shared_ptr<Segment> SegmentPool::create(const Options& options, std::uint64_t number) {
   FileSystem& files = *options.file_system;
   const auto temp = options.directory / kSpareTempName;
   try {
-    std::shared_ptr<File> file = files.open(temp, FileSystem::Mode::kCreate);
+    const auto file = files.open(temp, FileSystem::Mode::kCreate);
     file->truncate(0);
     file->preallocate(options.segment_file_bytes);
     write_spare_header(*file, options.id, number);
-    files.rename(temp, segment_path(options.directory, number));
-    files.sync_directory(options.directory);
-    return std::make_shared<Segment>(number, options.segment_file_bytes, std::move(file));
+    return move_into_place(options, temp, number);
   } catch (...) {
     try {
       if (files.exists(temp)) files.remove(temp);

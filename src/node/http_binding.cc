@@ -180,12 +180,6 @@ napi_value close_server(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-napi_value property(napi_env env, napi_value object, const char* name) {
-  napi_value out = nullptr;
-  check(env, napi_get_named_property(env, object, name, &out));
-  return out;
-}
-
 }  // namespace
 
 napi_value start_server(napi_env env, napi_callback_info info) {

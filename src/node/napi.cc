@@ -50,6 +50,23 @@ napi_value make_latin1(napi_env env, std::string_view latin1) {
   return out;
 }
 
+bool is_ascii(std::string_view text) {
+  std::uint64_t high = 0;
+  std::size_t i = 0;
+  for (; i + 8 <= text.size(); i += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, text.data() + i, 8);
+    high |= word;
+  }
+  for (; i < text.size(); ++i)
+    high |= static_cast<std::uint64_t>(static_cast<unsigned char>(text[i]));
+  return (high & 0x8080808080808080ull) == 0;
+}
+
+napi_value text_value(napi_env env, const char* text, std::size_t size) {
+  return is_ascii({text, size}) ? make_latin1(env, {text, size}) : make_string(env, {text, size});
+}
+
 napi_value make_object(napi_env env) {
   napi_value out = nullptr;
   check(env, napi_create_object(env, &out));

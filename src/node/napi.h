@@ -102,6 +102,9 @@ napi_value make_number(napi_env env, double value);
 napi_value make_bool(napi_env env, bool value);
 napi_value make_string(napi_env env, std::string_view utf8);
 napi_value make_latin1(napi_env env, std::string_view latin1);
+bool is_ascii(std::string_view text);
+// A string of UTF-8 bytes; ASCII, the common case, is made the cheaper way.
+napi_value text_value(napi_env env, const char* text, std::size_t size);
 napi_value make_object(napi_env env);
 void set(napi_env env, napi_value object, const char* name, napi_value value);
 // A new ArrayBuffer with a copy of the bytes.

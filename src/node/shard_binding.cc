@@ -24,13 +24,18 @@ std::uint32_t ShardHost::add_statement(runtime::Slot slot, store::Statement stat
 }
 
 void ShardHost::remove_statement(std::uint32_t number) {
-  auto& of_object = statements_of[statements.at(number)->slot];
+  if (number >= statements.size() || statements[number] == nullptr) return;
+  auto& of_object = statements_of[statements[number]->slot];
   std::erase(of_object, number);
   statements[number].reset();
   free_statements.push_back(number);
 }
 
-void ShardHost::close_database(runtime::Slot slot) {
+void ShardHost::begin_write(runtime::Slot slot) {
+  exchange->header[kBegan] = shard.begin_write(slot) ? 1 : 0;
+}
+
+void ShardHost::finalize_statements(runtime::Slot slot) {
   if (const auto found = statements_of.find(slot); found != statements_of.end()) {
     for (const std::uint32_t number : found->second) {
       statements[number].reset();
@@ -38,6 +43,10 @@ void ShardHost::close_database(runtime::Slot slot) {
     }
     statements_of.erase(found);
   }
+}
+
+void ShardHost::close_database(runtime::Slot slot) {
+  finalize_statements(slot);
   shard.close_database(slot);
 }
 
@@ -190,7 +199,7 @@ napi_value database_size(napi_env env, napi_callback_info info) {
                      static_cast<double>(call.self->shard.database(call.uint(0)).bytes_in_use()));
 }
 
-napi_value memory(napi_env env, napi_callback_info info) {
+napi_value database_memory(napi_env env, napi_callback_info info) {
   Call<ShardHost, 1> call(env, info);
   const auto& database = call.self->shard.at(call.uint(0)).database;
   return make_number(env,
@@ -261,7 +270,7 @@ napi_value create_shard(napi_env env, napi_callback_info info) {
   method<observe>(env, out, "observe", host);
   method<savepoint>(env, out, "savepoint", host);
   method<database_size>(env, out, "databaseSize", host);
-  method<memory>(env, out, "memory", host);
+  method<database_memory>(env, out, "memory", host);
   method<durable_lsn>(env, out, "durableLsn", host);
   method<wake_when_durable>(env, out, "wakeWhenDurable", host);
   method<keep>(env, out, "keep", host);

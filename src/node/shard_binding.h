@@ -39,6 +39,9 @@ struct ShardHost {
 
   std::uint32_t add_statement(runtime::Slot slot, store::Statement statement);
   void remove_statement(std::uint32_t number);
+  // Opens the implicit transaction if need be, and tells in header[kBegan] whether it did.
+  void begin_write(runtime::Slot slot);
+  void finalize_statements(runtime::Slot slot);
   // Finalizes the object's statements and closes its database.
   void close_database(runtime::Slot slot);
   void close();

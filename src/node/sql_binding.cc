@@ -13,22 +13,6 @@ namespace {
 // A longer text is a string of its own, so that keeping one cell of a batch keeps little else alive.
 constexpr int kBatchTextMax = 256;
 
-bool ascii(const char* text, std::size_t size) {
-  std::uint64_t high = 0;
-  std::size_t i = 0;
-  for (; i + 8 <= size; i += 8) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, text + i, 8);
-    high |= word;
-  }
-  for (; i < size; ++i) high |= static_cast<std::uint64_t>(static_cast<unsigned char>(text[i]));
-  return (high & 0x8080808080808080ull) == 0;
-}
-
-napi_value text_value(napi_env env, const char* text, std::size_t size) {
-  return ascii(text, size) ? make_latin1(env, {text, size}) : make_string(env, {text, size});
-}
-
 void bind_extra(napi_env env, sqlite3_stmt* statement, int index, napi_value value,
                 std::string& scratch) {
   napi_valuetype type = napi_undefined;
@@ -129,7 +113,7 @@ class Batch {
       case SQLITE_TEXT: {
         const char* text = reinterpret_cast<const char*>(sqlite3_column_text(statement, column));
         const int size = sqlite3_column_bytes(statement, column);
-        if (size <= kBatchTextMax && ascii(text, static_cast<std::size_t>(size))) {
+        if (size <= kBatchTextMax && is_ascii({text, static_cast<std::size_t>(size)})) {
           text_.append(text, static_cast<std::size_t>(size));
           exchange_.lengths[cells_] = size;
           kind = CellKind::kText;

@@ -163,7 +163,7 @@ namespace {
 
 // Runs a statement that returns nothing.
 void run(store::Database& database, store::Statement& statement) {
-  sqlite3_step(statement.handle());
+  database.step(statement);
   const int code = sqlite3_reset(statement.handle());
   if (code != SQLITE_OK) throw database.error(code);
 }
@@ -172,7 +172,7 @@ void run(store::Database& database, store::Statement& statement) {
 class Row {
  public:
   Row(store::Database& database, store::Statement& statement) : handle_(statement.handle()) {
-    const int code = sqlite3_step(handle_);
+    const int code = database.step(statement);
     found_ = code == SQLITE_ROW;
     if (code != SQLITE_ROW && code != SQLITE_DONE) {
       const store::SqlError error = database.error(code);
@@ -217,7 +217,7 @@ void bind_integer(store::Statement& statement, int index, std::uint64_t value) {
 Catalog::Impl::Impl(store::Store& store_of_catalog) : store(store_of_catalog) {
   open();
   store::Statement list = database->prepare(kListNamespaces, store::Access::kEngine);
-  while (sqlite3_step(list.handle()) == SQLITE_ROW) {
+  while (database->step(list) == SQLITE_ROW) {
     const auto number = static_cast<NamespaceNumber>(sqlite3_column_int64(list.handle(), 0));
     namespaces[number] = reinterpret_cast<const char*>(sqlite3_column_text(list.handle(), 1));
   }

@@ -154,9 +154,14 @@ void Database::execute(const char* sql) {
   if (code != SQLITE_OK) throw error(code);
 }
 
+int Database::step(Statement& statement) {
+  const State::EngineAccess engine(state_->authorizer);
+  return sqlite3_step(statement.handle());
+}
+
 void Database::run(Statement& statement, const char* sql) {
   if (!statement) statement = prepare(sql, Access::kEngine);
-  sqlite3_step(statement.handle());
+  step(statement);
   const int code = sqlite3_reset(statement.handle());
   if (code != SQLITE_OK) throw error(code);
 }
@@ -201,7 +206,7 @@ std::uint64_t Database::bytes_in_use() {
                                  Access::kEngine);
   }
   sqlite3_stmt* statement = state_->page_count.handle();
-  const int code = sqlite3_step(statement);
+  const int code = step(state_->page_count);
   const std::int64_t pages = code == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
   sqlite3_reset(statement);
   if (code != SQLITE_ROW) throw error(code);

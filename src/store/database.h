@@ -77,6 +77,10 @@ class Database {
   // there is none (only blanks and comments). Throws SqlError.
   Statement prepare(std::string_view sql, Access access, std::size_t* tail = nullptr);
 
+  // sqlite3_step for a statement that was prepared with Access::kEngine: a change of the schema makes
+  // SQLite prepare it again, which the authorizer must let through.
+  int step(Statement& statement);
+
   // Runs statements of the engine's own, without results.
   void execute(const char* sql);
 

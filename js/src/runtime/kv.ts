@@ -1,4 +1,5 @@
 /** ctx.storage.kv: the synchronous key-value interface, on the table `_cf_KV` of the object's database. */
+import { type Exchange, OUT_BEGAN } from './exchange.js';
 import type { NativeShard } from './native.js';
 import { decodeValue, encodeValue } from './values.js';
 
@@ -6,6 +7,7 @@ import { decodeValue, encodeValue } from './values.js';
 export interface KvOwner {
   readonly slot: number;
   readonly native: NativeShard;
+  readonly exchange: Exchange;
   check(): void;
   began(): void;
   failed(message: string): void;
@@ -54,32 +56,44 @@ export class KeyValue {
     return encoded;
   }
 
-  putEncoded(key: string, encoded: string | Uint8Array): void {
-    this.#write(() => this.owner.native.kvPut(this.owner.slot, key, encoded));
-  }
-
   put(key: string, value: unknown): void {
     this.owner.check();
-    const encoded = this.encode(key, value);
+    this.putEncoded(key, this.encode(key, value));
+  }
+
+  putEncoded(key: string, encoded: string | Uint8Array): void {
     const owner = this.owner;
-    let began: boolean;
+    const header = owner.exchange.header;
+    header[OUT_BEGAN] = 0;
     try {
-      began = owner.native.kvPut(owner.slot, key, encoded);
+      owner.native.kvPut(owner.slot, key, encoded);
     } catch (error) {
-      owner.failed((error as Error).message);
-      throw error;
+      this.#failed(error);
     }
-    if (began) owner.began();
+    if (header[OUT_BEGAN] === 1) owner.began();
   }
 
   delete(key: string): boolean {
-    this.owner.check();
-    let deleted = 0;
-    this.#write(() => {
-      deleted = this.owner.native.kvDelete(this.owner.slot, key);
-      return (deleted & 2) !== 0;
-    });
-    return (deleted & 1) !== 0;
+    const owner = this.owner;
+    owner.check();
+    const header = owner.exchange.header;
+    header[OUT_BEGAN] = 0;
+    let found = false;
+    try {
+      found = owner.native.kvDelete(owner.slot, key);
+    } catch (error) {
+      this.#failed(error);
+    }
+    if (header[OUT_BEGAN] === 1) owner.began();
+    return found;
+  }
+
+  /** The write failed, but the transaction that it began is open. */
+  #failed(error: unknown): never {
+    const owner = this.owner;
+    if (owner.exchange.header[OUT_BEGAN] === 1) owner.began();
+    owner.failed((error as Error).message);
+    throw error;
   }
 
   /** A batch of at most `limit` pairs, flat. */
@@ -102,17 +116,6 @@ export class KeyValue {
       // Goes on behind the last key by a seek, so nothing is held open in between.
       range = options.reverse === true ? { ...range, end: last } : { ...range, startAfter: last };
     }
-  }
-
-  #write(action: () => boolean): void {
-    let began: boolean;
-    try {
-      began = action();
-    } catch (error) {
-      this.owner.failed((error as Error).message);
-      throw error;
-    }
-    if (began) this.owner.began();
   }
 }
 

@@ -42,8 +42,8 @@ export interface NativeShard {
   finalize(statement: number): void;
   transactionLost(slot: number): boolean;
   kvGet(slot: number, key: string): string | ArrayBuffer | undefined;
-  kvPut(slot: number, key: string, value: string | Uint8Array): boolean;
-  kvDelete(slot: number, key: string): number;
+  kvPut(slot: number, key: string, value: string | Uint8Array): void;
+  kvDelete(slot: number, key: string): boolean;
   kvList(slot: number, start: string | undefined, startAfter: boolean, end: string | undefined, prefix: string | undefined,
     reverse: boolean, limit: number): (string | ArrayBuffer)[];
   deleteAll(slot: number): boolean;

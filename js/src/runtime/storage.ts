@@ -1,5 +1,5 @@
 /** ctx.storage. */
-import type { Exchange } from './exchange.js';
+import { type Exchange, OUT_BEGAN } from './exchange.js';
 import { KeyValue, type ListOptions, SyncKvStorage, checkKey, listOptions } from './kv.js';
 import type { NativeShard } from './native.js';
 import { SqlEngine, type SqlOwner, SqlStorage } from './sql.js';
@@ -183,7 +183,13 @@ export class DurableObjectStorage {
   async deleteAll(): Promise<void> {
     this.#core.check();
     this.#sqlEngine.forget();
-    if (this.#core.native.deleteAll(this.#core.slot)) this.#core.began();
+    const core = this.#core;
+    core.exchange.header[OUT_BEGAN] = 0;
+    try {
+      core.native.deleteAll(core.slot);
+    } finally {
+      if (core.exchange.header[OUT_BEGAN] === 1) core.began();
+    }
     return this.#core.committed();
   }
 

@@ -1,0 +1,273 @@
+#include <algorithm>
+#include <map>
+#include <random>
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "log/log.h"
+#include "log/log_testing.h"
+
+// What point-in-time recovery, replication and crash recovery ask of the records: an object can be
+// replayed forwards from any checkpoint and backwards to its start, and each state on the way is
+// the one that was committed, byte for byte.
+
+namespace perdure::log {
+namespace {
+
+using Random = std::mt19937_64;
+using State = std::vector<Bytes>;  // the pages of a database
+
+constexpr std::size_t kObjects = 8;
+constexpr int kCommits = 1500;
+constexpr std::size_t kPagesMax = 24;
+
+// A database with a random history, all of which is remembered.
+class Object {
+ public:
+  Object(ObjectNumber number, std::uint32_t page_size) : number_(number), page_size_(page_size) {
+    states_.emplace_back();
+  }
+
+  void commit(Log& log, Random& random) {
+    const State& before = states_.back();
+    State after = before;
+    change(after, random);
+    const std::uint64_t epoch = log.epoch();
+    std::vector<PageChange> changes;
+    for (std::size_t i = 0; i < std::max(before.size(), after.size()); ++i) {
+      add_change(before, after, i, epoch, changes);
+    }
+    Bytes record;
+    encode_record({.object = number_,
+                   .number = states_.size(),
+                   .previous_lsn = last_.lsn,
+                   .previous = last_.location,
+                   .time_ms = static_cast<std::int64_t>(states_.size()),
+                   .page_size = page_size_,
+                   .pages_before = static_cast<std::uint32_t>(before.size()),
+                   .pages_after = static_cast<std::uint32_t>(after.size()),
+                   .changes = changes},
+                  record);
+    last_ = append_one(log, record);
+    states_.push_back(std::move(after));
+  }
+
+  [[nodiscard]] const std::vector<State>& states() const { return states_; }
+  [[nodiscard]] const Appended& last() const { return last_; }
+
+ private:
+  void change(State& state, Random& random) const {
+    const auto kind = random() % 10;
+    if (state.empty() || (kind < 3 && state.size() < kPagesMax)) {
+      for (std::uint64_t pages = 1 + random() % 3; pages > 0; --pages) {
+        state.push_back(random() % 2 == 0 ? Bytes(page_size_) : random_bytes(random(), page_size_));
+      }
+    } else if (kind == 3) {
+      state.resize(random() % state.size());
+    }
+    for (std::uint64_t edits = random() % 5; edits > 0 && !state.empty(); --edits) {
+      edit(state[random() % state.size()], random);
+    }
+  }
+
+  void edit(Bytes& page, Random& random) const {
+    if (random() % 12 == 0) {
+      page = random() % 2 == 0 ? Bytes(page_size_) : random_bytes(random(), page_size_);
+      return;
+    }
+    const std::size_t at = random() % page_size_;
+    const Bytes bytes =
+        random_bytes(random(), std::min<std::size_t>(random() % 100, page_size_ - at));
+    std::copy(bytes.begin(), bytes.end(), page.begin() + static_cast<std::ptrdiff_t>(at));
+  }
+
+  void add_change(const State& before, const State& after, std::size_t i, std::uint64_t epoch,
+                  std::vector<PageChange>& changes) {
+    const std::span<const std::byte> old_page =
+        i < before.size() ? std::span<const std::byte>(before[i]) : std::span<const std::byte>();
+    const std::span<const std::byte> new_page =
+        i < after.size() ? std::span<const std::byte>(after[i]) : std::span<const std::byte>();
+    if (std::equal(old_page.begin(), old_page.end(), new_page.begin(), new_page.end())) return;
+    const bool is_first = std::exchange(image_epochs_[i], epoch) != epoch;
+    changes.push_back({.page = static_cast<std::uint32_t>(i + 1),
+                       .before = old_page,
+                       .after = new_page,
+                       .full_image = is_first});
+  }
+
+  const ObjectNumber number_;
+  const std::uint32_t page_size_;
+  std::vector<State> states_;  // by commit number
+  std::map<std::size_t, std::uint64_t> image_epochs_;
+  Appended last_;
+};
+
+std::vector<std::uint32_t> pages_of(const RecordView& record) {
+  std::vector<std::uint32_t> pages;
+  record.for_each_page([&](std::uint32_t page, bool) { pages.push_back(page); });
+  return pages;
+}
+
+void redo(const RecordView& record, State& state) {
+  state.resize(std::max<std::size_t>({state.size(), record.pages_before, record.pages_after}),
+               Bytes(record.page_size));
+  for (const std::uint32_t page : pages_of(record)) record.redo(page, state[page - 1]);
+  state.resize(record.pages_after);
+}
+
+void undo(const RecordView& record, State& state) {
+  state.resize(std::max(record.pages_before, record.pages_after), Bytes(record.page_size));
+  for (const std::uint32_t page : pages_of(record)) record.undo(page, state[page - 1]);
+  state.resize(record.pages_before);
+}
+
+class LogReplayTest : public testing::Test {
+ protected:
+  struct Start {
+    Lsn lsn = 0;
+    std::vector<std::size_t> commits;  // of each object by then
+  };
+
+  LogReplayTest() {
+    test_.segment_bytes = 256 << 10;
+    test_.keep_segments = true;
+    test_.open();
+    for (std::size_t i = 0; i < kObjects; ++i) {
+      objects_.emplace_back(i + 1, std::uint32_t{512} << i % 4);
+    }
+    starts_.push_back(start_now(0));
+    for (int i = 0; i < kCommits; ++i) {
+      objects_[random_() % kObjects].commit(*test_.log, random_);
+      if (random_() % 150 == 0) checkpoint();
+    }
+    test_.log->wait_durable(test_.log->appended_lsn());
+  }
+
+  Start start_now(Lsn lsn) {
+    Start start{lsn, {}};
+    for (const Object& object : objects_) start.commits.push_back(object.states().size() - 1);
+    return start;
+  }
+
+  void checkpoint() {
+    const CheckpointStart start = test_.log->begin_checkpoint();
+    starts_.push_back(start_now(start.lsn));
+    // Commits go on while the pages are written.
+    for (int i = 0; i < 5; ++i) objects_[random_() % kObjects].commit(*test_.log, random_);
+    test_.log->complete_checkpoint(start);
+  }
+
+  // The records of an object after `lsn`, the first one first.
+  std::vector<RecordLocation> chain(const Object& object, Lsn lsn) {
+    std::vector<RecordLocation> result;
+    Appended at = object.last();
+    Bytes buffer;
+    while (at.lsn > lsn) {
+      result.push_back(at.location);
+      const RecordView record = test_.log->read(at.location, buffer);
+      EXPECT_EQ(record.lsn, at.lsn);
+      at = {record.previous_lsn, record.previous};
+    }
+    std::reverse(result.begin(), result.end());
+    return result;
+  }
+
+  void expect_forwards(const Object& object, Lsn lsn, std::size_t commit) {
+    State state = object.states()[commit];
+    Bytes buffer;
+    for (const RecordLocation& location : chain(object, lsn)) {
+      const RecordView record = test_.log->read(location, buffer);
+      redo(record, state);
+      ASSERT_EQ(record.number, ++commit);
+      ASSERT_EQ(state, object.states()[commit]);
+    }
+    EXPECT_EQ(commit, object.states().size() - 1) << "every commit was seen";
+  }
+
+  // Every page that changes after the checkpoint may be torn in the file.
+  void expect_forwards_over_torn_pages(const Object& object, Lsn lsn, std::size_t commit) {
+    State state = object.states()[commit];
+    std::set<std::uint32_t> torn;
+    Bytes buffer;
+    const std::vector<RecordLocation> locations = chain(object, lsn);
+    for (const RecordLocation& location : locations) {
+      for (const std::uint32_t page : pages_of(test_.log->read(location, buffer))) {
+        if (page <= state.size() && torn.insert(page).second) {
+          state[page - 1] = random_bytes(page, state[page - 1].size());
+        }
+      }
+    }
+    for (const RecordLocation& location : locations) {
+      const RecordView record = test_.log->read(location, buffer);
+      redo(record, state);
+      for (const std::uint32_t page : pages_of(record)) torn.erase(page);
+      const State& expected = object.states()[++commit];
+      ASSERT_EQ(state.size(), expected.size());
+      for (std::uint32_t page = 1; page <= state.size(); ++page) {
+        if (!torn.contains(page)) {
+          ASSERT_EQ(state[page - 1], expected[page - 1]);
+        }
+      }
+    }
+    EXPECT_EQ(state, object.states().back());
+  }
+
+  void expect_backwards(const Object& object) {
+    State state = object.states().back();
+    std::size_t commit = object.states().size() - 1;
+    Bytes buffer;
+    for (RecordLocation at = object.last().location; at != RecordLocation{};) {
+      const RecordView record = test_.log->read(at, buffer);
+      ASSERT_EQ(record.number, commit);
+      undo(record, state);
+      ASSERT_EQ(state, object.states()[--commit]);
+      at = record.previous;
+    }
+    EXPECT_EQ(commit, 0u);
+    EXPECT_TRUE(state.empty());
+  }
+
+  Random random_{std::random_device{}()};
+  TestLog test_;
+  std::vector<Object> objects_;
+  std::vector<Start> starts_;
+};
+
+TEST_F(LogReplayTest, ForwardsFromEachCheckpoint) {
+  EXPECT_GT(starts_.size(), 2u);
+  for (const Start& start : starts_) {
+    const std::size_t i = random_() % kObjects;
+    expect_forwards(objects_[i], start.lsn, start.commits[i]);
+    const std::size_t j = random_() % kObjects;
+    expect_forwards_over_torn_pages(objects_[j], start.lsn, start.commits[j]);
+  }
+}
+
+TEST_F(LogReplayTest, BackwardsToTheStart) {
+  for (const Object& object : objects_) expect_backwards(object);
+}
+
+TEST_F(LogReplayTest, TheSameAfterOpeningAgain) {
+  test_.open();
+  const Start& start = starts_[random_() % starts_.size()];
+  const std::size_t i = random_() % kObjects;
+  expect_forwards(objects_[i], start.lsn, start.commits[i]);
+  expect_backwards(objects_[i]);
+}
+
+TEST_F(LogReplayTest, RecoveryBringsEveryObjectToItsLastState) {
+  test_.log.reset();
+  const Start& start = starts_.back();
+  std::vector<State> states;
+  for (std::size_t i = 0; i < kObjects; ++i) {
+    states.push_back(objects_[i].states()[start.commits[i]]);
+  }
+  const auto log = Log::open(
+      test_.options(), [&](const RecordView& record) { redo(record, states[record.object - 1]); });
+  EXPECT_EQ(log->recovery().checkpoint_lsn, start.lsn);
+  for (std::size_t i = 0; i < kObjects; ++i) EXPECT_EQ(states[i], objects_[i].states().back());
+}
+
+}  // namespace
+}  // namespace perdure::log

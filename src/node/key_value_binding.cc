@@ -1,0 +1,131 @@
+// The key-value storage from JavaScript. A value is a string (JSON text) or bytes (a structured clone);
+// what the text means is JavaScript's business.
+#include <cstring>
+
+#include "node/shard_binding.h"
+
+namespace perdure::node {
+namespace {
+
+// Longer keys go through the heap; keys are limited to 2048 bytes where they are written.
+constexpr std::size_t kKeyBufferBytes = 2304;
+
+// A key's UTF-8 bytes, in one call of Node-API for all but absurd ones.
+class Key {
+ public:
+  Key(napi_env env, napi_value value) {
+    std::size_t length = 0;
+    check(env, napi_get_value_string_utf8(env, value, buffer_, kKeyBufferBytes, &length));
+    if (length + 4 < kKeyBufferBytes) {
+      view_ = {buffer_, length};
+      return;
+    }
+    append_utf8(env, value, long_);
+    view_ = long_;
+  }
+  Key(const Key&) = delete;
+  Key& operator=(const Key&) = delete;
+  [[nodiscard]] std::string_view view() const { return view_; }
+
+ private:
+  char buffer_[kKeyBufferBytes];
+  std::string long_;
+  std::string_view view_;
+};
+
+napi_value value_of(napi_env env, const store::KeyValue::Value& value) {
+  if (!value.is_text) return make_array_buffer(env, value.bytes);
+  const std::string_view text{reinterpret_cast<const char*>(value.bytes.data()),
+                              value.bytes.size()};
+  return text_value(env, text.data(), text.size());
+}
+
+// -> string, ArrayBuffer, or undefined
+napi_value kv_get(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 2> call(env, info);
+  const Key key(env, call.args[1]);
+  const auto value = call.self->shard.key_value(call.uint(0)).get(key.view());
+  return value.has_value() ? value_of(env, *value) : nullptr;
+}
+
+// Writes tell in header[kBegan] whether they began the implicit transaction, also when they fail then.
+napi_value kv_put(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 3> call(env, info);
+  ShardHost& host = *call.self;
+  const runtime::Slot slot = call.uint(0);
+  const Key key(env, call.args[1]);
+  const bool is_text = call.type(2) == napi_string;
+  std::span<const std::byte> bytes;
+  if (is_text) {
+    host.value_buffer.clear();
+    append_utf8(env, call.args[2], host.value_buffer);
+    bytes = std::as_bytes(std::span(host.value_buffer));
+  } else {
+    bytes = bytes_of(env, call.args[2]);
+  }
+  host.begin_write(slot);
+  host.shard.key_value(slot).put(key.view(), bytes, is_text);
+  return nullptr;
+}
+
+// -> whether there was one
+napi_value kv_delete(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 2> call(env, info);
+  ShardHost& host = *call.self;
+  const runtime::Slot slot = call.uint(0);
+  const Key key(env, call.args[1]);
+  host.begin_write(slot);
+  return make_bool(env, host.shard.key_value(slot).remove(key.view()));
+}
+
+// kvList(slot, start, startAfter, end, prefix, reverse, limit (-1: none)) -> [key, value, …]
+napi_value kv_list(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 7> call(env, info);
+  const auto text = [&](std::size_t i) {
+    return call.type(i) == napi_string ? std::optional<std::string>(call.utf8(i)) : std::nullopt;
+  };
+  const auto start = text(1);
+  const auto end = text(3);
+  const auto prefix = text(4);
+  store::KeyValue::ListOptions options;
+  if (start.has_value()) options.start = *start;
+  options.after_start = call.boolean(2);
+  if (end.has_value()) options.end = *end;
+  if (prefix.has_value()) options.prefix = *prefix;
+  options.reverse = call.boolean(5);
+  if (const double limit = call.number(6); limit >= 0)
+    options.limit = static_cast<std::uint64_t>(limit);
+  napi_value out = nullptr;
+  check(env, napi_create_array(env, &out));
+  auto cursor = call.self->shard.key_value(call.uint(0)).list(options);
+  std::uint32_t i = 0;
+  while (cursor.next()) {
+    const std::string_view key = cursor.key();
+    check(env, napi_set_element(env, out, i++, text_value(env, key.data(), key.size())));
+    check(env, napi_set_element(env, out, i++, value_of(env, cursor.value())));
+  }
+  return out;
+}
+
+// Empties the database; statements prepared on it are gone.
+napi_value delete_all(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  ShardHost& host = *call.self;
+  const runtime::Slot slot = call.uint(0);
+  host.finalize_statements(slot);
+  host.begin_write(slot);
+  host.shard.key_value(slot).remove_all();
+  return nullptr;
+}
+
+}  // namespace
+
+void define_key_value(napi_env env, napi_value shard, ShardHost* host) {
+  method<kv_get>(env, shard, "kvGet", host);
+  method<kv_put>(env, shard, "kvPut", host);
+  method<kv_delete>(env, shard, "kvDelete", host);
+  method<kv_list>(env, shard, "kvList", host);
+  method<delete_all>(env, shard, "deleteAll", host);
+}
+
+}  // namespace perdure::node

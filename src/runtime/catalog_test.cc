@@ -1,0 +1,189 @@
+#include "runtime/catalog.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "base/simulated_file_system.h"
+#include "sqlite3.h"
+#include "store/database.h"
+#include "store/database_file.h"
+#include "store/store.h"
+
+namespace perdure::runtime {
+namespace {
+
+class CatalogTest : public testing::Test {
+ protected:
+  void open() {
+    store::StoreOptions options;
+    options.directory = "/data";
+    options.file_system = &disk_;
+    options.segment_bytes = 1 << 20;
+    options.on_poisoned = [](const std::string&) {};
+    store_ = store::Store::open(options);
+    catalog_ = std::make_unique<Catalog>(*store_);
+    ns_ = catalog_->open_namespace("test-Counter");
+  }
+
+  void close() {
+    store_->close();
+    catalog_.reset();
+    store_.reset();
+  }
+
+  void crash() {
+    store_->log().wait_durable(store_->log().appended_lsn());
+    disk_.power_off_at(1);
+    disk_.crash(1);
+    // What still runs sees a disk that is gone.
+    catalog_.reset();
+    testing::internal::CaptureStderr();
+    store_.reset();
+    testing::internal::GetCapturedStderr();
+  }
+
+  std::shared_ptr<store::DatabaseFile> object(const std::string& name) {
+    return catalog_->object(ns_, factory_.from_name(name), name);
+  }
+
+  void write(const std::string& name, int value) {
+    store::Database database(*store_, object(name));
+    database.begin();
+    database.execute("CREATE TABLE IF NOT EXISTS t(a)");
+    database.execute(("INSERT INTO t VALUES (" + std::to_string(value) + ")").c_str());
+    database.commit();
+  }
+
+  int sum(const std::string& name) {
+    store::Database database(*store_, object(name));
+    auto statement = database.prepare("SELECT sum(a) FROM t", store::Access::kUser);
+    EXPECT_EQ(sqlite3_step(statement.handle()), SQLITE_ROW);
+    return sqlite3_column_int(statement.handle(), 0);
+  }
+
+  bool contains(const std::string& name) {
+    return catalog_->contains(ns_, factory_.from_name(name));
+  }
+
+  SimulatedFileSystem disk_;
+  ObjectIdFactory factory_{"test-Counter"};
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<Catalog> catalog_;
+  NamespaceNumber ns_ = 0;
+};
+
+TEST_F(CatalogTest, AnObjectThatNeverWritesLeavesNoTrace) {
+  open();
+  const Lsn before = store_->log().appended_lsn();
+  {
+    store::Database database(*store_, object("a"));
+    auto statement = database.prepare("SELECT 1", store::Access::kUser);
+    EXPECT_EQ(sqlite3_step(statement.handle()), SQLITE_ROW);
+  }
+  EXPECT_FALSE(contains("a"));
+  EXPECT_EQ(store_->log().appended_lsn(), before);
+}
+
+TEST_F(CatalogTest, TheSameObjectIsOneFileBeforeItsFirstCommit) {
+  open();
+  const auto first = object("a");
+  EXPECT_EQ(object("a"), first);
+  EXPECT_NE(object("b"), first);
+}
+
+TEST_F(CatalogTest, ARowPrecedesTheFirstCommit) {
+  open();
+  const Lsn before = store_->log().appended_lsn();
+  write("a", 1);
+  EXPECT_EQ(store_->log().appended_lsn(), before + 2);
+  EXPECT_TRUE(contains("a"));
+  write("a", 2);
+  EXPECT_EQ(store_->log().appended_lsn(), before + 3);
+  EXPECT_EQ(sum("a"), 3);
+}
+
+TEST_F(CatalogTest, ObjectsAndChainsSurviveACleanStop) {
+  open();
+  write("a", 1);
+  write("b", 2);
+  write("a", 3);
+  const store::Head head = object("a")->head();
+  EXPECT_EQ(head.commit_number, 2U);
+  close();
+  const std::string path = "/data/objects/test-Counter/" + factory_.from_name("a").hex() + ".sqlite";
+  EXPECT_TRUE(disk_.exists(path));
+  open();
+  EXPECT_TRUE(contains("a"));
+  EXPECT_FALSE(contains("c"));
+  EXPECT_EQ(object("a")->head().commit_number, head.commit_number);
+  EXPECT_EQ(object("a")->head().last_lsn, head.last_lsn);
+  EXPECT_EQ(object("a")->head().location, head.location);
+  EXPECT_EQ(sum("a"), 4);
+  write("a", 5);
+  EXPECT_EQ(object("a")->head().commit_number, 3U);
+  write("c", 1);
+  EXPECT_NE(object("c")->number(), object("a")->number());
+  EXPECT_NE(object("c")->number(), object("b")->number());
+}
+
+TEST_F(CatalogTest, ObjectsSurviveACrashAndACheckpointAfterIt) {
+  open();
+  write("a", 1);
+  store_->checkpoint();
+  write("a", 2);
+  write("b", 7);
+  crash();
+  open();
+  EXPECT_TRUE(contains("b"));
+  store_->checkpoint();  // knows the files of databases that nobody has opened
+  EXPECT_EQ(sum("b"), 7);
+  EXPECT_EQ(sum("a"), 3);
+  EXPECT_EQ(object("a")->head().commit_number, 2U);
+  close();
+  open();
+  EXPECT_EQ(sum("a"), 3);
+}
+
+TEST_F(CatalogTest, NamespaceKeysBecomeSafeFolders) {
+  open();
+  const auto folder = [&](std::string_view key) {
+    const std::string path =
+        catalog_->object(catalog_->open_namespace(key), factory_.from_name(std::string(key)), "")
+            ->path();
+    return path.substr(0, path.rfind('/'));
+  };
+  EXPECT_EQ(folder("a.b-C_9"), "objects/a.b-C_9");
+  EXPECT_EQ(folder(".."), "objects/%2E.");
+  EXPECT_EQ(folder("a/b"), "objects/a%2Fb");
+  EXPECT_EQ(folder("gr\xc3\xbc"), "objects/gr%C3%BC");
+  EXPECT_EQ(folder(""), "objects/%");
+  EXPECT_EQ(folder("%"), "objects/%25");
+}
+
+TEST_F(CatalogTest, NamespacesKeepTheirNumbers) {
+  open();
+  const auto other = catalog_->open_namespace("other");
+  EXPECT_NE(other, ns_);
+  close();
+  open();
+  EXPECT_EQ(catalog_->open_namespace("other"), other);
+  EXPECT_EQ(catalog_->open_namespace("test-Counter"), ns_);
+}
+
+TEST_F(CatalogTest, RefusesAnIdOfAnotherNamespace) {
+  open();
+  write("a", 1);
+  const auto other = catalog_->open_namespace("other");
+  EXPECT_THROW(catalog_->object(other, factory_.from_name("a"), ""), Error);
+}
+
+TEST_F(CatalogTest, IsOfNoUseOnceTheStoreIsClosed) {
+  open();
+  store_->close();
+  EXPECT_THROW(object("a"), Error);
+}
+
+}  // namespace
+}  // namespace perdure::runtime

@@ -1,0 +1,253 @@
+#include "store/key_value.h"
+
+#include <cstring>
+#include <utility>
+
+#include "sqlite3.h"
+
+namespace perdure::store {
+namespace {
+
+// The buffer of the last value is kept for the next one up to this size.
+constexpr std::size_t kValueBytesKept = 16 << 10;
+
+constexpr char kCreate[] =
+    "CREATE TABLE IF NOT EXISTS _cf_KV (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID";
+constexpr char kGet[] = "SELECT value FROM _cf_KV WHERE key = ?";
+constexpr char kPut[] =
+    "INSERT INTO _cf_KV VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value";
+constexpr char kRemove[] = "DELETE FROM _cf_KV WHERE key = ?";
+
+// By variant: bit 0 set when there is an end, bit 1 when backwards.
+constexpr const char* kLists[] = {
+    "SELECT key, value FROM _cf_KV WHERE key >= ?1 ORDER BY key",
+    "SELECT key, value FROM _cf_KV WHERE key >= ?1 AND key < ?2 ORDER BY key",
+    "SELECT key, value FROM _cf_KV WHERE key >= ?1 ORDER BY key DESC",
+    "SELECT key, value FROM _cf_KV WHERE key >= ?1 AND key < ?2 ORDER BY key DESC",
+};
+
+// What a user can have made; what hangs on it first. An index goes with its table, a shadow table
+// with its virtual table.
+constexpr char kEverything[] =
+    "SELECT type, name FROM sqlite_schema WHERE type IN ('trigger', 'view') "
+    "OR (type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name <> '_cf_METADATA') "
+    "ORDER BY type = 'table', sql NOT LIKE 'create virtual%'";
+
+void bind_text(const Statement& statement, int index, std::string_view text) {
+  // An empty view may have no address, which SQLite takes for NULL.
+  sqlite3_bind_text(statement.handle(), index, text.empty() ? "" : text.data(),
+                    static_cast<int>(text.size()), SQLITE_STATIC);
+}
+
+void bind_text_copy(const Statement& statement, int index, std::string_view text) {
+  sqlite3_bind_text(statement.handle(), index, text.empty() ? "" : text.data(),
+                    static_cast<int>(text.size()), SQLITE_TRANSIENT);
+}
+
+void bind_value(const Statement& statement, int index, std::span<const std::byte> value,
+                bool is_text) {
+  const auto* data = value.empty() ? static_cast<const void*>("") : value.data();
+  const auto size = static_cast<sqlite3_uint64>(value.size());
+  if (is_text) {
+    sqlite3_bind_text64(statement.handle(), index, static_cast<const char*>(data), size,
+                        SQLITE_STATIC, SQLITE_UTF8);
+  } else {
+    sqlite3_bind_blob64(statement.handle(), index, data, size, SQLITE_STATIC);
+  }
+}
+
+KeyValue::Value column_value(sqlite3_stmt* statement, int column) {
+  const bool is_text = sqlite3_column_type(statement, column) == SQLITE_TEXT;
+  const auto* data = static_cast<const std::byte*>(sqlite3_column_blob(statement, column));
+  return {{data, static_cast<std::size_t>(sqlite3_column_bytes(statement, column))}, is_text};
+}
+
+// The least string that is greater than every one that starts with `prefix`; none when there is no
+// such string.
+std::optional<std::string> end_of_prefix(std::string_view prefix) {
+  std::string end(prefix);
+  while (!end.empty() && static_cast<unsigned char>(end.back()) == 0xff) end.pop_back();
+  if (end.empty()) return std::nullopt;
+  end.back() = static_cast<char>(static_cast<unsigned char>(end.back()) + 1);
+  return end;
+}
+
+std::string quoted(std::string_view name) {
+  std::string text = "\"";
+  for (const char c : name) {
+    text += c;
+    if (c == '"') text += c;
+  }
+  return text + '"';
+}
+
+}  // namespace
+
+Statement& KeyValue::prepared(Statement& statement, const char* sql) {
+  if (!statement) statement = database_.prepare(sql, Access::kEngine);
+  return statement;
+}
+
+int KeyValue::step(Statement& statement) { return database_.step(statement); }
+
+// The table may be there already, and go again with the transaction that made it.
+bool KeyValue::has_table() {
+  if (table_) return true;
+  table_ = sqlite3_table_column_metadata(database_.handle(), "main", "_cf_KV", nullptr, nullptr,
+                                         nullptr, nullptr, nullptr, nullptr) == SQLITE_OK;
+  return table_;
+}
+
+void KeyValue::create_table() {
+  if (has_table()) return;
+  database_.execute(kCreate);
+  table_ = true;
+}
+
+void KeyValue::forget_table() {
+  table_ = false;
+  get_ = {};
+  put_ = {};
+  remove_ = {};
+  for (Statement& list : lists_) list = {};
+}
+
+// Runs `run`, and once more when it failed because a rollback took the table away.
+template <typename Run>
+auto KeyValue::with_table(Run&& run) {
+  try {
+    return run();
+  } catch (const SqlError& error) {
+    if (!table_ || (error.sqlite_code() & 0xff) != SQLITE_ERROR) throw;
+    forget_table();
+    if (has_table()) throw;
+  }
+  return run();
+}
+
+std::optional<KeyValue::Value> KeyValue::get(std::string_view key) {
+  return with_table([&]() -> std::optional<Value> {
+    if (!has_table()) return std::nullopt;
+    Statement& statement = prepared(get_, kGet);
+    bind_text(statement, 1, key);
+    const int code = step(statement);
+    std::optional<Value> found;
+    if (code == SQLITE_ROW) {
+      const Value value = column_value(statement.handle(), 0);
+      if (value_.capacity() > kValueBytesKept) value_ = {};
+      value_.assign(value.bytes.begin(), value.bytes.end());
+      found = Value{value_, value.is_text};
+    }
+    const int reset = sqlite3_reset(statement.handle());
+    if (code != SQLITE_ROW && code != SQLITE_DONE) throw database_.error(reset);
+    return found;
+  });
+}
+
+void KeyValue::put(std::string_view key, std::span<const std::byte> value, bool is_text) {
+  with_table([&] {
+    create_table();
+    Statement& statement = prepared(put_, kPut);
+    bind_text(statement, 1, key);
+    bind_value(statement, 2, value, is_text);
+    step(statement);
+    const int code = sqlite3_reset(statement.handle());
+    if (code != SQLITE_OK) throw database_.error(code);
+  });
+}
+
+bool KeyValue::remove(std::string_view key) {
+  return with_table([&] {
+    if (!has_table()) return false;
+    Statement& statement = prepared(remove_, kRemove);
+    bind_text(statement, 1, key);
+    step(statement);
+    const int code = sqlite3_reset(statement.handle());
+    if (code != SQLITE_OK) throw database_.error(code);
+    return sqlite3_changes64(database_.handle()) > 0;
+  });
+}
+
+KeyValue::Cursor KeyValue::list(const ListOptions& options) {
+  std::string start(options.start);
+  if (options.after_start) start += '\0';  // the least string that is greater
+  if (start < options.prefix) start = options.prefix;
+  std::optional<std::string> end = end_of_prefix(options.prefix);
+  if (options.end && (!end || *options.end < *end)) end = *options.end;
+
+  return with_table([&] {
+    if (!has_table()) return Cursor(*this, 0, {}, 0);
+    const std::size_t variant = (end ? 1U : 0U) | (options.reverse ? 2U : 0U);
+    // A running list keeps its statement; a second one gets its own.
+    Statement statement = std::move(prepared(lists_[variant], kLists[variant]));
+    bind_text_copy(statement, 1, start);
+    if (end) bind_text_copy(statement, 2, *end);
+    return Cursor(*this, variant, std::move(statement), options.limit);
+  });
+}
+
+void KeyValue::remove_all() {
+  forget_table();
+  // Dropping a table checks foreign keys, in an order that nobody can get right.
+  sqlite3* handle = database_.handle();
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_FKEY, 0, nullptr);
+  struct EnableForeignKeys {
+    sqlite3* handle;
+    ~EnableForeignKeys() { sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_FKEY, 1, nullptr); }
+  } const enable{handle};
+  for (;;) {
+    std::string drop;
+    {
+      Statement next = database_.prepare(kEverything, Access::kEngine);
+      const int code = step(next);
+      if (code == SQLITE_DONE) break;
+      if (code != SQLITE_ROW) throw database_.error(code);
+      const auto text = [&](int column) {
+        return std::string(
+            reinterpret_cast<const char*>(sqlite3_column_text(next.handle(), column)));
+      };
+      drop = "DROP " + text(0) + " " + quoted(text(1));
+    }
+    database_.execute(drop.c_str());
+  }
+}
+
+// ---- Cursor
+
+KeyValue::Cursor::Cursor(KeyValue& owner, std::size_t variant, Statement statement,
+                         std::uint64_t limit)
+    : owner_(&owner), variant_(variant), statement_(std::move(statement)), left_(limit) {}
+
+KeyValue::Cursor::Cursor(Cursor&& other) noexcept
+    : owner_(other.owner_),
+      variant_(other.variant_),
+      statement_(std::move(other.statement_)),
+      left_(std::exchange(other.left_, 0)) {}
+
+KeyValue::Cursor::~Cursor() {
+  if (!statement_) return;
+  sqlite3_reset(statement_.handle());
+  if (!owner_->lists_[variant_] && owner_->table_) owner_->lists_[variant_] = std::move(statement_);
+}
+
+bool KeyValue::Cursor::next() {
+  if (left_ == 0) return false;
+  const int code = owner_->step(statement_);
+  if (code == SQLITE_ROW) {
+    --left_;
+    return true;
+  }
+  left_ = 0;
+  const int reset = sqlite3_reset(statement_.handle());
+  if (code != SQLITE_DONE) throw owner_->database_.error(reset);
+  return false;
+}
+
+std::string_view KeyValue::Cursor::key() const {
+  const auto* data = reinterpret_cast<const char*>(sqlite3_column_text(statement_.handle(), 0));
+  return {data, static_cast<std::size_t>(sqlite3_column_bytes(statement_.handle(), 0))};
+}
+
+KeyValue::Value KeyValue::Cursor::value() const { return column_value(statement_.handle(), 1); }
+
+}  // namespace perdure::store
