@@ -11,7 +11,6 @@ set(sqlite_options
   SQLITE_DEFAULT_LOCKING_MODE=1       # EXCLUSIVE: one object, one open database
   SQLITE_DEFAULT_FOREIGN_KEYS=1
   SQLITE_TEMP_STORE=3                 # no temporary files
-  SQLITE_MAX_EXPR_DEPTH=0
   SQLITE_MAX_MMAP_SIZE=0
   SQLITE_OMIT_AUTOINIT
   SQLITE_OMIT_DEPRECATED

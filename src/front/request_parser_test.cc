@@ -178,7 +178,7 @@ TEST(RequestParser, Expectations) {
 
 TEST(RequestParser, GarbageIsNeverAccepted) {
   std::mt19937 random(7);
-  const std::string alphabet("GET /HOST:hTP.1\r\n\r\n\r\n 0a5;\"\\\t\0\xff-,", 36);
+  constexpr std::string_view alphabet("GET /HOST:hTP.1\r\n\r\n\r\n 0a5;\"\\\t\0\xff-,", 33);
   for (int round = 0; round < 20'000; ++round) {
     std::string input = round % 2 == 0 ? get("Transfer-Encoding: chunked\r\n") : std::string();
     const auto size = random() % 60;

@@ -26,7 +26,7 @@ struct LogOptions {
   // Called once, on the flusher's thread, when writing or syncing failed (rule 6). The log is
   // poisoned by then: no waiter is ever told that its record is durable. The default prints the
   // message to stderr and ends the process with status 74 (EX_IOERR).
-  std::function<void(const std::string& message)> on_poisoned;
+  std::function<void(const std::string& message)> on_poisoned = {};
 };
 
 // What opening found.

@@ -124,6 +124,10 @@ void undo(const RecordView& record, State& state) {
 
 class LogReplayTest : public testing::Test {
  protected:
+  void TearDown() override {
+    if (HasFailure()) ADD_FAILURE() << "the seed was " << seed_;
+  }
+
   struct Start {
     Lsn lsn = 0;
     std::vector<std::size_t> commits;  // of each object by then
@@ -228,7 +232,8 @@ class LogReplayTest : public testing::Test {
     EXPECT_TRUE(state.empty());
   }
 
-  Random random_{std::random_device{}()};
+  const std::uint64_t seed_ = std::random_device{}();
+  Random random_{seed_};
   TestLog test_;
   std::vector<Object> objects_;
   std::vector<Start> starts_;

@@ -22,8 +22,8 @@ struct RecordLocation {
 // exist before the commit (`before`), or that the commit cut off (`after`).
 struct PageChange {
   std::uint32_t page = 0;  // from 1, as SQLite counts
-  std::span<const std::byte> before;
-  std::span<const std::byte> after;
+  std::span<const std::byte> before = {};
+  std::span<const std::byte> after = {};
   // Log `after` whole as well as the difference. Set on the first change of a page that existed
   // since the current checkpoint began, so that replay never builds on a torn page of the file.
   bool full_image = false;
@@ -40,7 +40,7 @@ struct Commit {
   std::uint32_t pages_before = 0;  // size of the database in pages
   std::uint32_t pages_after = 0;
   std::uint32_t flags = 0;
-  std::span<const PageChange> changes;
+  std::span<const PageChange> changes = {};
 };
 
 // Appends the encoding of `commit` to `out`. Any thread; no state.

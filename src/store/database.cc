@@ -24,7 +24,7 @@ constexpr Limit kLimits[] = {
     {SQLITE_LIMIT_COLUMN, 100},
     {SQLITE_LIMIT_VARIABLE_NUMBER, 100},
     {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50},
-    {SQLITE_LIMIT_FUNCTION_ARG, 32},
+    {SQLITE_LIMIT_FUNCTION_ARG, 127},
     {SQLITE_LIMIT_COMPOUND_SELECT, 5},
     {SQLITE_LIMIT_VDBE_OP, 25'000},
     {SQLITE_LIMIT_EXPR_DEPTH, 100},
@@ -94,6 +94,8 @@ struct Database::State {
 
 Database::Database(Store&, std::shared_ptr<DatabaseFile> file)
     : file_(std::move(file)), state_(std::make_unique<State>()) {
+  // Throws, with more to say than SQLite would, when the file is damaged.
+  static_cast<void>(file_->page_size());
   const std::string name = std::to_string(file_->number());
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
                     SQLITE_OPEN_EXRESCODE;
@@ -108,6 +110,13 @@ Database::Database(Store&, std::shared_ptr<DatabaseFile> file)
   state_->open = open_file_of(open);
   sqlite3_rollback_hook(
       handle_, [](void* file_of_database) { static_cast<OpenFile*>(file_of_database)->rollback(); },
+      state_->open);
+  sqlite3_commit_hook(
+      handle_,
+      [](void* file_of_database) {
+        static_cast<OpenFile*>(file_of_database)->start_commit();
+        return 0;
+      },
       state_->open);
   state_->authorizer.install(handle_);
   if (!has_compiled_settings()) execute(kSettings);

@@ -255,8 +255,7 @@ int OpenFile::write(std::span<const std::byte> data, std::int64_t offset) noexce
     auto it = pending_.find(page);
     if (it == pending_.end()) {
       if (refused(data.size())) {
-        doomed_ = true;
-        pending_ = {};
+        doom();
         return SQLITE_FULL;
       }
       it = pending_.emplace(page, std::make_unique_for_overwrite<std::byte[]>(page_size_)).first;
@@ -297,14 +296,26 @@ void OpenFile::collect(std::uint32_t pages_after) {
 
 // The pages are written; the journal is still there. Everything that can be refused is.
 int OpenFile::sync() noexcept {
-  return guarded(SQLITE_IOERR_FSYNC, [&] {
-    if (doomed_) return SQLITE_FULL;
-    if (!started_) return SQLITE_OK;
-    synced_pages_ = pages_in_header();
-    collect(synced_pages_);
-    file_->prepare({changed_, page_size_, synced_pages_}, record_buffer());
+  if (!committing_ || !started_) return SQLITE_OK;
+  const int code = guarded(SQLITE_IOERR_FSYNC, [&] {
+    prepare(pages_in_header());
     return SQLITE_OK;
   });
+  if (code != SQLITE_OK) doom();
+  return code;
+}
+
+void OpenFile::prepare(std::uint32_t pages_after) {
+  collect(pages_after);
+  file_->prepare({changed_, page_size_, pages_after}, record_buffer());
+  synced_pages_ = pages_after;
+  prepared_ = true;
+}
+
+void OpenFile::doom() noexcept {
+  doomed_ = true;
+  committing_ = false;
+  pending_ = {};
 }
 
 // SQLite truncates a database that shrank only after sync(), but says so in page 1 before.
@@ -337,6 +348,8 @@ void OpenFile::rollback() noexcept { clear(); }
 
 void OpenFile::clear() noexcept {
   started_ = false;
+  committing_ = false;
+  prepared_ = false;
   doomed_ = false;
   if (pending_.size() > kPendingPagesKept) {
     pending_ = {};

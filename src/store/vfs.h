@@ -22,10 +22,10 @@ class StoreCore;
 // pages that the open transaction has written (when it commits, or earlier when SQLite's page cache
 // spills). Nothing is written anywhere until the commit, which is one record of the log.
 //
-// SQLite calls in this order at a commit: write() of the changed pages, sync() (whatever can be
-// refused is refused here, where SQLite can still roll back from its journal), truncate() when the
-// database shrank, commit(). After a rollback it calls nothing, so the rollback hook calls rollback().
-// One thread at a time.
+// SQLite calls in this order at a commit: start_commit() (the commit hook), write() of the changed
+// pages, sync() (whatever can be refused is refused here, where SQLite can still roll back from its
+// journal), truncate() when the database shrank, commit(). A rollback writes old pages back, calls
+// sync() as well, and then rollback() (the rollback hook). One thread at a time.
 class OpenFile {
  public:
   explicit OpenFile(std::shared_ptr<DatabaseFile> file) : file_(std::move(file)) {}
@@ -35,6 +35,7 @@ class OpenFile {
   int write(std::span<const std::byte> data, std::int64_t offset) noexcept;
   int truncate(std::int64_t size) noexcept;
   int size(std::int64_t& size) noexcept;
+  void start_commit() noexcept { committing_ = true; }
   int sync() noexcept;
   int commit() noexcept;
   void rollback() noexcept;
@@ -53,6 +54,8 @@ class OpenFile {
   int guarded(int io_code, Body&& body) noexcept;
   bool refused(std::size_t page_size) noexcept;
   void start();
+  void prepare(std::uint32_t pages_after);
+  void doom() noexcept;
   void collect(std::uint32_t pages_after);
   [[nodiscard]] std::uint32_t pages_in_header() const noexcept;
   void clear() noexcept;
@@ -62,6 +65,8 @@ class OpenFile {
   std::uint32_t page_size_ = 0;
   std::uint32_t pages_ = 0;  // of the database as the transaction leaves it
   std::uint32_t synced_pages_ = 0;  // pages_ at the last sync()
+  bool committing_ = false;  // since start_commit()
+  bool prepared_ = false;    // by sync()
   bool started_ = false;     // page_size_ and pages_ are set
   // The transaction was refused; SQLite is about to roll it back, and what it writes on the way does
   // not matter.
