@@ -10,7 +10,6 @@ import { loadNative } from './runtime/native.js';
 import type { ObjectClass } from './runtime/namespace.js';
 import { Shard } from './runtime/shard.js';
 
-
 export interface ServerOptions {
   project: Project;
   /** The bundled project: a path. */
@@ -84,7 +83,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       const objectClass = module[className];
       if (typeof objectClass !== 'function')
         throw new ProjectError(`The class "${className}" is bound as ${name} in ${project.configFile} but ${project.main} does not export it.`);
-      shard.bind(name, className, objectClass as ObjectClass, `${project.name}-${className}`);
+      // The key outlives renames of the class: it names the folder of the objects.
+      const key = project.classes.find((known) => known.className === className)!.key;
+      shard.bind(name, className, objectClass as ObjectClass, key);
     }
     const fetch = fetchHandler(project, module);
     const failed = (error: unknown): void => report('A promise given to waitUntil() was rejected:', error);

@@ -259,17 +259,17 @@ void Connection::on_response(ResponseEvent& event) {
 }
 
 void Connection::on_durable() {
-  while (phase_ == Phase::kRequest && waiting_from_ < waiting_.size()) {
-    ResponseEvent& event = waiting_[waiting_from_];
-    if (!shared_.gate.is_open(event.depends_on)) {
-      return shared_.gate.wait(event.depends_on, request_);
-    }
-    ++waiting_from_;
+  std::size_t done = 0;
+  while (phase_ == Phase::kRequest && done < waiting_.size() &&
+         shared_.gate.is_open(waiting_[done].depends_on)) {
+    // Out of the list, because what it does can empty the list.
+    ResponseEvent event = std::move(waiting_[done++]);
     waiting_bytes_ -= event.body.size();
     apply(event);
   }
-  waiting_.clear();
-  waiting_from_ = 0;
+  if (phase_ != Phase::kRequest) return;
+  waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(done));
+  if (!waiting_.empty()) shared_.gate.wait(waiting_.front().depends_on, request_);
   check_writable();
 }
 
@@ -515,7 +515,6 @@ void Connection::cancel_request(std::string_view why) {
 void Connection::forget_request() {
   shared_.requests.erase(request_);
   waiting_.clear();
-  waiting_from_ = 0;
   waiting_bytes_ = 0;
 }
 

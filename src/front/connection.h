@@ -159,8 +159,7 @@ class Connection {
   std::uint64_t unacknowledged_ = 0;        // bytes of chunks since the last kWritable
   std::optional<std::uint64_t> body_left_;  // of the content-length that the response announced
 
-  std::vector<ResponseEvent> waiting_;  // for the log, in order; from waiting_from_
-  std::size_t waiting_from_ = 0;
+  std::vector<ResponseEvent> waiting_;  // for the log, in order
   std::size_t waiting_bytes_ = 0;
   OutputQueue output_;
   std::chrono::milliseconds deadline_{0};  // of shared_.now; 0: none

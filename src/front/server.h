@@ -32,8 +32,8 @@ struct ServerOptions {
 
 // What the front tells the shard, in order for each request: kRequest, kBody*, then kCancel at any
 // time when the client went away (nothing follows; a response to it is dropped). A client that
-// closes only its sending side counts as gone. There is no kCancel once the last event of the
-// response (kWhole, kEnd, kAbort) has come to the front.
+// closes only its sending side counts as gone. There is no kCancel once the front has seen the last
+// event of the response (kWhole, kEnd, kAbort), but the two can cross on their way.
 struct RequestEvent {
   enum class Kind : std::uint8_t { kRequest, kBody, kCancel, kWritable };
 

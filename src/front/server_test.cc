@@ -66,6 +66,13 @@ class ServerTest : public testing::Test {
     return flight;
   }
 
+  // Returns once the front has seen all that was sent to it before.
+  void settle() {
+    auto [client, event] = request();
+    respond_->whole(event.id, "settled");
+    EXPECT_EQ(client->read_response().body, "settled");
+  }
+
   // The answer of the server to something it does not accept, after which it closes.
   std::string refusal(std::string_view text) {
     TestClient client(port());
@@ -346,6 +353,7 @@ TEST_F(ServerTest, AClientThatGoesAwayWhileItsResponseWaits) {
   start();
   auto flight = request();
   respond_->whole(flight.event.id, "nobody", 5);
+  settle();
   flight.client->reset();
   // The shard has done its part, so it is not told.
   EXPECT_EQ(sink_.next(kNothingComes).id, 0u);
@@ -620,6 +628,7 @@ TEST_F(ServerTest, ABrokenBodyDoesNotUndoAnAnswer) {
   auto [client, event] =
       request("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
   respond_->whole(event.id, "answered", 5);
+  settle();
   client->send("nonsense\r\n\r\n");
   std::this_thread::sleep_for(kNothingComes);
   durability_.advance(5);

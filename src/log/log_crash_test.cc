@@ -148,7 +148,7 @@ class CrashTest {
 };
 
 TEST(LogCrash, WhatWasAcknowledgedSurvivesAndTheRestIsAPrefix) {
-  for (std::uint64_t seed = 1; seed <= 400; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     CrashTest(seed).run();
     if (testing::Test::HasFailure()) return;

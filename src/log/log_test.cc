@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -55,6 +56,13 @@ class LogTest : public testing::Test {
     expect_error(code, message, [&] { open(); });
     // A refused log is only read; making sure of what is there by a sync changes nothing.
     EXPECT_LE(test_.files.operations() - operations, 8u);
+  }
+
+  // Opens, and waits for the spare segment, so that the next operations on the disk are the log's.
+  Log& open_and_settle() {
+    open();
+    EXPECT_TRUE(wait_until([&] { return test_.files.exists(TestLog::segment(2)); }));
+    return *test_.log;
   }
 
   bool wait_until(const auto& condition) {
@@ -399,7 +407,7 @@ TEST_F(LogTest, AppendsFromManyThreads) {
 // Poison.
 
 TEST_F(LogTest, AFailedSyncPoisonsTheLog) {
-  Log& log = open();
+  Log& log = open_and_settle();
   append_durably(1, 5);
   std::atomic<int> advances{0};
   log.subscribe([&](Lsn) { ++advances; });
@@ -419,7 +427,7 @@ TEST_F(LogTest, AFailedSyncPoisonsTheLog) {
 }
 
 TEST_F(LogTest, AFailedWritePoisonsTheLog) {
-  Log& log = open();
+  Log& log = open_and_settle();
   append_durably(1, 5);
   test_.files.fail(Operation::kWrite);
   append_one(log, test_record(6));
@@ -433,7 +441,7 @@ TEST_F(LogTest, AFailedWritePoisonsTheLog) {
 }
 
 TEST_F(LogTest, WhatAFailedSyncLeftInMemoryIsWrittenAgain) {
-  Log& log = open();
+  Log& log = open_and_settle();
   append_durably(1, 5);
   test_.files.fail(Operation::kSync);
   append_one(log, test_record(6));
@@ -451,7 +459,7 @@ TEST_F(LogTest, WhatAFailedSyncLeftInMemoryIsWrittenAgain) {
 
 TEST_F(LogTest, PoisonWakesAppendsThatWait) {
   test_.pending_bytes_max = 1000;
-  Log& log = open();
+  Log& log = open_and_settle();
   test_.files.set_sync_delay(milliseconds(20));
   test_.files.fail(Operation::kSync);
   append_one(log, test_record(1, 900));
@@ -462,8 +470,7 @@ TEST_F(LogTest, PoisonWakesAppendsThatWait) {
 
 TEST_F(LogTest, AFullDiskRefusesCommitsUntilThereIsRoom) {
   const std::uint64_t segment = test_.segment_bytes + kSegmentOverheadBytes;
-  Log& log = open();
-  ASSERT_TRUE(wait_until([&] { return test_.files.exists(TestLog::segment(2)); }));
+  Log& log = open_and_settle();
   test_.files.set_capacity(test_.files.used_bytes() + segment / 2);
   EXPECT_TRUE(log.has_room());
   std::uint64_t number = 0;
@@ -495,8 +502,7 @@ TEST_F(LogTest, AFullDiskRefusesCommitsUntilThereIsRoom) {
 }
 
 TEST_F(LogTest, ACheckpointMakesRoomOnAFullDisk) {
-  Log& log = open();
-  ASSERT_TRUE(wait_until([&] { return test_.files.exists(TestLog::segment(2)); }));
+  Log& log = open_and_settle();
   test_.files.set_capacity(test_.files.used_bytes());
   std::uint64_t number = 0;
   EXPECT_THROW(
@@ -514,8 +520,7 @@ TEST_F(LogTest, ACheckpointMakesRoomOnAFullDisk) {
 }
 
 TEST_F(LogTest, AGroupThatIsTooLargeForTheDiskIsRefusedAlone) {
-  Log& log = open();
-  ASSERT_TRUE(wait_until([&] { return test_.files.exists(TestLog::segment(2)); }));
+  Log& log = open_and_settle();
   test_.files.set_capacity(test_.files.used_bytes() + 1000);
   EXPECT_THROW(append_one(log, test_record(1, 200000)), Error);
   EXPECT_EQ(log.appended_lsn(), 0u);
@@ -526,8 +531,7 @@ TEST_F(LogTest, AGroupThatIsTooLargeForTheDiskIsRefusedAlone) {
 }
 
 TEST_F(LogTest, AFailureToPrepareASpareIsNotPoison) {
-  Log& log = open();
-  ASSERT_TRUE(wait_until([&] { return test_.files.exists(TestLog::segment(2)); }));
+  Log& log = open_and_settle();
   test_.files.fail(Operation::kPreallocate, 1);
   append_durably(1, 80, 1000);
   EXPECT_TRUE(wait_until([&] { return !log.has_room(); }));
@@ -608,65 +612,71 @@ TEST_F(LogTest, AfterACleanCloseTheLastFrameIsKnownToBeDurable) {
   EXPECT_THROW(open(), Error);
 }
 
-TEST_F(LogTest, AShortenedLastSegmentIsATornEnd) {
-  for (const std::uint64_t keep : {5ull, 30ull, 63ull, 64ull, 100ull}) {
-    SCOPED_TRACE(keep);
-    test_.files.crash(0, 100);
-    test_.~TestLog();
-    new (&test_) TestLog();
-    locations_.clear();
-    open();
-    append_durably(1, 20);
-    kill();
-    {
-      const auto file = test_.files.open(TestLog::segment(1), FileSystem::Mode::kReadWrite);
-      file->truncate(frame_of(20) + keep);
-      file->sync();
-    }
-    Log& log = open();
-    expect_replayed(1, 19);
-    EXPECT_EQ(log.recovery().cut_bytes, keep);
-    EXPECT_EQ(log.recovery().cut_offset, frame_of(20));
-    append_durably(20, 200, 1000);
-    open();
-    expect_replayed(1, 200);
-  }
-}
+class ShortenedLogTest : public LogTest, public testing::WithParamInterface<std::uint64_t> {};
 
-TEST_F(LogTest, ATornEndThatReachesIntoTheNextSegmentIsCut) {
-  Log& log = open();
-  append_durably(1, 50, 1000);
-  // Two segments in one batch: all of it is lost but the end.
-  test_.files.set_sync_delay(milliseconds(20));
-  std::uint64_t number = 50;
-  std::vector<RecordLocation> batch;
-  while (batch.size() < 60) {
-    batch.push_back(append_one(log, test_record(++number, 1000)).location);
-  }
-  log.wait_durable(number);
-  test_.files.set_sync_delay(std::chrono::microseconds(0));
+TEST_P(ShortenedLogTest, IsATornEnd) {
+  const std::uint64_t keep = GetParam();
+  open();
+  append_durably(1, 20);
   kill();
-  ASSERT_EQ(batch.front().segment, 1u);
-  ASSERT_EQ(batch.back().segment, 2u);
   {
-    // Nobody could have been told of record 51 on: no later frame knew it to be durable.
     const auto file = test_.files.open(TestLog::segment(1), FileSystem::Mode::kReadWrite);
-    file->write(batch.front().offset, Bytes(100));
+    file->truncate(frame_of(20) + keep);
     file->sync();
   }
-  try {
-    open();
-  } catch (const Error& error) {
-    // The batch was written as two, and the second knew of the first.
-    EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
-    return;
-  }
-  expect_replayed(1, test_.replayed.size());
-  EXPECT_GT(test_.log->recovery().cut_bytes, 1000u);
-  const std::uint64_t next = test_.replayed.size() + 1;
-  append_durably(next, next + 100, 1000);
+  Log& log = open();
+  expect_replayed(1, 19);
+  EXPECT_EQ(log.recovery().cut_bytes, keep);
+  EXPECT_EQ(log.recovery().cut_offset, keep == 0 ? 0 : frame_of(20));
+  append_durably(20, 200, 1000);
   open();
-  expect_replayed(1, next + 100);
+  expect_replayed(1, 200);
+}
+
+INSTANTIATE_TEST_SUITE_P(Keeping, ShortenedLogTest, testing::Values(0, 5, 30, 63, 64, 100));
+
+TEST_F(LogTest, ABadFrameAtTheEndOfAnEarlierSegmentIsDamage) {
+  open();
+  append_durably(1, 100, 1000);
+  kill();
+  std::uint64_t number = 1;
+  while (locations_[number].segment == 1) ++number;  // the last one of the first segment
+  test_.flip(TestLog::segment(1), locations_[number - 1].offset + 40);
+  expect_open_fails(ErrorCode::kCorrupt, "The log is damaged: frame at byte " +
+                                             std::to_string(frame_of(number)) + " of " +
+                                             TestLog::segment(1) +
+                                             " does not match its checksum, and later frames show "
+                                             "that it had been stored." +
+                                             kAdvice);
+}
+
+TEST_F(LogTest, TheEndOfAReusedSegmentIsClearWhereverItIs) {
+  open();
+  std::uint64_t number = 0;
+  while (locations_.empty() || locations_.back().segment < 12) {
+    append_durably(number + 1, number + 20, 3000);
+    number += 20;
+    test_.log->complete_checkpoint(test_.log->begin_checkpoint());
+  }
+  // Frames that end less than a frame header before the end of a block, and exactly there.
+  for (std::uint64_t before_block_end = 0; before_block_end < 2 * kFrameHeaderBytes;
+       before_block_end += kFrameAlignment) {
+    const std::uint64_t at = test_.log->begin_checkpoint().next.offset;
+    Bytes record;
+    std::uint64_t left = 1;
+    for (std::size_t bytes = 1; left != before_block_end; ++bytes) {
+      record = test_record(++number, bytes);
+      const std::uint64_t end =
+          round_up(at + kFrameHeaderBytes + kEntryHeaderBytes + record.size(), kFrameAlignment);
+      left = round_up(end, kBlockBytes) - end;
+      --number;
+    }
+    append_one(*test_.log, record);
+    test_.log->wait_durable(++number);
+    kill();
+    EXPECT_EQ(open().recovery().cut_bytes, 0u) << before_block_end;
+    EXPECT_EQ(test_.log->durable_lsn(), number);
+  }
 }
 
 TEST_F(LogTest, ANewerVersionIsNamed) {
@@ -819,6 +829,32 @@ TEST_F(LogTest, MutatedLogsOpenOrAreRefused) {
       EXPECT_THAT(error.code(), testing::AnyOf(ErrorCode::kCorrupt, ErrorCode::kVersion));
     }
   }
+}
+
+TEST(RealLog, AppendsRollsReusesAndRecovers) {
+  std::string name = (std::filesystem::temp_directory_path() / "perdure_log.XXXXXX").string();
+  ASSERT_NE(mkdtemp(name.data()), nullptr);
+  LogOptions options{.file_system = &real_file_system(),
+                     .directory = std::filesystem::path(name) / "log",
+                     .segment_bytes = 64 << 10};
+  std::uint64_t replayed = 0;
+  const auto open_log = [&] {
+    replayed = 0;
+    return Log::open(options, [&](const RecordView&) { ++replayed; });
+  };
+  for (std::uint64_t round = 0; round < 4; ++round) {
+    const auto log = open_log();
+    EXPECT_EQ(replayed, round == 0 ? 0u : 10u);
+    for (int i = 0; i < 200; ++i) append_one(*log, test_record(1, 1000));
+    log->complete_checkpoint(log->begin_checkpoint());
+    Appended last;
+    for (int i = 0; i < 10; ++i) last = append_one(*log, test_record(1, 1000));
+    log->wait_durable(last.lsn);
+    EXPECT_EQ(last.lsn, (round + 1) * 210);
+    Bytes buffer;
+    EXPECT_EQ(log->read(last.location, buffer).lsn, last.lsn);
+  }
+  std::filesystem::remove_all(name);
 }
 
 TEST_F(LogTest, RefusesImpossibleOptions) {

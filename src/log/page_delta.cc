@@ -140,11 +140,11 @@ void pack_page(std::span<const std::byte> page, std::vector<std::byte>& out) {
 void unpack_page(std::span<const std::byte> packed, std::span<std::byte> page) {
   std::size_t done = 0;
   for_each_run(packed, page.size(), [&](std::size_t at, std::span<const std::byte> bytes) {
-    std::memset(page.data() + done, 0, at - done);
+    std::fill_n(page.begin() + static_cast<std::ptrdiff_t>(done), at - done, std::byte{0});
     std::memcpy(page.data() + at, bytes.data(), bytes.size());
     done = at + bytes.size();
   });
-  std::memset(page.data() + done, 0, page.size() - done);
+  std::fill(page.begin() + static_cast<std::ptrdiff_t>(done), page.end(), std::byte{0});
 }
 
 }  // namespace perdure::log

@@ -9,6 +9,9 @@ namespace {
 
 // Longer keys go through the heap; keys are limited to 2048 bytes where they are written.
 constexpr std::size_t kKeyBufferBytes = 2304;
+// The buffer for values has this size at least, and is given back when one made it larger than that.
+constexpr std::size_t kValueBufferBytes = 16 << 10;
+constexpr std::size_t kValueBufferBytesKept = 256 << 10;
 
 // A key's UTF-8 bytes, in one call of Node-API for all but absurd ones.
 class Key {
@@ -32,6 +35,19 @@ class Key {
   std::string long_;
   std::string_view view_;
 };
+
+// A string's UTF-8 bytes in `buffer`: in one pass when they fit what it has, as they mostly do.
+std::span<const char> text_bytes(napi_env env, napi_value value, std::string& buffer) {
+  if (buffer.size() < kValueBufferBytes || buffer.size() > kValueBufferBytesKept)
+    buffer = std::string(kValueBufferBytes, '\0');
+  std::size_t length = 0;
+  check(env, napi_get_value_string_utf8(env, value, buffer.data(), buffer.size(), &length));
+  // Cut short, it ends within one character of the buffer's end.
+  if (length + 4 < buffer.size()) return {buffer.data(), length};
+  buffer.clear();
+  append_utf8(env, value, buffer);
+  return buffer;
+}
 
 napi_value value_of(napi_env env, const store::KeyValue::Value& value) {
   if (!value.is_text) return make_array_buffer(env, value.bytes);
@@ -57,9 +73,7 @@ napi_value kv_put(napi_env env, napi_callback_info info) {
   const bool is_text = call.type(2) == napi_string;
   std::span<const std::byte> bytes;
   if (is_text) {
-    host.value_buffer.clear();
-    append_utf8(env, call.args[2], host.value_buffer);
-    bytes = std::as_bytes(std::span(host.value_buffer));
+    bytes = std::as_bytes(text_bytes(env, call.args[2], host.value_buffer));
   } else {
     bytes = bytes_of(env, call.args[2]);
   }

@@ -58,6 +58,14 @@ bool allows_pragma(std::string_view name, std::string_view argument,
   return contains(kPragmas, name) || equal_ignoring_case(name, kTableXinfo);
 }
 
+// In workerd every statement runs inside a transaction, where setting these has no effect.
+bool is_ignored_pragma(std::string_view name, std::string_view argument) noexcept {
+  return !argument.empty() &&
+         (equal_ignoring_case(name, "foreign_keys") || equal_ignoring_case(name, "page_size"));
+}
+
+bool is_temporary(std::string_view database) noexcept { return database == "temp"; }
+
 }  // namespace
 
 const char Authorizer::kTransactionMessage[] =
@@ -79,8 +87,9 @@ int Authorizer::callback(void* self, int action, const char* first, const char* 
   auto& authorizer = *static_cast<Authorizer*>(self);
   if (authorizer.access_ == Access::kEngine) return SQLITE_OK;
   const auto view = [](const char* text) { return std::string_view(text == nullptr ? "" : text); };
-  return authorizer.allows(action, view(first), view(second), view(database)) ? SQLITE_OK
-                                                                              : SQLITE_DENY;
+  if (!authorizer.allows(action, view(first), view(second), view(database))) return SQLITE_DENY;
+  return action == SQLITE_PRAGMA && is_ignored_pragma(view(first), view(second)) ? SQLITE_IGNORE
+                                                                                 : SQLITE_OK;
 }
 
 bool Authorizer::allows(int action, std::string_view first, std::string_view second,
@@ -92,26 +101,28 @@ bool Authorizer::allows(int action, std::string_view first, std::string_view sec
       return false;
     case SQLITE_SELECT:
     case SQLITE_RECURSIVE:
-    case SQLITE_REINDEX:
-    case SQLITE_ANALYZE:
-      return !is_reserved_name(first);
+    case SQLITE_REINDEX:  // of all tables, the internal ones as well: neither tells nor changes
+    case SQLITE_ANALYZE:  // what they hold
+      return true;
     case SQLITE_READ:
+      return !is_reserved_name(first);
     case SQLITE_INSERT:
     case SQLITE_UPDATE:
     case SQLITE_DELETE:
-    case SQLITE_CREATE_TABLE:
     case SQLITE_DROP_TABLE:
-    case SQLITE_CREATE_VIEW:
     case SQLITE_DROP_VIEW:
       return !is_reserved_name(first);
+    case SQLITE_CREATE_TABLE:  // `CREATE TABLE temp.x` is told from CREATE TEMP TABLE
+    case SQLITE_CREATE_VIEW:
+      return !is_temporary(database) && !is_reserved_name(first);
     case SQLITE_CREATE_INDEX:
-    case SQLITE_DROP_INDEX:
     case SQLITE_CREATE_TRIGGER:
+    case SQLITE_DROP_INDEX:
     case SQLITE_DROP_TRIGGER:
-      return !is_reserved_name(first) && !is_reserved_name(second);
+      return !is_temporary(database) && !is_reserved_name(first) && !is_reserved_name(second);
     case SQLITE_CREATE_VTABLE:
     case SQLITE_DROP_VTABLE:
-      return !is_reserved_name(first) && contains(kModules, second);
+      return !is_temporary(database) && !is_reserved_name(first) && contains(kModules, second);
     case SQLITE_ALTER_TABLE:
       alters_table_ = true;
       return !is_reserved_name(second);

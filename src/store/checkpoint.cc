@@ -18,12 +18,11 @@ constexpr std::size_t kHeadsPerCommit = 1000;                 // so that commits
 }  // namespace
 
 bool Checkpoint::run() {
+  // Moving the log's start over nothing but the catalog's last commit would lose the end of the
+  // catalog's chain.
+  if (!core_.has_dirty()) return false;
   const log::CheckpointStart start = core_.log().begin_checkpoint();
-  auto files = core_.take_dirty();
-  if (files.empty()) {
-    core_.log().complete_checkpoint(start);
-    return false;
-  }
+  const auto files = core_.take_dirty();
   try {
     write_files(files);
     for (const auto& directory : new_entries_) core_.file_system().sync_directory(directory);
@@ -129,8 +128,11 @@ void Checkpoint::open(Item& item) {
 
 // Writes the pages of the last capture step, neighbours with one call.
 void Checkpoint::write_step(Item& item) {
-  if (item.out == nullptr) open(item);
   const CapturedPages& captured = item.captured;
+  if (captured.last_lsn > core_.log().durable_lsn()) {
+    throw Error(ErrorCode::kInvalid, "rule 4: a page is written before its record is durable");
+  }
+  if (item.out == nullptr) open(item);
   const std::size_t page_size = captured.page_size;
   const auto pages = std::span(captured.pages).subspan(captured.first);
   for (std::size_t from = 0; from < pages.size();) {

@@ -184,8 +184,11 @@ bool DatabaseFile::encode(const Change& change, std::uint64_t epoch,
   const std::size_t needed = (change.pages.size() + cut) * size;
   if (scratch.before.size() < needed) scratch.before.resize(needed);
   std::size_t used = 0;
-  const auto before = [&](std::uint32_t page) -> std::span<std::byte> {
+  const auto before = [&](std::uint32_t page) -> std::span<const std::byte> {
     if (page > pages_) return {};
+    if (const CommittedPage* entry = map_.find(page)) {
+      if (const auto whole = entry->content.whole(); !whole.empty()) return whole;
+    }
     const auto content = std::span(scratch.before).subspan(used, size);
     used += size;
     read_locked(page, content);
@@ -287,7 +290,7 @@ void DatabaseFile::store_page(const ChangedPage& changed, std::uint64_t epoch, L
   CommittedPage& entry = map_.insert_or_find(changed.page);
   const std::int64_t old_bytes =
       entry.lsn == 0 ? 0 : static_cast<std::int64_t>(entry.content.size()) + kEntryBytes;
-  entry.content = PackedPage(changed.content);
+  entry.content.replace(changed.content);
   entry.epoch = epoch;
   entry.lsn = lsn;
   account(static_cast<std::int64_t>(entry.content.size()) + kEntryBytes - old_bytes);

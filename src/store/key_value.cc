@@ -14,8 +14,9 @@ constexpr std::size_t kValueBytesKept = 16 << 10;
 constexpr char kCreate[] =
     "CREATE TABLE IF NOT EXISTS _cf_KV (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID";
 constexpr char kGet[] = "SELECT value FROM _cf_KV WHERE key = ?";
-constexpr char kPut[] =
-    "INSERT INTO _cf_KV VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value";
+// An upsert would take half as many instructions again (callgrind), and nothing hangs on this table
+// that could tell the two apart.
+constexpr char kPut[] = "INSERT OR REPLACE INTO _cf_KV VALUES (?, ?)";
 constexpr char kRemove[] = "DELETE FROM _cf_KV WHERE key = ?";
 
 // By variant: bit 0 set when there is an end, bit 1 when backwards.

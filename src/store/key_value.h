@@ -25,10 +25,10 @@ class KeyValue {
   };
 
   struct ListOptions {
-    std::string_view start;               // the first key that may be listed
+    std::string_view start = {};               // the first key that may be listed
     bool after_start = false;             // … not `start` itself
-    std::optional<std::string_view> end;  // the first key that is not listed any more
-    std::string_view prefix;
+    std::optional<std::string_view> end = {};  // the first key that is not listed any more
+    std::string_view prefix = {};
     std::uint64_t limit = std::numeric_limits<std::uint64_t>::max();
     bool reverse = false;
   };

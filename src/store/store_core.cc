@@ -128,6 +128,11 @@ void StoreCore::list_dirty(std::shared_ptr<DatabaseFile> file) {
   dirty_[number] = std::move(file);
 }
 
+bool StoreCore::has_dirty() {
+  const std::scoped_lock lock(dirty_mutex_);
+  return !dirty_.empty();
+}
+
 std::vector<std::shared_ptr<DatabaseFile>> StoreCore::take_dirty() {
   std::vector<std::shared_ptr<DatabaseFile>> files;
   {

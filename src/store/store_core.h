@@ -56,6 +56,7 @@ class StoreCore {
 
   // The list of files that wait for a checkpoint.
   void list_dirty(std::shared_ptr<DatabaseFile> file);
+  [[nodiscard]] bool has_dirty();
   std::vector<std::shared_ptr<DatabaseFile>> take_dirty();
   std::shared_ptr<DatabaseFile> take_dirty(ObjectNumber number);
 

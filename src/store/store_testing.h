@@ -23,7 +23,10 @@ inline std::string query(Database& database, std::string_view sql, Access access
   Statement statement = database.prepare(sql, access);
   std::string text;
   int code = SQLITE_ROW;
-  while ((code = database.step(statement)) == SQLITE_ROW) {
+  const auto step = [&] {
+    return access == Access::kUser ? sqlite3_step(statement.handle()) : database.step(statement);
+  };
+  while ((code = step()) == SQLITE_ROW) {
     if (!text.empty()) text += ';';
     for (int i = 0; i < sqlite3_column_count(statement.handle()); ++i) {
       if (i > 0) text += '|';

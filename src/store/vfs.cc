@@ -330,7 +330,10 @@ std::uint32_t OpenFile::pages_in_header() const noexcept {
 }
 
 int OpenFile::commit() noexcept {
-  if (!started_) return SQLITE_OK;
+  if (!started_) {
+    clear();
+    return SQLITE_OK;
+  }
   const int code = guarded(SQLITE_IOERR, [&] {
     if (pages_ != synced_pages_) {
       collect(pages_);

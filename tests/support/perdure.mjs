@@ -30,12 +30,12 @@ export async function runPerdure(args, options) {
 
 /**
  * Serves `directory` on a free port and resolves when it listens. The process is killed when the
- * test `t` ends. `wrapper` is a command that runs it, with its arguments.
+ * test `t` ends. `args` are further options; `wrapper` is a command that runs it, with its arguments.
  */
-export async function serve(t, directory, { data, wrapper = [], temporary = join(data, '../tmp') }) {
+export async function serve(t, directory, { data, args = [], wrapper = [], temporary = join(data, '../tmp') }) {
   // A server that is killed leaves its bundle behind: let that be where the test cleans up.
   mkdirSync(temporary, { recursive: true });
-  const { child, output } = launch(['serve', directory, '--port', '0', '--data', data], {
+  const { child, output } = launch(['serve', directory, '--port', '0', '--data', data, ...args], {
     wrapper,
     env: { TMPDIR: temporary },
   });

@@ -26,6 +26,8 @@ export interface Delivery {
 const BLOCK_TIMEOUT_MS = 30_000;
 const resolved = Promise.resolve();
 
+const drainTurn = (host: ObjectHost): void => host.runNext();
+
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
 }
@@ -41,6 +43,8 @@ export class ObjectHost implements StateHost, StorageHost {
   #storage: StorageCore | undefined;
   readonly #waiting = new Map<number, Delivery>();
   readonly #running = new Set<Delivery>();
+  /** A turn for the next waiting event is on its way. */
+  #draining = false;
 
   constructor(
     readonly shard: Shard,
@@ -52,9 +56,8 @@ export class ObjectHost implements StateHost, StorageHost {
     this.slot = this.native.add(namespace.number, id.toString(), id.name ?? '');
   }
 
-  /** Called in a run of its own: what the caller has written is committed first (rule 3). */
+  /** Called in a turn of its own (Shard.turn), which is the event's if the gate is open. */
   deliver(delivery: Delivery): void {
-    this.shard.commitAll();
     const event = this.shard.nextEvent();
     let admission: number;
     try {
@@ -86,15 +89,22 @@ export class ObjectHost implements StateHost, StorageHost {
     this.#drain();
   }
 
-  /** Runs what the gate lets through. */
+  /** Runs what the gate lets through, one event in a turn. */
   #drain(): void {
-    for (;;) {
-      const event = this.native.next(this.slot);
-      if (event < 0) return;
-      const delivery = this.#waiting.get(event)!;
-      this.#waiting.delete(event);
-      this.#run(delivery);
-    }
+    if (this.#draining || this.#waiting.size === 0) return;
+    this.#draining = true;
+    this.shard.turn(drainTurn, this);
+  }
+
+  runNext(): void {
+    this.#draining = false;
+    if (this.#storage === undefined) return; // a reset has refused them
+    const event = this.native.next(this.slot);
+    if (event < 0) return; // the gate has closed again; who opens it drains
+    const delivery = this.#waiting.get(event)!;
+    this.#waiting.delete(event);
+    this.#run(delivery);
+    this.#drain();
   }
 
   #run(delivery: Delivery): void {
@@ -102,8 +112,6 @@ export class ObjectHost implements StateHost, StorageHost {
     this.#running.add(delivery);
     let result: unknown;
     try {
-      // Each event is a synchronous run of its own, so its writes are a transaction of their own.
-      if (storage.dirty) this.shard.commit(storage, this);
       result = delivery.run(this.#instance!, this);
     } catch (thrown) {
       this.#fail(delivery, storage, thrown);

@@ -243,9 +243,11 @@ class LazyResponse {
   #sent = false;
 
   constructor(body?: BodyInit, init?: ResponseInit) {
+    // A number or a boolean is its text, as everywhere on the web platform.
+    if (body !== undefined && body !== null && typeof body !== 'object') body = `${body as string}`;
     this.#body = body ?? null;
     this.#init = init;
-    this.#outgoing = typeof body === 'string' || body === undefined || body === null ? simple(body ?? undefined, init) : undefined;
+    this.#outgoing = typeof body === 'object' && body !== null ? undefined : simple(body ?? undefined, init);
     // What is not simple is Node's to check, now: its errors belong to the constructor.
     if (this.#outgoing === undefined) this.#real = new NodeResponse(this.#body, init);
   }

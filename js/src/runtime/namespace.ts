@@ -7,7 +7,7 @@ import { passArguments, passValue } from './values.js';
 
 export type ObjectClass = new (ctx: unknown, env: unknown) => object;
 
-const resolved = Promise.resolve();
+const deliverTurn = (call: Call): void => call.target.deliver(call);
 
 const NO_RPC =
   'The receiving Durable Object does not support RPC, because its class was not declared with `extends DurableObject`. In order to enable RPC, make sure your class extends the special class `DurableObject`, which can be imported from the module "cloudflare:workers".';
@@ -110,12 +110,12 @@ abstract class Call implements Delivery {
     this.target.resetsSeen = resets;
   }
 
-  /** Leaves in a run of its own, after the code that makes the call. */
+  /** Leaves in a turn of its own, after the code that makes the call and the commit of what it wrote. */
   start(): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
-      void resolved.then(() => this.target.deliver(this));
+      this.target.namespace.shard.turn(deliverTurn, this);
     });
   }
 }

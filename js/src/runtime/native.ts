@@ -1,5 +1,6 @@
 /** The addon's surface (src/node); the C++ side documents what each function does. */
 import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 
 export interface NativeEngine {
   readonly recovery: { records: number; cutBytes: number; cutFile: string; cutOffset: number };
@@ -85,6 +86,6 @@ export interface Native {
 }
 
 export function loadNative(): Native {
-  const path = process.env['PERDURE_ADDON'] ?? new URL('../../build/release/perdure.node', import.meta.url).pathname;
+  const path = process.env['PERDURE_ADDON'] ?? fileURLToPath(new URL('../../build/release/perdure.node', import.meta.url));
   return createRequire(import.meta.url)(path) as Native;
 }

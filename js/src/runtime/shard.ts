@@ -66,6 +66,16 @@ export class Shard {
     return this.#event;
   }
 
+  /**
+   * Runs `action(argument)` in a task of its own, after those that were asked for before, with all
+   * promise reactions of one run before the next begins. Each event of an object gets such a turn:
+   * between `await storage.get()` and the `put()` after it nothing else is delivered. (A microtask
+   * would not do: the reactions of several events would run interleaved.)
+   */
+  turn<T>(action: (argument: T) => void, argument: T): void {
+    setImmediate(action, argument);
+  }
+
   // Commits: one microtask for all objects that have written in the runs before it.
 
   scheduleCommit(storage: StorageCore, host: ObjectHost): void {

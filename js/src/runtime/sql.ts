@@ -52,6 +52,8 @@ class Prepared {
     readonly id: number,
     readonly parameters: number,
     readonly names: string[],
+    /** How often the database had been emptied; another count means that the statement is gone. */
+    readonly generation: number,
   ) {
     this.makeRow = rowMaker(names);
   }
@@ -69,6 +71,7 @@ export class SqlEngine {
   readonly #owner: SqlOwner;
   readonly #cache = new Map<string, Prepared>();
   #cachedChars = 0;
+  #generation = 0;
 
   constructor(owner: SqlOwner) {
     this.#owner = owner;
@@ -83,7 +86,7 @@ export class SqlEngine {
       const [id, parameters, , single, ...names] = this.#prepare(query);
       // While an open cursor keeps the statement of this text busy, this one is used once.
       cached = single && prepared === undefined;
-      prepared = new Prepared(id, parameters, names);
+      prepared = new Prepared(id, parameters, names, this.#generation);
       if (cached) this.#remember(query, prepared);
     }
     if (bindings.length !== prepared.parameters) {
@@ -113,6 +116,7 @@ export class SqlEngine {
   /** The next rows of an open cursor, flat; done() tells whether they were the last. */
   more(prepared: Prepared, rows: number): SqlValue[] {
     this.#owner.check();
+    if (prepared.generation !== this.#generation) throw new Error('SQLite query was canceled because the database was deleted.');
     this.#owner.exchange.header[IN_PARAMETERS] = -1;
     return this.#fetch(prepared, rows, undefined);
   }
@@ -129,7 +133,7 @@ export class SqlEngine {
 
   /** Nobody holds the open cursor any more. */
   abandon(prepared: Prepared, once: boolean): void {
-    if (!this.#owner.alive) return;
+    if (!this.#owner.alive || prepared.generation !== this.#generation) return;
     this.#owner.native.resetStatement(prepared.id);
     this.release(prepared, once);
   }
@@ -138,10 +142,11 @@ export class SqlEngine {
   forget(): void {
     this.#cache.clear();
     this.#cachedChars = 0;
+    this.#generation++;
   }
 
   #finalize(prepared: Prepared): void {
-    if (this.#owner.alive) this.#owner.native.finalize(prepared.id);
+    if (this.#owner.alive && prepared.generation === this.#generation) this.#owner.native.finalize(prepared.id);
   }
 
   #prepare(query: string): ReturnType<NativeShard['prepare']> {

@@ -74,6 +74,10 @@ function isPrimitive(value: unknown): boolean {
   return (typeof value !== 'object' && typeof value !== 'function') || value === null;
 }
 
+function isHandedOver(value: unknown): boolean {
+  return value instanceof Response || value instanceof Request || value instanceof ReadableStream || value instanceof Headers;
+}
+
 /**
  * A copy for another object, so that the two never share memory. Primitives are themselves.
  * Throws DataCloneError with workerd's words.
@@ -81,16 +85,20 @@ function isPrimitive(value: unknown): boolean {
 export function passValue(value: unknown): unknown {
   if (isPrimitive(value) && typeof value !== 'symbol') return value;
   if (value instanceof Error) return copyError(value);
+  // What can be used once is handed over, not copied; nested in something else it is refused below.
+  if (isHandedOver(value)) return value instanceof Headers ? new Headers(value) : value;
   if (isJsonExact(value)) return copyExact(value);
   refuseForeign(value);
   return structuredClone(value);
 }
 
+/** Each argument is copied by itself, except that plain data shares one clone, so that identities hold. */
 export function passArguments(values: unknown[]): unknown[] {
-  for (let i = 0; i < values.length; i++) {
-    if (!isPrimitive(values[i]) || typeof values[i] === 'symbol') return passValue(values) as unknown[];
-  }
-  return values;
+  let copied = 0;
+  for (const value of values) if (!isPrimitive(value) || typeof value === 'symbol') copied++;
+  if (copied === 0) return values;
+  if (copied === 1 || values.some(isHandedOver)) return values.map(passValue);
+  return passValue(values) as unknown[];
 }
 
 /** Copies what isJsonExact has approved of. */

@@ -1,0 +1,44 @@
+import { join } from 'node:path';
+import { deserialize, serialize } from 'node:v8';
+import { root, temporaryDirectory } from './files.mjs';
+import { serve } from './perdure.mjs';
+
+const project = join(root, 'tests/fixtures/runtime-lab');
+
+/**
+ * A server that runs functions of a test inside: they go there as their source, so they see their
+ * arguments and the globals, nothing else. What they return or throw comes back (a thrown error with
+ * the name of its class as `type`).
+ */
+export async function startLab(t, { data = join(temporaryDirectory(t), 'data'), args } = {}) {
+  const server = await serve(t, project, { data, args });
+
+  async function call(object, run, args) {
+    const body = serialize({ object, source: run.toString(), args });
+    const response = await fetch(`${server.url}/lab`, { method: 'POST', body });
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    if (response.status !== 200) throw new Error(`${response.status} ${Buffer.from(bytes)}`);
+    const { value, thrown } = deserialize(bytes);
+    if (thrown === undefined) return value;
+    if ('value' in thrown) throw thrown.value;
+    const { own, ...rest } = thrown;
+    throw Object.assign(new Error(thrown.message), own, rest);
+  }
+
+  return {
+    ...server,
+    data,
+    /** Runs `run({ env, ctx, shared, attempt }, ...args)` in the Worker. */
+    worker: (run, ...args) => call(undefined, run, args),
+    /** Runs `run({ ctx, env, storage, sql, kv, self, shared, attempt }, ...args)` in an object of COUNTER. */
+    object: (name, run, ...args) => call(name, run, args),
+    /** Makes `run({ ctx, … })` the end of the constructor of the object `name`. */
+    constructors: (name, run) =>
+      call(undefined, ({ shared }, name, source) => void (shared.constructors[name] = (0, eval)(`(${source})`)), [name, run.toString()]),
+    /** Makes `run(request, env, ctx, shared)` answer requests for `path`; returns its URL. */
+    async handle(path, run) {
+      await call(undefined, ({ shared }, path, source) => void (shared.handlers[path] = (0, eval)(`(${source})`)), [path, run.toString()]);
+      return server.url + path;
+    },
+  };
+}
