@@ -82,6 +82,32 @@ napi_value kv_put(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// The same two for short keys and small values, which JavaScript has put into the exchange buffer.
+std::string_view inline_key(const Exchange& exchange) {
+  return {exchange.text, static_cast<std::size_t>(exchange.header[kKeyBytes])};
+}
+
+napi_value kv_get_inline(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 0> call(env, info);
+  const Exchange& exchange = *call.self->exchange;
+  const auto slot = static_cast<runtime::Slot>(exchange.header[kSlot]);
+  const auto value = call.self->shard.key_value(slot).get(inline_key(exchange));
+  return value.has_value() ? value_of(env, *value) : nullptr;
+}
+
+napi_value kv_put_inline(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 0> call(env, info);
+  ShardHost& host = *call.self;
+  const Exchange& exchange = *host.exchange;
+  const auto slot = static_cast<runtime::Slot>(exchange.header[kSlot]);
+  const auto value = std::span(exchange.text)
+                         .subspan(inline_key(exchange).size(),
+                                  static_cast<std::size_t>(exchange.header[kValueBytes]));
+  host.begin_write(slot);
+  host.shard.key_value(slot).put(inline_key(exchange), std::as_bytes(value), true);
+  return nullptr;
+}
+
 // -> whether there was one
 napi_value kv_delete(napi_env env, napi_callback_info info) {
   Call<ShardHost, 2> call(env, info);
@@ -137,6 +163,8 @@ napi_value delete_all(napi_env env, napi_callback_info info) {
 void define_key_value(napi_env env, napi_value shard, ShardHost* host) {
   method<kv_get>(env, shard, "kvGet", host);
   method<kv_put>(env, shard, "kvPut", host);
+  method<kv_get_inline>(env, shard, "kvGetInline", host);
+  method<kv_put_inline>(env, shard, "kvPutInline", host);
   method<kv_delete>(env, shard, "kvDelete", host);
   method<kv_list>(env, shard, "kvList", host);
   method<delete_all>(env, shard, "deleteAll", host);

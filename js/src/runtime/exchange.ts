@@ -15,6 +15,10 @@ export const EXTRA = 3;
 export const IN_STATEMENT = 0;
 export const IN_PARAMETERS = 1;
 export const IN_ROWS_MAX = 2;
+/** … and of `kvGetInline` and `kvPutInline`: key and value stand in `text`, one behind the other. */
+export const IN_SLOT = 0;
+export const IN_KEY_BYTES = 1;
+export const IN_VALUE_BYTES = 3;
 export const OUT_ROWS = 0;
 export const OUT_STATUS = 1;
 export const OUT_BEGAN = 2;

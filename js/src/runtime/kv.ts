@@ -1,5 +1,6 @@
 /** ctx.storage.kv: the synchronous key-value interface, on the table `_cf_KV` of the object's database. */
-import { type Exchange, OUT_BEGAN } from './exchange.js';
+import { type Exchange, IN_KEY_BYTES, IN_SLOT, IN_VALUE_BYTES, OUT_BEGAN } from './exchange.js';
+import { JsonWriter, NOT_HERE } from './json-writer.js';
 import type { NativeShard } from './native.js';
 import { decodeValue, encodeValue } from './values.js';
 
@@ -36,11 +37,24 @@ export function checkKey(key: string): void {
 
 /** The operations without the user's calling conventions; the asynchronous interface uses them, too. */
 export class KeyValue {
-  constructor(readonly owner: KvOwner) {}
+  readonly #writer: JsonWriter;
+
+  constructor(readonly owner: KvOwner) {
+    this.#writer = new JsonWriter(owner.exchange);
+  }
 
   get(key: string): unknown {
-    this.owner.check();
-    const stored = this.owner.native.kvGet(this.owner.slot, key);
+    const owner = this.owner;
+    owner.check();
+    const keyEnd = this.#writer.ascii(key, 0);
+    let stored: string | ArrayBuffer | undefined;
+    if (keyEnd === NOT_HERE) stored = owner.native.kvGet(owner.slot, key);
+    else {
+      const header = owner.exchange.header;
+      header[IN_SLOT] = owner.slot;
+      header[IN_KEY_BYTES] = keyEnd;
+      stored = owner.native.kvGetInline();
+    }
     return stored === undefined ? undefined : decodeValue(stored);
   }
 
@@ -57,8 +71,25 @@ export class KeyValue {
   }
 
   put(key: string, value: unknown): void {
-    this.owner.check();
-    this.putEncoded(key, this.encode(key, value));
+    const owner = this.owner;
+    owner.check();
+    const keyEnd = this.#writer.ascii(key, 0);
+    const valueEnd = keyEnd === NOT_HERE ? NOT_HERE : this.#writer.value(value, keyEnd);
+    if (valueEnd === NOT_HERE) {
+      this.putEncoded(key, this.encode(key, value));
+      return;
+    }
+    const header = owner.exchange.header;
+    header[IN_SLOT] = owner.slot;
+    header[IN_KEY_BYTES] = keyEnd;
+    header[IN_VALUE_BYTES] = valueEnd - keyEnd;
+    header[OUT_BEGAN] = 0;
+    try {
+      owner.native.kvPutInline();
+    } catch (error) {
+      this.#failed(error);
+    }
+    if (header[OUT_BEGAN] === 1) owner.began();
   }
 
   putEncoded(key: string, encoded: string | Uint8Array): void {

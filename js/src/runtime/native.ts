@@ -28,7 +28,7 @@ export interface NativeShard {
   unblock(slot: number): void;
   hold(slot: number): void;
   release(slot: number, nowMs: number): void;
-  reset(slot: number): number[];
+  reset(slot: number, nowMs: number): number[];
   idle(nowMs: number, idleMs: number): number[];
   evict(slot: number): void;
   begin(slot: number): boolean;
@@ -44,6 +44,8 @@ export interface NativeShard {
   transactionLost(slot: number): boolean;
   kvGet(slot: number, key: string): string | ArrayBuffer | undefined;
   kvPut(slot: number, key: string, value: string | Uint8Array): void;
+  kvGetInline(): string | ArrayBuffer | undefined;
+  kvPutInline(): void;
   kvDelete(slot: number, key: string): boolean;
   kvList(slot: number, start: string | undefined, startAfter: boolean, end: string | undefined, prefix: string | undefined,
     reverse: boolean, limit: number): (string | ArrayBuffer)[];
