@@ -13,6 +13,7 @@ interface ServeOptions {
   host: string;
   data?: string;
   threads: number;
+  idleMs: number;
   config?: string;
 }
 
@@ -53,6 +54,7 @@ function createProgram(): Command {
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--data <folder>', 'where the objects live (default: DIR/.perdure)')
     .option('--threads <number>', 'how many shards serve the objects; only 1 for now', oneThread, 1)
+    .option('--idle-ms <milliseconds>', 'how long an object without work stays in memory', integerBetween(1, 86_400_000), 10_000)
     .option('--config <file>', 'the configuration file, when it is not the one in DIR')
     .addHelpText(
       'after',
@@ -91,6 +93,7 @@ async function serve(directory: string, options: ServeOptions): Promise<void> {
       host: options.host,
       port: options.port,
       threads: options.threads,
+      idleMs: options.idleMs,
     });
   } catch (error) {
     console.error(`perdure: ${explain(error, [project.directory, bundleDirectory])}`);

@@ -18,6 +18,8 @@ export interface ServerOptions {
   host: string;
   port: number;
   threads: number;
+  /** Objects without work for this long leave memory. */
+  idleMs: number;
 }
 
 export interface RunningServer {
@@ -26,8 +28,6 @@ export interface RunningServer {
   recovery: { records: number; cutBytes: number; cutFile: string; cutOffset: number };
 }
 
-/** Objects without work for this long are evicted (API section 3). */
-const IDLE_MS = 10_000;
 /** Requests in flight get this long to finish when the server stops. */
 const STOP_GRACE_MS = 10_000;
 
@@ -35,7 +35,11 @@ type FetchHandler = (request: Request, env: unknown, ctx: ExecutionContext) => u
 
 /** Prints a problem of user code; the process goes on. */
 function report(what: string, error: unknown): void {
-  console.error(what, error);
+  try {
+    console.error(what, error);
+  } catch {
+    console.error(what, 'an error that cannot be printed');
+  }
 }
 
 /** The Worker's fetch handler, from either form of a default export. */
@@ -68,14 +72,16 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   checkStorage(project);
   const engine = loadNative().openEngine(options.dataDirectory);
   let server: HttpServer | undefined;
-  const shard = new Shard({ engine, report, idleMs: IDLE_MS, onWake: () => server?.onWake() });
+  const shard = new Shard({ engine, report, idleMs: options.idleMs, onWake: () => server?.onWake() });
   const close = (): void => {
     shard.close();
     engine.close();
   };
+  // What user code does outside a request (a timer, a promise nobody waits for) must not end the process.
   process.on('unhandledRejection', (reason) => report('Unhandled rejection:', reason));
+  process.on('uncaughtException', (error) => report('Uncaught exception:', error));
   try {
-    installGlobals(() => (shard.observedLsn > shard.native.durableLsn() ? shard.durable(shard.observedLsn) : undefined));
+    installGlobals(() => shard.outputReady());
     Object.assign(shard.env, structuredClone(project.vars));
     setEnv(shard.env);
     const module = (await import(pathToFileURL(options.bundle).href)) as Record<string, unknown>;
@@ -83,9 +89,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       const objectClass = module[className];
       if (typeof objectClass !== 'function')
         throw new ProjectError(`The class "${className}" is bound as ${name} in ${project.configFile} but ${project.main} does not export it.`);
-      // The key outlives renames of the class: it names the folder of the objects.
-      const key = project.classes.find((known) => known.className === className)!.key;
-      shard.bind(name, className, objectClass as ObjectClass, key);
+      // It outlives renames of the class, names the folder of the objects and decides their ids (as in workerd).
+      const { key } = project.classes.find((known) => known.className === className)!;
+      shard.bind(name, className, objectClass as ObjectClass, `${project.name}-${key}`);
     }
     const fetch = fetchHandler(project, module);
     const failed = (error: unknown): void => report('A promise given to waitUntil() was rejected:', error);

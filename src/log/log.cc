@@ -27,6 +27,8 @@ namespace {
 constexpr int kPoisonedStatus = 74;
 // Frame buffers that are kept for the next frames: how many, and how large at most, in bytes.
 constexpr std::size_t kKeptBuffersMax = 2;
+// Without flush_on_append: so much is never left lying for want of a flush().
+constexpr std::uint64_t kUnflushedBytesMax = std::uint64_t{1} << 20;
 constexpr std::size_t kKeptBufferBytesMax = 4 << 20;
 // Segments that read() keeps open.
 constexpr std::size_t kReadFilesMax = 16;
@@ -119,6 +121,7 @@ struct Log::Impl {
 
   bool append(std::span<const std::span<const std::byte>> records, std::uint64_t epoch,
               std::span<Appended> out);
+  void flush();
   void wait_durable(Lsn lsn);
   CheckpointStart begin_checkpoint();
   void complete_checkpoint(const CheckpointStart& start);
@@ -134,6 +137,7 @@ struct Log::Impl {
 
   // On the flusher's thread.
   void run_flusher();
+  bool want_flush();
   void write_in_flight();
   void write_frame(Frame& frame);
   void publish(std::size_t frames);
@@ -167,6 +171,7 @@ struct Log::Impl {
   std::uint64_t checkpoint_bytes = 0;  // of these, before the last complete checkpoint
   std::uint64_t last_chain = 0;        // of the last frame that was written
   bool flusher_sleeps = false;
+  bool flush_wanted = false;  // never with an empty queue
   bool stopping = false;
   bool poisoned = false;
   std::string poison_message;
@@ -243,6 +248,7 @@ bool Log::Impl::append(std::span<const std::span<const std::byte>> records,
     if (record_epoch != epoch.load(std::memory_order_relaxed)) return false;
     if (records.empty()) return true;
     if (pending_bytes > 0 && pending_bytes + bytes > options.pending_bytes_max) {
+      if (want_flush()) work.notify_one();
       written.wait(lock);
     } else if (make_room(bytes, lock)) {
       break;
@@ -255,10 +261,25 @@ bool Log::Impl::append(std::span<const std::span<const std::byte>> records,
   pending_bytes += bytes;
   appended_bytes += bytes;
   bytes_since_checkpoint.store(appended_bytes - checkpoint_bytes, std::memory_order_relaxed);
-  const bool wake = std::exchange(flusher_sleeps, false);
+  const bool due = options.flush_on_append || pending_bytes >= kUnflushedBytesMax;
+  const bool wake = due && want_flush();
   lock.unlock();
   if (wake) work.notify_one();
   return true;
+}
+
+// Under the mutex: true when the flusher sleeps and is to be woken.
+bool Log::Impl::want_flush() {
+  if (queue.empty()) return false;  // the flusher has everything
+  flush_wanted = true;
+  return std::exchange(flusher_sleeps, false);
+}
+
+void Log::Impl::flush() {
+  std::unique_lock lock(mutex);
+  const bool wake = want_flush();
+  lock.unlock();
+  if (wake) work.notify_one();
 }
 
 // True when the group fits where the next record goes. Otherwise the lock was released, and
@@ -316,11 +337,12 @@ Bytes Log::Impl::take_buffer() {
 void Log::Impl::run_flusher() {
   std::unique_lock lock(mutex);
   for (;;) {
-    while (queue.empty() && !stopping) {
+    while (!flush_wanted && !stopping) {
       flusher_sleeps = true;
       work.wait(lock);
     }
     if (queue.empty() || poisoned) break;
+    flush_wanted = false;
     close_open_frame();
     in_flight.swap(queue);
     lock.unlock();
@@ -417,6 +439,7 @@ void Log::Impl::wait_durable(Lsn lsn) {
   if (lsn > appended_lsn.load(std::memory_order_relaxed)) {
     throw Error(ErrorCode::kInvalid, "Nothing with that log sequence number was appended yet.");
   }
+  if (durable_lsn.load(std::memory_order_relaxed) < lsn && want_flush()) work.notify_one();
   durable.wait(lock,
                [&] { return poisoned || durable_lsn.load(std::memory_order_relaxed) >= lsn; });
   if (durable_lsn.load(std::memory_order_relaxed) < lsn) throw_if_poisoned();
@@ -570,6 +593,8 @@ std::uint64_t Log::subscribe(std::function<void(Lsn)> on_advance) {
 }
 
 void Log::unsubscribe(std::uint64_t subscription) { impl_->subscribers.remove(subscription); }
+
+void Log::flush() { impl_->flush(); }
 
 void Log::wait_durable(Lsn lsn) { impl_->wait_durable(lsn); }
 

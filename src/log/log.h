@@ -21,6 +21,9 @@ struct LogOptions {
   std::uint64_t segment_bytes = 64ull << 20;
   // Bytes appended and not yet written; at the limit `append` waits for the flusher.
   std::uint64_t pending_bytes_max = 64ull << 20;
+  // Write and sync as soon as something is appended. Otherwise when flush() is called, somebody waits,
+  // or a MiB has gathered: for an appender that works in batches and knows where one ends.
+  bool flush_on_append = true;
   // Keep segments below the checkpoint instead of reusing them.
   bool keep_segments = false;
   // Called once, on the flusher's thread, when writing or syncing failed (rule 6). The log is
@@ -68,7 +71,11 @@ class Log final : public Durability {
   // Appends encoded records as one atomic group and fills `out` (same length). Returns at once;
   // they are durable when durable_lsn() reaches the last one. Returns false and appends nothing
   // when `epoch` is not the current epoch any more: encode again, as full images may be due. Throws
-  // Error(kFull) when there is no room (nothing appended), kPoisoned after a failure.
+  // Error(kFull) when there is no room (nothing appended), kPoisoned after a failure. Waits for the
+  // flusher at pending_bytes_max, and for a spare segment that is just being prepared, so hold
+  // nothing that `on_advance` of a subscriber needs. A group larger than segment_bytes gets a
+  // segment of its own size, and is refused when there is no room for that, whatever has_room()
+  // said.
   bool append(std::span<const std::span<const std::byte>> records, std::uint64_t epoch,
               std::span<Appended> out);
 
@@ -77,11 +84,14 @@ class Log final : public Durability {
   // answer finds room for one group of up to segment_bytes. Cheap; any thread.
   [[nodiscard]] bool has_room() const noexcept;
 
+  // Has everything that was appended written and synced. Does not wait for it; any thread.
+  void flush();
+
   [[nodiscard]] Lsn appended_lsn() const noexcept;
   [[nodiscard]] Lsn durable_lsn() const noexcept override;
   std::uint64_t subscribe(std::function<void(Lsn)> on_advance) override;
   void unsubscribe(std::uint64_t subscription) override;
-  // Blocks until `lsn` is durable. Throws Error(kPoisoned).
+  // Blocks until `lsn`, which was appended, is durable. Throws Error(kPoisoned).
   void wait_durable(Lsn lsn);
 
   // The checkpoint epoch: a page whose last full image was logged in an older epoch needs one.
@@ -91,6 +101,8 @@ class Log final : public Durability {
   CheckpointStart begin_checkpoint();
   // To be called when every page changed by records up to `start.lsn` is in its file and synced:
   // replay begins after `start.lsn` from now on, and segments wholly before it are reused.
+  // Waits until `start.lsn` is durable. Throws Error: kIo or kFull (this checkpoint is not
+  // complete; begin another), kPoisoned, kInvalid when a later one was begun.
   void complete_checkpoint(const CheckpointStart& start);
 
   // Reads the record at `location`; kNotFound when its segment is gone, kCorrupt when damaged.

@@ -1,7 +1,6 @@
 #include "log/recovery.h"
 
 #include <algorithm>
-#include <map>
 #include <optional>
 #include <string>
 #include <utility>

@@ -74,6 +74,7 @@ napi_value open_engine(napi_env env, napi_callback_info info) {
   Call<void, 1> call(env, info);
   store::StoreOptions options;
   options.directory = call.utf8(0);
+  options.flush_on_append = false;  // the shard knows where a batch ends: Shard.flush()
   auto owner = std::make_unique<Engine>();
   owner->store = store::Store::open(std::move(options));
   owner->catalog = std::make_unique<runtime::Catalog>(*owner->store);

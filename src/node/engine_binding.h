@@ -10,8 +10,8 @@
 
 namespace perdure::node {
 
-// An open data directory as JavaScript holds it. Lives until its environment is torn down, so that a
-// call after close() is an error and not a wild pointer.
+// An open data directory as JavaScript holds it. Lives until its environment is torn down, so that
+// a call after close() is an error and not a wild pointer.
 struct Engine {
   std::unique_ptr<store::Store> store;
   std::unique_ptr<runtime::Catalog> catalog;

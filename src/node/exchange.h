@@ -6,8 +6,8 @@
 namespace perdure::node {
 
 // The memory that one JavaScript environment and the addon share: an ArrayBuffer that JavaScript
-// makes. Numbers, and short texts on the way in, cross the border as plain stores and loads, where a
-// Node-API call for each would cost more than SQLite's own work. Its twin is
+// makes. Numbers, and short texts on the way in, cross the border as plain stores and loads, where
+// a Node-API call for each would cost more than SQLite's own work. Its twin is
 // js/src/runtime/exchange.ts; the two must agree.
 struct Exchange {
   static constexpr std::size_t kCellsMax = 1024;
@@ -30,7 +30,8 @@ enum class CellKind : std::uint8_t {
 
 // header[]: in and out of `run`.
 enum HeaderIn : std::size_t { kStatement = 0, kParameters = 1, kRowsMax = 2 };
-// header[] into `kvGetInline` and `kvPutInline`: key and value stand in `text`, one behind the other.
+// header[] into `kvGetInline` and `kvPutInline`: key and value stand in `text`, one behind the
+// other.
 enum HeaderKeyValue : std::size_t { kSlot = 0, kKeyBytes = 1, kValueBytes = 3 };
 enum HeaderOut : std::size_t { kRows = 0, kStatus = 1, kBegan = 2, kGotExtras = 3 };
 enum RunStatus : std::int32_t { kMore = 0, kDone = 1, kFailed = 2 };

@@ -1,5 +1,5 @@
-// The key-value storage from JavaScript. A value is a string (JSON text) or bytes (a structured clone);
-// what the text means is JavaScript's business.
+// The key-value storage from JavaScript. A value is a string (JSON text) or bytes (a structured
+// clone); what the text means is JavaScript's business.
 #include <cstring>
 
 #include "node/shard_binding.h"
@@ -9,7 +9,8 @@ namespace {
 
 // Longer keys go through the heap; keys are limited to 2048 bytes where they are written.
 constexpr std::size_t kKeyBufferBytes = 2304;
-// The buffer for values has this size at least, and is given back when one made it larger than that.
+// The buffer for values has this size at least, and is given back when one made it larger than
+// that.
 constexpr std::size_t kValueBufferBytes = 16 << 10;
 constexpr std::size_t kValueBufferBytesKept = 256 << 10;
 
@@ -64,7 +65,8 @@ napi_value kv_get(napi_env env, napi_callback_info info) {
   return value.has_value() ? value_of(env, *value) : nullptr;
 }
 
-// Writes tell in header[kBegan] whether they began the implicit transaction, also when they fail then.
+// Writes tell in header[kBegan] whether they began the implicit transaction, also when they fail
+// then.
 napi_value kv_put(napi_env env, napi_callback_info info) {
   Call<ShardHost, 3> call(env, info);
   ShardHost& host = *call.self;

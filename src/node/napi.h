@@ -1,7 +1,5 @@
 #pragma once
 
-#include <node_api.h>
-
 #include <array>
 #include <cstdint>
 #include <exception>
@@ -10,10 +8,12 @@
 #include <string_view>
 #include <vector>
 
+#include <node_api.h>
+
 #include "base/error.h"
 
-// Thin helpers over the C interface of Node-API. No wrapper classes: on the hot path each call of it
-// is counted.
+// Thin helpers over the C interface of Node-API. No wrapper classes: on the hot path each call of
+// it is counted.
 namespace perdure::node {
 
 // Thrown when a Node-API call fails because JavaScript has an exception pending: unwinds to
@@ -50,7 +50,9 @@ struct Call {
     check(env, napi_get_value_uint32(env, args[i], &value));
     return value;
   }
-  [[nodiscard]] std::uint64_t u64(std::size_t i) const { return static_cast<std::uint64_t>(number(i)); }
+  [[nodiscard]] std::uint64_t u64(std::size_t i) const {
+    return static_cast<std::uint64_t>(number(i));
+  }
   [[nodiscard]] bool boolean(std::size_t i) const {
     bool value = false;
     check(env, napi_get_value_bool(env, args[i], &value));

@@ -136,9 +136,9 @@ napi_value numbers(napi_env env, const std::vector<std::uint32_t>& values) {
 // The instance is gone: -> the events that waited. The database goes too, with what was not
 // committed.
 napi_value reset(napi_env env, napi_callback_info info) {
-  Call<ShardHost, 1> call(env, info);
+  Call<ShardHost, 2> call(env, info);
   const runtime::Slot slot = call.uint(0);
-  const auto refused = call.self->shard.at(slot).core.reset();
+  const auto refused = call.self->shard.at(slot).core.reset(call.u64(1));
   call.self->close_database(slot);
   return numbers(env, refused);
 }
@@ -211,6 +211,13 @@ napi_value durable_lsn(napi_env env, napi_callback_info info) {
   return make_number(env, static_cast<double>(call.self->shard.store().log().durable_lsn()));
 }
 
+// The commits of a batch go to the disk.
+napi_value flush_log(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 0> call(env, info);
+  call.self->shard.store().log().flush();
+  return nullptr;
+}
+
 napi_value wake_when_durable(napi_env env, napi_callback_info info) {
   Call<ShardHost, 1> call(env, info);
   call.self->waker->wake_when_durable(call.u64(0));
@@ -272,6 +279,7 @@ napi_value create_shard(napi_env env, napi_callback_info info) {
   method<database_size>(env, out, "databaseSize", host);
   method<database_memory>(env, out, "memory", host);
   method<durable_lsn>(env, out, "durableLsn", host);
+  method<flush_log>(env, out, "flushLog", host);
   method<wake_when_durable>(env, out, "wakeWhenDurable", host);
   method<keep>(env, out, "keep", host);
   method<unkeep>(env, out, "unkeep", host);

@@ -1,16 +1,17 @@
 // SQL from JavaScript: prepare, run in batches, finalize. `run` is the hottest function of the
 // addon; it talks through the exchange buffer (exchange.h).
-#include <sqlite3.h>
-
 #include <algorithm>
 #include <cstring>
+
+#include <sqlite3.h>
 
 #include "node/shard_binding.h"
 
 namespace perdure::node {
 namespace {
 
-// A longer text is a string of its own, so that keeping one cell of a batch keeps little else alive.
+// A longer text is a string of its own, so that keeping one cell of a batch keeps little else
+// alive.
 constexpr int kBatchTextMax = 256;
 
 void bind_extra(napi_env env, sqlite3_stmt* statement, int index, napi_value value,
@@ -62,7 +63,7 @@ void bind(napi_env env, ShardHost& host, Prepared& prepared, int count, napi_val
         check(env, napi_get_element(env, extras, extra++, &value));
         bind_extra(env, statement, i + 1, value, host.value_buffer);
         code = sqlite3_errcode(sqlite3_db_handle(statement)) == SQLITE_TOOBIG ? SQLITE_TOOBIG
-                                                                             : SQLITE_OK;
+                                                                              : SQLITE_OK;
         break;
       }
     }
@@ -124,8 +125,7 @@ class Batch {
         break;
       }
       case SQLITE_BLOB: {
-        const auto* data =
-            static_cast<const std::byte*>(sqlite3_column_blob(statement, column));
+        const auto* data = static_cast<const std::byte*>(sqlite3_column_blob(statement, column));
         const int size = sqlite3_column_bytes(statement, column);
         extras_.push_back(make_array_buffer(env_, {data, static_cast<std::size_t>(size)}));
         kind = CellKind::kExtra;
@@ -223,18 +223,18 @@ napi_value prepare(napi_env env, napi_callback_info info) {
   std::string_view rest = sql;
   bool single = true;
   store::Statement statement;
-  while (!rest.empty()) {
+  for (;;) {
     std::size_t tail = 0;
-    store::Statement next = database.prepare(rest, store::Access::kUser, &tail);
+    statement = database.prepare(rest, store::Access::kUser, &tail);
+    if (!statement) throw Error(ErrorCode::kSql, "SQL code did not contain a statement.");
     rest = rest.substr(tail);
-    if (!next) continue;  // blanks and comments
-    if (statement) {
-      single = false;
-      run_to_end(host, slot, statement);
-    }
-    statement = std::move(next);
+    const std::size_t next = rest.find_first_not_of(" \t\n\f\r");
+    if (next == std::string_view::npos) break;
+    rest = rest.substr(next);
+    // Before the next one is prepared, which may need what this one creates.
+    single = false;
+    run_to_end(host, slot, statement);
   }
-  if (!statement) throw Error(ErrorCode::kSql, "SQL code did not contain a statement.");
   sqlite3_stmt* handle = statement.handle();
   const int columns = sqlite3_column_count(handle);
   napi_value out = nullptr;
@@ -267,8 +267,8 @@ napi_value finalize(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// SQLite may roll a transaction back by itself (a full disk, ON CONFLICT ROLLBACK): -> true when the
-// implicit transaction that JavaScript believes open is gone.
+// SQLite may roll a transaction back by itself (a full disk, ON CONFLICT ROLLBACK): -> true when
+// the implicit transaction that JavaScript believes open is gone.
 napi_value transaction_lost(napi_env env, napi_callback_info info) {
   Call<ShardHost, 1> call(env, info);
   const runtime::ShardObject& object = call.self->shard.at(call.uint(0));

@@ -3,9 +3,9 @@
 namespace perdure::node {
 
 Waker::Waker(napi_env env, napi_value on_wake, Durability& durability) : durability_(durability) {
-  check(env, napi_create_threadsafe_function(env, on_wake, nullptr, make_string(env, "perdure"), 0,
-                                             1, nullptr, nullptr, this, call_javascript,
-                                             &function_));
+  check(env,
+        napi_create_threadsafe_function(env, on_wake, nullptr, make_string(env, "perdure"), 0, 1,
+                                        nullptr, nullptr, this, call_javascript, &function_));
   check(env, napi_unref_threadsafe_function(env, function_));
   subscription_ = durability_.subscribe([this](Lsn durable) {
     Lsn wanted = wanted_.load(std::memory_order_acquire);

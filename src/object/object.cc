@@ -13,9 +13,9 @@ Object::Admission Object::arrive(EventId event) {
     return Admission::kDeliver;
   }
   if (waiting_.size() - waiting_head_ >= kWaitingEventsMax)
-    throw Error(ErrorCode::kFull,
-                "Durable Object is overloaded. Too many requests queued: " +
-                    std::to_string(kWaitingEventsMax) + " wait for this object already.");
+    throw Error(ErrorCode::kFull, "Durable Object is overloaded. Too many requests queued: " +
+                                      std::to_string(kWaitingEventsMax) +
+                                      " wait for this object already.");
   waiting_.push_back(event);
   if (state_ != State::kAbsent) return Admission::kWait;
   state_ = State::kConstructing;
@@ -50,7 +50,7 @@ void Object::unblock() {
   --blocks_;
 }
 
-std::vector<EventId> Object::reset() {
+std::vector<EventId> Object::reset(std::uint64_t now_ms) {
   std::vector<EventId> refused(waiting_.begin() + static_cast<std::ptrdiff_t>(waiting_head_),
                                waiting_.end());
   waiting_ = {};
@@ -60,6 +60,7 @@ std::vector<EventId> Object::reset() {
   blocks_ = 0;
   in_flight_ = 0;
   holds_ = 0;
+  idle_since_ms_ = now_ms;
   return refused;
 }
 
@@ -70,12 +71,12 @@ void Object::release(std::uint64_t now_ms) {
 }
 
 bool Object::idle(std::uint64_t now_ms, std::uint64_t idle_ms) const noexcept {
-  return state_ == State::kReady && in_flight_ == 0 && holds_ == 0 && blocks_ == 0 &&
+  return state_ != State::kConstructing && in_flight_ == 0 && holds_ == 0 && blocks_ == 0 &&
          none_waiting() && !transaction_open_ && now_ms - idle_since_ms_ >= idle_ms;
 }
 
 void Object::evict() {
-  assert(state_ == State::kReady && in_flight_ == 0 && none_waiting() && !transaction_open_);
+  assert(state_ != State::kConstructing && in_flight_ == 0 && none_waiting() && !transaction_open_);
   state_ = State::kAbsent;
 }
 

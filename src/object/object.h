@@ -14,8 +14,8 @@ using EventId = std::uint32_t;
 
 // The decisions about one object: whether it has an instance, when an event may be delivered (input
 // gate), when its implicit transaction is open, what an output of it depends on (output gate), when
-// it may be evicted. No threads, no clock, no disk: the host tells it what happened and does what it
-// answers, in the object's own thread.
+// it may be evicted. No threads, no clock, no disk: the host tells it what happened and does what
+// it answers, in the object's own thread.
 //
 // Life cycle:   absent --arrive--> constructing --constructed--> ready --evict--> absent
 //                  ^------------------ reset ---------------------'
@@ -44,8 +44,8 @@ class Object {
   // The constructor has returned (blocks that it opened may still be closed).
   void constructed();
 
-  // The next waiting event that may run now, counted as in flight; ask again after starting it, as it
-  // may have closed the gate.
+  // The next waiting event that may run now, counted as in flight; ask again after starting it, as
+  // it may have closed the gate.
   std::optional<EventId> next();
 
   // An event that was delivered has finished, with everything that belongs to it.
@@ -58,18 +58,18 @@ class Object {
 
   // The instance is gone (constructor failed, abort, a failed commit or block): returns the events
   // that waited; they are to be refused. The next event constructs anew.
-  std::vector<EventId> reset();
+  std::vector<EventId> reset(std::uint64_t now_ms);
 
   // Work outside events that keeps the instance (waitUntil, timers, ordinary sockets).
   void hold() { ++holds_; }
   void release(std::uint64_t now_ms);
 
-  // True when the instance has had nothing to do since `now_ms - idle_ms`.
+  // True when there has been nothing to do since `now_ms - idle_ms`, with an instance or without.
   [[nodiscard]] bool idle(std::uint64_t now_ms, std::uint64_t idle_ms) const noexcept;
   void evict();  // only when idle
 
-  // The implicit transaction (DESIGN: one for each synchronous run). A write asks will_write(); true
-  // means: begin it now and call for a commit when the run ends.
+  // The implicit transaction (DESIGN: one for each synchronous run). A write asks will_write();
+  // true means: begin it now and call for a commit when the run ends.
   bool will_write() noexcept;
   [[nodiscard]] bool transaction_open() const noexcept { return transaction_open_; }
   // The transaction was committed at `lsn`, or nothing was left of it (rolled back, undone).

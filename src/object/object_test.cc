@@ -77,12 +77,12 @@ TEST(Object, ResetRefusesWhatWaitsAndTheNextEventConstructsAnew) {
   object.block();
   object.arrive(3);
   object.arrive(4);
-  EXPECT_THAT(object.reset(), ElementsAre(3, 4));
+  EXPECT_THAT(object.reset(0), ElementsAre(3, 4));
   EXPECT_TRUE(object.gate_open());
   EXPECT_EQ(object.arrive(5), Admission::kConstruct);
   EXPECT_EQ(object.incarnation(), before + 1);
-  EXPECT_THAT(object.reset(), ElementsAre(5));
-  EXPECT_THAT(object.reset(), IsEmpty());
+  EXPECT_THAT(object.reset(0), ElementsAre(5));
+  EXPECT_THAT(object.reset(0), IsEmpty());
 }
 
 TEST(Object, AnOverloadedObjectRefusesFurtherEvents) {
@@ -117,6 +117,17 @@ TEST(Object, IdleOnlyWithNothingInFlightHeldBlockedOrWaiting) {
   EXPECT_TRUE(object.idle(26'000, 10'000));
   object.evict();
   EXPECT_EQ(object.arrive(9), Admission::kConstruct);
+  EXPECT_FALSE(object.idle(90'000, 10'000)) << "it is being constructed";
+}
+
+TEST(Object, WithoutAnInstanceItIsIdleFromItsResetOn) {
+  Object object;
+  object.arrive(1);
+  EXPECT_THAT(object.reset(5'000), ElementsAre(1));
+  EXPECT_FALSE(object.idle(14'999, 10'000));
+  EXPECT_TRUE(object.idle(15'000, 10'000));
+  object.evict();
+  EXPECT_EQ(object.arrive(2), Admission::kConstruct);
 }
 
 TEST(Object, OneTransactionForARunAndOutputsDependOnIt) {

@@ -1,12 +1,13 @@
 #include "runtime/catalog.h"
 
 #include <algorithm>
-#include <boost/unordered/unordered_flat_map.hpp>
 #include <cstring>
 #include <mutex>
 #include <optional>
 #include <span>
 #include <utility>
+
+#include <boost/unordered/unordered_flat_map.hpp>
 
 #include "base/error.h"
 #include "sqlite3.h"

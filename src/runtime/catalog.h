@@ -20,7 +20,8 @@ namespace perdure::runtime {
 using NamespaceNumber = std::uint32_t;
 
 // What objects there are: `catalog.sqlite`, a database on the same log (object number 1), with the
-// namespaces, the objects and where each one's chain of records ends. Any thread (one mutex inside).
+// namespaces, the objects and where each one's chain of records ends. Any thread (one mutex
+// inside).
 class Catalog {
  public:
   // Opens or creates it, and becomes what the store's checkpoint asks (set_checkpoint_hooks). The

@@ -1,9 +1,9 @@
 #include "runtime/catalog.h"
 
-#include <gtest/gtest.h>
-
 #include <string>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "base/simulated_file_system.h"
 #include "sqlite3.h"
@@ -112,7 +112,8 @@ TEST_F(CatalogTest, ObjectsAndChainsSurviveACleanStop) {
   const store::Head head = object("a")->head();
   EXPECT_EQ(head.commit_number, 2U);
   close();
-  const std::string path = "/data/objects/test-Counter/" + factory_.from_name("a").hex() + ".sqlite";
+  const std::string path =
+      "/data/objects/test-Counter/" + factory_.from_name("a").hex() + ".sqlite";
   EXPECT_TRUE(disk_.exists(path));
   open();
   EXPECT_TRUE(contains("a"));

@@ -1,10 +1,10 @@
 #include "runtime/object_id.h"
 
-#include <sodium.h>
-
 #include <algorithm>
 #include <cstring>
 #include <span>
+
+#include <sodium.h>
 
 namespace perdure::runtime {
 namespace {
@@ -54,8 +54,7 @@ ObjectIdFactory::ObjectIdFactory(std::string_view namespace_key) {
 }
 
 ObjectId ObjectIdFactory::from_name(std::string_view name) const {
-  const Key digest =
-      hmac(key_, {reinterpret_cast<const std::uint8_t*>(name.data()), name.size()});
+  const Key digest = hmac(key_, {reinterpret_cast<const std::uint8_t*>(name.data()), name.size()});
   return authenticate(key_, std::span(digest).first<kContentBytes>());
 }
 

@@ -9,9 +9,9 @@
 namespace perdure::runtime {
 
 // 32 bytes, printed as 64 lower-case hex digits: 16 of content, 16 that authenticate them for one
-// namespace. The same algorithm as workerd's (src/workerd/server/actor-id-impl.c++), so that ids agree
-// and its data can be imported: key = SHA-256(namespace key); content = HMAC-SHA-256(key, name)[0..16)
-// or random; the rest = HMAC-SHA-256(key, content)[0..16).
+// namespace. The same algorithm as workerd's (src/workerd/server/actor-id-impl.c++), so that ids
+// agree and its data can be imported: key = SHA-256(namespace key); content = HMAC-SHA-256(key,
+// name)[0..16) or random; the rest = HMAC-SHA-256(key, content)[0..16).
 class ObjectId {
  public:
   using Bytes = std::array<std::uint8_t, 32>;

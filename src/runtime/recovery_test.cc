@@ -1,10 +1,10 @@
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <map>
 #include <random>
 #include <string>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "base/simulated_file_system.h"
 #include "runtime/catalog.h"
@@ -43,8 +43,8 @@ class RecoveryTest : public testing::TestWithParam<std::uint64_t> {
 
   std::unique_ptr<store::Database> database(int object) {
     const std::string name = std::to_string(object);
-    return std::make_unique<store::Database>(
-        *store_, catalog_->object(ns_, factory_.from_name(name), name));
+    return std::make_unique<store::Database>(*store_,
+                                             catalog_->object(ns_, factory_.from_name(name), name));
   }
 
   static std::string state(store::Database& database) {

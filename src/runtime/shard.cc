@@ -33,7 +33,8 @@ store::Database& Shard::database(Slot slot) {
   if (object.database == nullptr) {
     object.database = std::make_unique<store::Database>(
         store_, catalog_.object(object.ns, object.id, object.name));
-    // What it reads may not be durable yet: the object was here before and has been forgotten since.
+    // What it reads may not be durable yet: the object was here before and has been forgotten
+    // since.
     object.core.observe(object.database->last_lsn());
   }
   return *object.database;

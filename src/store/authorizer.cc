@@ -14,12 +14,11 @@ constexpr std::string_view kReservedPrefix = "_cf_";
 // Pragmas that workerd lets through. Those that change something change only the connection (and
 // are gone when the object is evicted), or the statistics of the query planner.
 constexpr std::array<std::string_view, 18> kPragmas = {
-    "case_sensitive_like",  "data_version",     "defer_foreign_keys",
-    "foreign_key_check",    "foreign_key_list", "foreign_keys",
-    "ignore_check_constraints", "index_info",   "index_list",
-    "index_xinfo",          "legacy_alter_table", "optimize",
-    "page_size",            "quick_check",      "recursive_triggers",
-    "reverse_unordered_selects", "table_info",  "table_list",
+    "case_sensitive_like", "data_version", "defer_foreign_keys",       "foreign_key_check",
+    "foreign_key_list",    "foreign_keys", "ignore_check_constraints", "index_info",
+    "index_list",          "index_xinfo",  "legacy_alter_table",       "optimize",
+    "page_size",           "quick_check",  "recursive_triggers",       "reverse_unordered_selects",
+    "table_info",          "table_list",
 };
 constexpr std::string_view kTableXinfo = "table_xinfo";
 
@@ -40,7 +39,8 @@ constexpr std::array<std::string_view, 10> kRefusedFunctions = {
 constexpr std::array<std::string_view, 4> kModules = {"fts5", "fts5vocab", "rtree", "rtree_i32"};
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
-  return a.size() == b.size() && sqlite3_strnicmp(a.data(), b.data(), static_cast<int>(a.size())) == 0;
+  return a.size() == b.size() &&
+         sqlite3_strnicmp(a.data(), b.data(), static_cast<int>(a.size())) == 0;
 }
 
 template <std::size_t N>

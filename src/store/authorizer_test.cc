@@ -113,9 +113,9 @@ TEST_F(AuthorizerTest, RefusesReadingInternalTables) {
 
 TEST_F(AuthorizerTest, RefusesFunctionsOfTheEngine) {
   for (const auto* name : {"sqlite_version", "sqlite_source_id", "fts5_source_id"}) {
-    EXPECT_EQ(user("SELECT " + std::string(name) + "()"),
-              "not authorized to use function: " + std::string(name) +
-                  " at offset 7: SQLITE_ERROR");
+    EXPECT_EQ(
+        user("SELECT " + std::string(name) + "()"),
+        "not authorized to use function: " + std::string(name) + " at offset 7: SQLITE_ERROR");
   }
   EXPECT_NE(user("SELECT load_extension('x')"), "ok");
   EXPECT_NE(user("SELECT sqlite_compileoption_get(1)"), "ok");
@@ -205,11 +205,13 @@ TEST_F(AuthorizerTest, WordsErrorsAsWorkerdDoes) {
   EXPECT_EQ(user("SELEC 1"), "near \"SELEC\": syntax error at offset 0: SQLITE_ERROR");
   EXPECT_EQ(user("SELECT nope FROM t"), "no such column: nope at offset 7: SQLITE_ERROR");
   EXPECT_EQ(user("CREATE UNIQUE INDEX u ON t(a)"), "ok");
-  EXPECT_EQ(user("INSERT INTO t VALUES (1, 2)"),
-            "UNIQUE constraint failed: t.a: SQLITE_CONSTRAINT (extended: SQLITE_CONSTRAINT_UNIQUE)");
+  EXPECT_EQ(
+      user("INSERT INTO t VALUES (1, 2)"),
+      "UNIQUE constraint failed: t.a: SQLITE_CONSTRAINT (extended: SQLITE_CONSTRAINT_UNIQUE)");
   EXPECT_EQ(user("CREATE TABLE k(a PRIMARY KEY, b CHECK (b > 0) NOT NULL)"), "ok");
-  EXPECT_EQ(user("INSERT INTO k VALUES (1, 0)"),
-            "CHECK constraint failed: b > 0: SQLITE_CONSTRAINT (extended: SQLITE_CONSTRAINT_CHECK)");
+  EXPECT_EQ(
+      user("INSERT INTO k VALUES (1, 0)"),
+      "CHECK constraint failed: b > 0: SQLITE_CONSTRAINT (extended: SQLITE_CONSTRAINT_CHECK)");
   EXPECT_EQ(
       user("INSERT INTO k VALUES (1, NULL)"),
       "NOT NULL constraint failed: k.b: SQLITE_CONSTRAINT (extended: SQLITE_CONSTRAINT_NOTNULL)");

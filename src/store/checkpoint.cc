@@ -11,9 +11,9 @@
 namespace perdure::store {
 namespace {
 
-constexpr std::size_t kStepBytesMax = std::size_t{8} << 20;   // captured pages in memory
-constexpr std::size_t kOpenFilesMax = 64;                     // written and not yet synced
-constexpr std::size_t kHeadsPerCommit = 1000;                 // so that commits of others get between
+constexpr std::size_t kStepBytesMax = std::size_t{8} << 20;  // captured pages in memory
+constexpr std::size_t kOpenFilesMax = 64;                    // written and not yet synced
+constexpr std::size_t kHeadsPerCommit = 1000;  // so that commits of others get between
 
 }  // namespace
 
@@ -77,8 +77,7 @@ void Checkpoint::flush() {
   for (Item& item : batch_) {
     if (item.captured.pages.empty()) continue;  // only its head is to be saved
     write_step(item);
-    const std::uint64_t size =
-        std::uint64_t{item.captured.total_pages} * item.captured.page_size;
+    const std::uint64_t size = std::uint64_t{item.captured.total_pages} * item.captured.page_size;
     if (item.out->size() != size) item.out->truncate(size);
   }
   for (Item& item : batch_) {
@@ -108,8 +107,8 @@ std::filesystem::path Checkpoint::resolve(DatabaseFile& file) {
   return core_.full_path(path);
 }
 
-// Opens the file for writing, creating it and its directories, and cuts off what does not count: the
-// database may have grown again over it with pages of zeros, which are not written.
+// Opens the file for writing, creating it and its directories, and cuts off what does not count:
+// the database may have grown again over it with pages of zeros, which are not written.
 void Checkpoint::open(Item& item) {
   const auto path = resolve(*item.file);
   FileSystem& file_system = core_.file_system();
@@ -121,8 +120,7 @@ void Checkpoint::open(Item& item) {
     file_system.create_directories(path.parent_path());
   }
   item.out = file_system.open(path, FileSystem::Mode::kCreate);
-  const std::uint64_t valid =
-      std::uint64_t{item.captured.valid_pages} * item.captured.page_size;
+  const std::uint64_t valid = std::uint64_t{item.captured.valid_pages} * item.captured.page_size;
   if (item.out->size() > valid) item.out->truncate(valid);
 }
 

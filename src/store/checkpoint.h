@@ -22,7 +22,8 @@ class StoreCore;
 //   2. The newest image of each dirty page is copied (it may be newer than 1, which is harmless:
 //      whatever replay finds after 1 starts with a full image), its record awaited (rule 4), then
 //      written. Files are synced in batches, and directories that got new files once.
-//   3. The catalog is told where each database's chain of records ends. That is a commit after 1, so
+//   3. The catalog is told where each database's chain of records ends. That is a commit after 1,
+//   so
 //      replay always finds the end of the catalog's own chain.
 //   4. The catalog's file is written, in the same way.
 //   5. The log starts after 1.

@@ -24,10 +24,10 @@ void check_format(FileSystem& file_system, const std::filesystem::path& director
   const auto path = directory / "format";
   const std::string text = read_format(file_system, path);
   unsigned version = 0;
-  const bool ours = text.starts_with(kFormatName) && text.ends_with('\n') &&
-                    std::from_chars(text.data() + kFormatName.size(), text.data() + text.size() - 1,
-                                    version)
-                            .ptr == text.data() + text.size() - 1;
+  const bool ours =
+      text.starts_with(kFormatName) && text.ends_with('\n') &&
+      std::from_chars(text.data() + kFormatName.size(), text.data() + text.size() - 1, version)
+              .ptr == text.data() + text.size() - 1;
   if (!ours || version == 0) {
     throw Error(ErrorCode::kCorrupt,
                 "The file " + path.string() +

@@ -11,8 +11,8 @@ namespace perdure::store {
 inline constexpr unsigned kFormatVersion = 1;
 
 // Creates the directory when missing, takes its lock and checks its format. Throws Error: kLocked,
-// kVersion, kCorrupt (the directory is not one of ours), kIo, kFull. The directory is ours for as long
-// as the lock that it returns lives.
+// kVersion, kCorrupt (the directory is not one of ours), kIo, kFull. The directory is ours for as
+// long as the lock that it returns lives.
 std::unique_ptr<FileLock> claim_data_directory(FileSystem& file_system,
                                                const std::filesystem::path& directory);
 

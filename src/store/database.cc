@@ -97,8 +97,8 @@ Database::Database(Store&, std::shared_ptr<DatabaseFile> file)
   // Throws, with more to say than SQLite would, when the file is damaged.
   static_cast<void>(file_->page_size());
   const std::string name = std::to_string(file_->number());
-  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
-                    SQLITE_OPEN_EXRESCODE;
+  const int flags =
+      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
   const int code = sqlite3_open_v2(name.c_str(), &handle_, flags, file_->core().vfs_name());
   if (code != SQLITE_OK) {
     const SqlError error = make_sql_error(handle_, code);
@@ -210,9 +210,10 @@ SqlError Database::error(int code) const {
 std::uint64_t Database::bytes_in_use() {
   // Both counts change with the open transaction, so SQLite has to be asked.
   if (!state_->page_count) {
-    state_->page_count = prepare("SELECT page_count - freelist_count FROM pragma_page_count, "
-                                 "pragma_freelist_count",
-                                 Access::kEngine);
+    state_->page_count = prepare(
+        "SELECT page_count - freelist_count FROM pragma_page_count, "
+        "pragma_freelist_count",
+        Access::kEngine);
   }
   sqlite3_stmt* statement = state_->page_count.handle();
   const int code = step(state_->page_count);
@@ -224,8 +225,8 @@ std::uint64_t Database::bytes_in_use() {
 
 std::uint64_t Database::memory_bytes() const {
   std::uint64_t total = 0;
-  for (const int what : {SQLITE_DBSTATUS_CACHE_USED, SQLITE_DBSTATUS_SCHEMA_USED,
-                         SQLITE_DBSTATUS_STMT_USED}) {
+  for (const int what :
+       {SQLITE_DBSTATUS_CACHE_USED, SQLITE_DBSTATUS_SCHEMA_USED, SQLITE_DBSTATUS_STMT_USED}) {
     int current = 0;
     int highest = 0;
     sqlite3_db_status(handle_, what, &current, &highest, 0);

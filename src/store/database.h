@@ -32,12 +32,12 @@ class SqlError : public Error {
   int sqlite_code_;
 };
 
-// Who wrote a statement. User SQL passes the authorizer (store/authorizer.h): it can not reach internal
-// tables (_cf_*), other files, transactions or settings. The engine's own can.
+// Who wrote a statement. User SQL passes the authorizer (store/authorizer.h): it can not reach
+// internal tables (_cf_*), other files, transactions or settings. The engine's own can.
 enum class Access : std::uint8_t { kUser, kEngine };
 
-// A prepared statement. Belongs to one Database and its thread; finalized on destruction, which must
-// come before the database's.
+// A prepared statement. Belongs to one Database and its thread; finalized on destruction, which
+// must come before the database's.
 class Statement {
  public:
   Statement() = default;
@@ -57,12 +57,12 @@ class Statement {
   bool writes_ = false;
 };
 
-// One object's open SQLite database on the log. One thread at a time. The VFS below turns each commit
-// into one record of the log; nothing here waits for the disk.
+// One object's open SQLite database on the log. One thread at a time. The VFS below turns each
+// commit into one record of the log; nothing here waits for the disk.
 //
-// A failed commit (disk full at the wrong moment, a limit) rolls the transaction back and throws; when
-// SQLite itself is left in doubt, `broken()` is true and the database must be closed and opened anew:
-// it then has the state of its last commit.
+// A failed commit (disk full at the wrong moment, a limit) rolls the transaction back and throws;
+// when SQLite itself is left in doubt, `broken()` is true and the database must be closed and
+// opened anew: it then has the state of its last commit.
 class Database {
  public:
   // Opens (or creates, at the first commit) the database.
@@ -73,27 +73,27 @@ class Database {
 
   [[nodiscard]] sqlite3* handle() const noexcept { return handle_; }
 
-  // Prepares the first statement of `sql`; `tail` receives the offset behind it. An empty Statement when
-  // there is none (only blanks and comments). Throws SqlError.
+  // Prepares the first statement of `sql`; `tail` receives the offset behind it. An empty Statement
+  // when there is none (only blanks and comments). Throws SqlError.
   Statement prepare(std::string_view sql, Access access, std::size_t* tail = nullptr);
 
-  // sqlite3_step for a statement that was prepared with Access::kEngine: a change of the schema makes
-  // SQLite prepare it again, which the authorizer must let through.
+  // sqlite3_step for a statement that was prepared with Access::kEngine: a change of the schema
+  // makes SQLite prepare it again, which the authorizer must let through.
   int step(Statement& statement);
 
   // Runs statements of the engine's own, without results.
   void execute(const char* sql);
 
-  // The implicit transaction. begin() without one open runs BEGIN; commit() publishes it to the log and
-  // returns the LSN of the last commit (with nothing changed: of the one before). Throws SqlError;
-  // the transaction is rolled back then.
+  // The implicit transaction. begin() without one open runs BEGIN; commit() publishes it to the log
+  // and returns the LSN of the last commit (with nothing changed: of the one before). Throws
+  // SqlError; the transaction is rolled back then.
   void begin();
   Lsn commit();
   void rollback();
   [[nodiscard]] bool in_transaction() const noexcept;
 
-  // The LSN of this object's last commit in this process, or of the recovered one; 0 when it has none
-  // in the current log.
+  // The LSN of this object's last commit in this process, or of the recovered one; 0 when it has
+  // none in the current log.
   [[nodiscard]] Lsn last_lsn() const noexcept;
   [[nodiscard]] bool broken() const noexcept;
 

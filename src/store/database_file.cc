@@ -18,8 +18,6 @@ constexpr std::int64_t kEntryBytes = 64;
 constexpr std::uint64_t kRecoveringEpoch = std::numeric_limits<std::uint64_t>::max();
 // A thread keeps its scratch memory for the next commit up to this size.
 constexpr std::size_t kScratchBytesMax = std::size_t{1} << 20;
-// Room in a segment for its own header and the frame's.
-constexpr std::uint64_t kSegmentReserveBytes = 64 << 10;
 
 constexpr std::size_t kHeaderBytes = 100;
 constexpr char kMagic[] = "SQLite format 3";
@@ -37,8 +35,8 @@ bool all_zeros(std::span<const std::byte> bytes) {
 }
 
 std::uint32_t page_size_of_header(std::span<const std::byte, kHeaderBytes> header) {
-  const auto size = std::to_integer<std::uint32_t>(header[16]) << 8 |
-                    std::to_integer<std::uint32_t>(header[17]);
+  const auto size =
+      std::to_integer<std::uint32_t>(header[16]) << 8 | std::to_integer<std::uint32_t>(header[17]);
   return size == 1 ? 65536 : size;
 }
 
@@ -124,10 +122,9 @@ void DatabaseFile::read_file(std::uint32_t page, std::span<std::byte> out) {
   const auto path = core_.full_path(path_);
   const auto file = core_.open_files().open(number_, path);
   if (file->read(std::uint64_t{page - 1} * page_size_, out) != out.size()) {
-    throw Error(ErrorCode::kCorrupt, "The file " + path.string() + " ends before page " +
-                                         std::to_string(page) + " of " +
-                                         std::to_string(valid_pages_) +
-                                         ". Restore it from a backup.");
+    throw Error(ErrorCode::kCorrupt,
+                "The file " + path.string() + " ends before page " + std::to_string(page) + " of " +
+                    std::to_string(valid_pages_) + ". Restore it from a backup.");
   }
 }
 
@@ -243,12 +240,6 @@ void DatabaseFile::prepare(const Change& change, std::vector<std::byte>& record)
   record.clear();
   prepared_epoch_ = core_.log().epoch();
   encode(change, prepared_epoch_, record);
-  const std::uint64_t record_bytes_max = core_.options().segment_bytes - kSegmentReserveBytes;
-  if (record.size() > record_bytes_max) {
-    throw Error(ErrorCode::kFull, "A transaction changed more than a segment of the log holds (" +
-                                      std::to_string(record_bytes_max) +
-                                      " bytes). Split it into smaller ones.");
-  }
 }
 
 Lsn DatabaseFile::publish(const Change& change, std::vector<std::byte>& record) {

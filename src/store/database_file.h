@@ -53,12 +53,13 @@ struct CapturedPages {
   bool complete = false;  // the last step
 };
 
-// The committed state of one database: its size, its chain of records in the log, and the pages that
-// are not in the real file yet. Outlives the open Database; the checkpoint works on it at any time.
+// The committed state of one database: its size, its chain of records in the log, and the pages
+// that are not in the real file yet. Outlives the open Database; the checkpoint works on it at any
+// time.
 //
 // The real file is consulted only for pages that no record since the last checkpoint changed, and
-// only up to `valid_pages`: what lies above was cut off by a commit at some time and is garbage, even
-// if the database has grown again since.
+// only up to `valid_pages`: what lies above was cut off by a commit at some time and is garbage,
+// even if the database has grown again since.
 //
 // Any thread (a mutex inside); but only the one owner of the open database calls prepare() and
 // publish().

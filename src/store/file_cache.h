@@ -1,11 +1,12 @@
 #pragma once
 
-#include <boost/unordered/unordered_flat_map.hpp>
 #include <cstddef>
 #include <filesystem>
 #include <list>
 #include <memory>
 #include <mutex>
+
+#include <boost/unordered/unordered_flat_map.hpp>
 
 #include "base/file.h"
 #include "base/lsn.h"

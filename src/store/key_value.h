@@ -13,10 +13,10 @@
 
 namespace perdure::store {
 
-// The key-value storage of an object: its table `_cf_KV`, created at the first write. Keys are UTF-8
-// and ordered by their bytes. A value is a string of bytes with one bit beside it, the SQLite type:
-// TEXT or BLOB. Belongs to one Database and its thread, and goes before it. Every function throws
-// SqlError.
+// The key-value storage of an object: its table `_cf_KV`, created at the first write. Keys are
+// UTF-8 and ordered by their bytes. A value is a string of bytes with one bit beside it, the SQLite
+// type: TEXT or BLOB. Belongs to one Database and its thread, and goes before it. Every function
+// throws SqlError.
 class KeyValue {
  public:
   struct Value {
@@ -26,7 +26,7 @@ class KeyValue {
 
   struct ListOptions {
     std::string_view start = {};               // the first key that may be listed
-    bool after_start = false;             // … not `start` itself
+    bool after_start = false;                  // … not `start` itself
     std::optional<std::string_view> end = {};  // the first key that is not listed any more
     std::string_view prefix = {};
     std::uint64_t limit = std::numeric_limits<std::uint64_t>::max();
@@ -41,7 +41,8 @@ class KeyValue {
     Cursor& operator=(Cursor&&) = delete;
     ~Cursor();
 
-    // Moves to the next key; false after the last one. What key() and value() returned is gone then.
+    // Moves to the next key; false after the last one. What key() and value() returned is gone
+    // then.
     bool next();
     [[nodiscard]] std::string_view key() const;
     [[nodiscard]] Value value() const;

@@ -8,9 +8,9 @@
 namespace perdure::store {
 
 // The content of a page as the store keeps it in memory until the checkpoint: log::pack_page leaves
-// out the stretches of zeros that the pages of a small database mostly are. A page of zeros takes no
-// memory at all. A page that is mostly full is kept as it is, and stays so: packing it would cost more
-// at each commit than it saves.
+// out the stretches of zeros that the pages of a small database mostly are. A page of zeros takes
+// no memory at all. A page that is mostly full is kept as it is, and stays so: packing it would
+// cost more at each commit than it saves.
 class PackedPage {
  public:
   PackedPage() = default;

@@ -1,11 +1,12 @@
 #pragma once
 
 #include <algorithm>
-#include <boost/unordered/unordered_flat_map.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 #include <vector>
+
+#include <boost/unordered/unordered_flat_map.hpp>
 
 #include "base/lsn.h"
 #include "store/packed_page.h"
@@ -76,8 +77,9 @@ class PageMap {
   static constexpr std::size_t kFew = 32;
 
   std::vector<Entry>::iterator position(std::uint32_t page) noexcept {
-    return std::lower_bound(few_.begin(), few_.end(), page,
-                            [](const Entry& entry, std::uint32_t key) { return entry.first < key; });
+    return std::lower_bound(
+        few_.begin(), few_.end(), page,
+        [](const Entry& entry, std::uint32_t key) { return entry.first < key; });
   }
 
   std::vector<Entry> few_;

@@ -27,6 +27,8 @@ struct StoreOptions {
   // Changed pages of one transaction; past it the statement fails with SQLITE_FULL.
   std::uint64_t transaction_bytes_max = 256ull << 20;
   bool keep_segments = false;
+  // See log::LogOptions. False: whoever commits calls log().flush() at the end of a batch.
+  bool flush_on_append = true;
   std::function<void(const std::string&)> on_poisoned;  // see log::LogOptions
 };
 
@@ -81,8 +83,8 @@ class Store {
   // The highest number of a database that recovery met in the log.
   [[nodiscard]] ObjectNumber number_max() const noexcept;
 
-  // The file of a database; the same object for as long as somebody holds it or pages of it wait for
-  // the checkpoint. `path` is relative to the data directory. Costs no system call.
+  // The file of a database; the same object for as long as somebody holds it or pages of it wait
+  // for the checkpoint. `path` is relative to the data directory. Costs no system call.
   std::shared_ptr<DatabaseFile> file(ObjectNumber number, const std::string& path);
 
   // Bytes of committed pages that are not in their files yet.

@@ -1,6 +1,3 @@
-#include <benchmark/benchmark.h>
-#include <malloc.h>
-
 #include <algorithm>
 #include <deque>
 #include <filesystem>
@@ -8,6 +5,9 @@
 #include <random>
 #include <string>
 #include <vector>
+
+#include <benchmark/benchmark.h>
+#include <malloc.h>
 
 #include "base/simulated_file_system.h"
 #include "sqlite3.h"
@@ -149,9 +149,7 @@ struct KeyValueBench {
     for (int i = 0; i < 1000; ++i) keys.push_back("key-" + std::to_string(i));
     for (const auto& key : keys) put(key);
   }
-  void put(const std::string& key) {
-    kv.put(key, std::as_bytes(std::span(value)), true);
-  }
+  void put(const std::string& key) { kv.put(key, std::as_bytes(std::span(value)), true); }
   MemoryStore memory;
   Database database;
   KeyValue kv;
@@ -214,7 +212,8 @@ void BM_OpenNew(benchmark::State& state) {
   MemoryStore memory;
   ObjectNumber number = 20;
   for (auto _ : state) {
-    Database database(*memory.store, memory.store->file(number, "objects/" + std::to_string(number)));
+    Database database(*memory.store,
+                      memory.store->file(number, "objects/" + std::to_string(number)));
     ++number;
     database.execute("CREATE TABLE c(id INTEGER PRIMARY KEY, n)");
   }

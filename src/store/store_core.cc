@@ -47,6 +47,7 @@ void StoreCore::open_log() {
   options.file_system = file_system_;
   options.directory = options_.directory / "log";
   options.segment_bytes = options_.segment_bytes;
+  options.flush_on_append = options_.flush_on_append;
   options.keep_segments = options_.keep_segments;
   options.on_poisoned = options_.on_poisoned;
   log_ = log::Log::open(options, [this](const log::RecordView& record) { replay(record); });

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <atomic>
-#include <boost/unordered/unordered_flat_map.hpp>
 #include <condition_variable>
 #include <cstdint>
 #include <filesystem>
@@ -10,6 +9,8 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <boost/unordered/unordered_flat_map.hpp>
 
 #include "base/file.h"
 #include "log/log.h"
@@ -21,11 +22,11 @@ struct sqlite3_vfs;
 
 namespace perdure::store {
 
-// What the parts of a Store share: the log, the table of database files, the list of those that wait
-// for a checkpoint, and the accounts that decide when one is due. Any thread.
+// What the parts of a Store share: the log, the table of database files, the list of those that
+// wait for a checkpoint, and the accounts that decide when one is due. Any thread.
 //
-// Order of locks: a database file's mutex, then the ones in here, which are never held while calling
-// out.
+// Order of locks: a database file's mutex, then the ones in here, which are never held while
+// calling out.
 class StoreCore {
  public:
   explicit StoreCore(StoreOptions options);

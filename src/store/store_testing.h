@@ -1,7 +1,5 @@
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -9,6 +7,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "base/file.h"
 #include "base/simulated_file_system.h"
@@ -19,7 +19,8 @@
 namespace perdure::store::testing {
 
 // The values of one query as text, columns separated by '|', rows by ';'.
-inline std::string query(Database& database, std::string_view sql, Access access = Access::kEngine) {
+inline std::string query(Database& database, std::string_view sql,
+                         Access access = Access::kEngine) {
   Statement statement = database.prepare(sql, access);
   std::string text;
   int code = SQLITE_ROW;

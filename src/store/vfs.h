@@ -1,12 +1,13 @@
 #pragma once
 
-#include <boost/unordered/unordered_flat_map.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
+
+#include <boost/unordered/unordered_flat_map.hpp>
 
 #include "base/lsn.h"
 #include "store/database_file.h"
@@ -18,9 +19,9 @@ namespace perdure::store {
 
 class StoreCore;
 
-// The file of an open database, as SQLite's pager sees it: the committed pages below, and on top the
-// pages that the open transaction has written (when it commits, or earlier when SQLite's page cache
-// spills). Nothing is written anywhere until the commit, which is one record of the log.
+// The file of an open database, as SQLite's pager sees it: the committed pages below, and on top
+// the pages that the open transaction has written (when it commits, or earlier when SQLite's page
+// cache spills). Nothing is written anywhere until the commit, which is one record of the log.
 //
 // SQLite calls in this order at a commit: start_commit() (the commit hook), write() of the changed
 // pages, sync() (whatever can be refused is refused here, where SQLite can still roll back from its
@@ -63,13 +64,13 @@ class OpenFile {
   std::shared_ptr<DatabaseFile> file_;
   boost::unordered_flat_map<std::uint32_t, Page> pending_;
   std::uint32_t page_size_ = 0;
-  std::uint32_t pages_ = 0;  // of the database as the transaction leaves it
+  std::uint32_t pages_ = 0;         // of the database as the transaction leaves it
   std::uint32_t synced_pages_ = 0;  // pages_ at the last sync()
-  bool committing_ = false;  // since start_commit()
-  bool prepared_ = false;    // by sync()
-  bool started_ = false;     // page_size_ and pages_ are set
-  // The transaction was refused; SQLite is about to roll it back, and what it writes on the way does
-  // not matter.
+  bool committing_ = false;         // since start_commit()
+  bool prepared_ = false;           // by sync()
+  bool started_ = false;            // page_size_ and pages_ are set
+  // The transaction was refused; SQLite is about to roll it back, and what it writes on the way
+  // does not matter.
   bool doomed_ = false;
   bool broken_ = false;
   std::string last_error_;

@@ -28,17 +28,31 @@ const resolved = Promise.resolve();
 
 const drainTurn = (host: ObjectHost): void => host.runNext();
 
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
+/** What user code returned, when it is a promise of some kind. */
+export function asPromise(value: unknown): Promise<unknown> | undefined {
+  if (value instanceof Promise) return value;
+  if ((typeof value !== 'object' || value === null) && typeof value !== 'function') return undefined;
+  return typeof (value as { then?: unknown }).then === 'function' ? Promise.resolve(value) : undefined;
+}
+
+/** The copy of something thrown; user code may throw what no one can read. */
+function copyThrown(thrown: unknown, properties: Record<string, unknown>): unknown {
+  try {
+    return passThrown(thrown, properties);
+  } catch {
+    return Object.assign(new Error('Something was thrown that cannot be passed on.'), properties);
+  }
 }
 
 export class ObjectHost implements StateHost, StorageHost {
   readonly slot: number;
   readonly native: Shard['native'];
   readonly exchange: Shard['exchange'];
+  /** It has left the shard's memory; a later call gets a new one. */
+  forgotten = false;
   /** How often the object was reset, and why the last time. */
   resets = 0;
-  resetError: Error | undefined;
+  resetError: unknown;
   #instance: object | undefined;
   #storage: StorageCore | undefined;
   readonly #waiting = new Map<number, Delivery>();
@@ -77,7 +91,7 @@ export class ObjectHost implements StateHost, StorageHost {
   #construct(): void {
     const storage = new StorageCore(this);
     this.#storage = storage;
-    const state = new DurableObjectState(this, this.id, new DurableObjectStorage(storage));
+    const state = new DurableObjectState(this, storage, this.id, new DurableObjectStorage(storage));
     try {
       this.#instance = new this.namespace.objectClass(state, this.shard.env);
     } catch (thrown) {
@@ -113,18 +127,19 @@ export class ObjectHost implements StateHost, StorageHost {
     let result: unknown;
     try {
       result = delivery.run(this.#instance!, this);
+      const promise = asPromise(result);
+      if (promise !== undefined) {
+        promise.then(
+          (value) => this.#succeed(delivery, storage, value),
+          (thrown: unknown) => this.#fail(delivery, storage, thrown),
+        );
+        return;
+      }
     } catch (thrown) {
       this.#fail(delivery, storage, thrown);
       return;
     }
-    if (isThenable(result)) {
-      result.then(
-        (value) => this.#succeed(delivery, storage, value),
-        (thrown: unknown) => this.#fail(delivery, storage, thrown),
-      );
-    } else {
-      this.#succeed(delivery, storage, result);
-    }
+    this.#succeed(delivery, storage, result);
   }
 
   #succeed(delivery: Delivery, storage: StorageCore, result: unknown): void {
@@ -160,7 +175,7 @@ export class ObjectHost implements StateHost, StorageHost {
 
   /** What the caller sees of something thrown here. */
   remote(thrown: unknown): unknown {
-    return passThrown(thrown, { remote: true });
+    return copyThrown(thrown, { remote: true });
   }
 
   /**
@@ -170,7 +185,7 @@ export class ObjectHost implements StateHost, StorageHost {
   reset(thrown: unknown): void {
     const storage = this.#storage;
     if (storage === undefined || !storage.alive) return;
-    const error = (thrown instanceof Error ? passThrown(thrown, { durableObjectReset: true }) : passThrown(new Error(String(thrown)), { durableObjectReset: true })) as Error;
+    const error = copyThrown(thrown, { durableObjectReset: true });
     storage.alive = false;
     this.resets++;
     this.resetError = error;
@@ -178,11 +193,11 @@ export class ObjectHost implements StateHost, StorageHost {
     this.#storage = undefined;
     const refused = [...this.#running];
     this.#running.clear();
-    for (const event of this.native.reset(this.slot)) {
+    for (const event of this.native.reset(this.slot, this.shard.nowMs)) {
       refused.push(this.#waiting.get(event)!);
       this.#waiting.delete(event);
     }
-    storage.settle(error);
+    storage.settle(error as Error);
     for (const delivery of refused) this.#refuse(delivery);
   }
 
@@ -200,11 +215,11 @@ export class ObjectHost implements StateHost, StorageHost {
 
   // What ctx does.
 
-  waitUntil(promise: unknown): void {
-    const storage = this.#storage;
-    this.native.hold(this.slot);
+  waitUntil(core: StorageCore, promise: unknown): void {
+    const held = core.alive;
+    if (held) this.native.hold(this.slot);
     const done = (): void => {
-      if (storage?.alive === true) this.native.release(this.slot, this.shard.nowMs);
+      if (held && core.alive) this.native.release(this.slot, this.shard.nowMs);
     };
     Promise.resolve(promise).then(done, (error: unknown) => {
       this.shard.report(`${this.toString()}: a promise given to waitUntil() was rejected`, error);
@@ -212,9 +227,9 @@ export class ObjectHost implements StateHost, StorageHost {
     });
   }
 
-  blockConcurrencyWhile<T>(body: () => T | Promise<T>): Promise<T> {
-    const storage = this.#storage;
-    if (storage === undefined) throw new Error('This Durable Object has been reset.');
+  /** When it fails, the instance is gone: its code never sees the promise settle. */
+  blockConcurrencyWhile<T>(core: StorageCore, body: () => T | Promise<T>): Promise<T> {
+    core.check();
     this.native.block(this.slot);
     let timer: NodeJS.Timeout | undefined;
     const limit = new Promise<never>((_, reject) => {
@@ -224,25 +239,26 @@ export class ObjectHost implements StateHost, StorageHost {
       );
     });
     // The body starts in a run of its own, after the code that asked for it.
-    const outcome = Promise.race([resolved.then(body), limit]);
-    outcome.then(
-      () => {
-        clearTimeout(timer);
-        if (!storage.alive) return;
-        this.native.unblock(this.slot);
-        this.#drain();
-      },
-      (thrown: unknown) => {
-        clearTimeout(timer);
-        if (storage.alive) this.reset(thrown);
-      },
-    );
-    return outcome;
+    return new Promise<T>((resolve) => {
+      Promise.race([resolved.then(body), limit]).then(
+        (value) => {
+          clearTimeout(timer);
+          if (!core.alive) return;
+          this.native.unblock(this.slot);
+          resolve(value);
+          this.#drain();
+        },
+        (thrown: unknown) => {
+          clearTimeout(timer);
+          if (core.alive) this.reset(thrown);
+        },
+      );
+    });
   }
 
-  abort(reason: string | undefined): never {
+  abort(core: StorageCore, reason: string | undefined): never {
     const error = new Error(reason === undefined ? 'Application called abort() to reset Durable Object.' : String(reason));
-    this.reset(error);
+    if (core.alive) this.reset(error);
     throw error;
   }
 
@@ -257,7 +273,7 @@ export class ObjectHost implements StateHost, StorageHost {
   }
 
   durable(): Promise<void> {
-    return this.shard.durable(this.native.commit(this.slot));
+    return this.shard.durable(this.shard.observedLsn);
   }
 
   toString(): string {

@@ -1,5 +1,6 @@
 /** The shard's side of the HTTP front: turns its events into requests and responses into events. */
-import { type IncomingBody, incomingRequest, type Outgoing, takeResponse } from './http.js';
+import { asPromise } from './host.js';
+import { BadRequest, type IncomingBody, incomingRequest, type Outgoing, takeResponse } from './http.js';
 import {
   ABORT, BODY, BODY_COMPLETE, CANCEL, CHUNK, END, HEAD, type NativeServer, REQUEST, WHOLE, WRITABLE,
 } from './native.js';
@@ -16,14 +17,19 @@ const INTERNAL_ERROR = 'Internal Server Error';
 class Exchange {
   controller: AbortController | undefined;
   gone: Error | undefined;
-  /** What has come of the body and is not read yet; undefined once it went with the head. */
+  /** The request's body as a stream, from the moment that somebody asks for it until its end. */
   bodyStream: ReadableStreamDefaultController<Uint8Array> | undefined;
+  /** What has come of the body before that. */
   early: { bytes: ArrayBuffer | undefined; complete: boolean }[] = [];
+  /** Nobody wants the rest of the body. */
+  discards = false;
   /** Bytes of it that were handed to the stream and not yet acknowledged to the front. */
   unread = 0;
   /** Bytes of the response since the last WRITABLE. */
   unacknowledged = 0;
   writable: (() => void) | undefined;
+  /** Reads the response's body. */
+  reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
 
   constructor(readonly id: number) {}
 
@@ -31,6 +37,14 @@ class Exchange {
     this.controller ??= new AbortController();
     if (this.gone !== undefined) this.controller.abort(this.gone);
     return this.controller.signal;
+  }
+
+  /** Whoever still reads the request's body gets the error. */
+  failBody(why: Error): void {
+    const stream = this.bodyStream;
+    this.bodyStream = undefined;
+    this.discards = true;
+    stream?.error(why);
   }
 }
 
@@ -41,6 +55,7 @@ export class HttpServer {
   readonly #exchanges = new Map<number, Exchange>();
   #unflushed = 0;
   #stopped: (() => void) | undefined;
+  #closed = false;
 
   constructor(shard: Shard, handle: (request: Request) => unknown) {
     this.#shard = shard;
@@ -49,6 +64,7 @@ export class HttpServer {
 
   listen(host: string, port: number): void {
     this.#server = this.#shard.native.startServer(host, port);
+    this.#shard.onFlush = () => this.#flush();
   }
 
   get port(): number {
@@ -60,7 +76,10 @@ export class HttpServer {
     return new Promise<void>((resolve) => {
       this.#stopped = resolve;
       this.#server.stop(graceMs);
-    }).then(() => this.#server.close());
+    }).then(() => {
+      this.#closed = true;
+      this.#server.close();
+    });
   }
 
   onWake(): void {
@@ -79,7 +98,7 @@ export class HttpServer {
           this.#onBody(id, bytes, complete);
           break;
         case CANCEL:
-          this.#onCancel(id, text ?? 'the client went away');
+          this.#onCancel(id, text ?? 'The client went away.');
           break;
         case WRITABLE:
           this.#onWritable(id);
@@ -100,24 +119,24 @@ export class HttpServer {
     let result: unknown;
     try {
       result = this.#handle(request);
+      const promise = asPromise(result);
+      if (promise !== undefined) {
+        promise.then(
+          (response) => this.#respond(exchange, request, response),
+          (error: unknown) => this.#fail(exchange, request, error),
+        );
+        return;
+      }
     } catch (error) {
       this.#fail(exchange, request, error);
       return;
     }
-    if (result instanceof Promise) {
-      result.then(
-        (response) => this.#respond(exchange, request, response),
-        (error: unknown) => this.#fail(exchange, request, error),
-      );
-    } else {
-      this.#respond(exchange, request, result);
-    }
+    this.#respond(exchange, request, result);
   }
 
   // The request's body, when it is more than came with the head.
 
   #bodyStream(exchange: Exchange, first: ArrayBuffer | undefined): ReadableStream<Uint8Array> {
-    const server = this.#server;
     return new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
@@ -125,25 +144,39 @@ export class HttpServer {
           if (first !== undefined) this.#enqueue(exchange, first, false);
           for (const part of exchange.early) this.#enqueue(exchange, part.bytes, part.complete);
           exchange.early = [];
-          if (exchange.gone !== undefined) controller.error(exchange.gone);
+          if (exchange.gone !== undefined) exchange.failBody(exchange.gone);
+          else if (exchange.discards) exchange.failBody(bodyIsGone());
         },
-        pull: () => {
-          // Everything that was enqueued has been read: the front may send as much again.
-          if (exchange.unread === 0) return;
-          server.consumed(exchange.id, exchange.unread);
-          exchange.unread = 0;
-          this.#scheduleFlush();
+        // Everything that was enqueued has been read: the front may send as much again.
+        pull: () => this.#acknowledge(exchange),
+        cancel: () => {
+          exchange.bodyStream = undefined;
+          exchange.discards = true;
+          this.#acknowledge(exchange);
         },
       },
       { highWaterMark: 0 },
     );
   }
 
+  #acknowledge(exchange: Exchange): void {
+    if (exchange.unread === 0 || !this.#exchanges.has(exchange.id)) return;
+    this.#server.consumed(exchange.id, exchange.unread);
+    exchange.unread = 0;
+    this.#shard.flushSoon();
+  }
+
   #onBody(id: number, bytes: ArrayBuffer | undefined, complete: boolean): void {
     const exchange = this.#exchanges.get(id);
     if (exchange === undefined) return; // answered before the whole body came
-    if (exchange.bodyStream === undefined) exchange.early.push({ bytes, complete });
-    else this.#enqueue(exchange, bytes, complete);
+    if (exchange.discards) {
+      exchange.unread += bytes?.byteLength ?? 0;
+      this.#acknowledge(exchange);
+    } else if (exchange.bodyStream === undefined) {
+      exchange.early.push({ bytes, complete });
+    } else {
+      this.#enqueue(exchange, bytes, complete);
+    }
   }
 
   #enqueue(exchange: Exchange, bytes: ArrayBuffer | undefined, complete: boolean): void {
@@ -151,7 +184,10 @@ export class HttpServer {
       exchange.unread += bytes.byteLength;
       exchange.bodyStream!.enqueue(new Uint8Array(bytes));
     }
-    if (complete) exchange.bodyStream!.close();
+    if (!complete) return;
+    exchange.bodyStream!.close();
+    exchange.bodyStream = undefined;
+    exchange.discards = true;
   }
 
   #onCancel(id: number, why: string): void {
@@ -159,12 +195,9 @@ export class HttpServer {
     if (exchange === undefined) return;
     this.#exchanges.delete(id);
     exchange.gone = new DOMException(why, 'AbortError') as unknown as Error;
+    exchange.failBody(exchange.gone);
     exchange.controller?.abort(exchange.gone);
-    try {
-      exchange.bodyStream?.error(exchange.gone);
-    } catch {
-      // The stream had ended already.
-    }
+    exchange.reader?.cancel(exchange.gone).catch(() => {});
     exchange.writable?.();
   }
 
@@ -191,66 +224,81 @@ export class HttpServer {
   }
 
   #fail(exchange: Exchange, request: Request, error: unknown): void {
-    this.#shard.report(`${request.method} ${request.url} failed:`, error);
+    if (error instanceof BadRequest) {
+      this.#whole(exchange, 400, '', error.message);
+      return;
+    }
+    this.#shard.report(`${describe(request)} failed:`, error);
     this.#whole(exchange, 500, '', INTERNAL_ERROR);
   }
 
   #whole(exchange: Exchange, status: number, head: string, body: string | Uint8Array | undefined): void {
-    if (this.#exchanges.delete(exchange.id)) this.#send(WHOLE, exchange.id, status, head, body);
+    if (this.#end(exchange)) this.#send(WHOLE, exchange.id, status, head, body);
+  }
+
+  /** The last part of the response is about to go; false when nobody waits for it. */
+  #end(exchange: Exchange): boolean {
+    if (!this.#exchanges.delete(exchange.id)) return false;
+    // An error costs its stack trace: only for somebody who still reads.
+    if (exchange.bodyStream !== undefined) exchange.failBody(bodyIsGone());
+    exchange.discards = true;
+    return true;
   }
 
   async #stream(exchange: Exchange, request: Request, outgoing: Outgoing, body: ReadableStream<Uint8Array>): Promise<void> {
     const reader = body.getReader();
+    exchange.reader = reader;
     const { id } = exchange;
-    this.#send(HEAD, id, outgoing.status, outgoing.head, undefined);
+    if (exchange.gone === undefined) this.#send(HEAD, id, outgoing.status, outgoing.head, undefined);
     try {
-      for (;;) {
-        const { done, value } = await reader.read();
-        if (exchange.gone !== undefined) {
-          await reader.cancel(exchange.gone);
-          return;
-        }
-        if (done) break;
-        if (!(value instanceof Uint8Array)) throw new TypeError('This ReadableStream did not return bytes.');
-        this.#send(CHUNK, id, 0, undefined, value);
-        exchange.unacknowledged += value.length;
-        if (exchange.unacknowledged > RESPONSE_BUFFER_BYTES_MAX)
-          await new Promise<void>((resolve) => {
-            exchange.writable = resolve;
-          });
-      }
+      if (exchange.gone !== undefined || request.method === 'HEAD') await reader.cancel(exchange.gone);
+      else while (await this.#pump(exchange, reader));
     } catch (error) {
-      if (this.#exchanges.delete(id)) {
-        this.#shard.report(`${request.method} ${request.url}: the response's body failed:`, error);
+      reader.cancel(error).catch(() => {});
+      if (this.#end(exchange)) {
+        this.#shard.report(`${describe(request)}: the response's body failed:`, error);
         this.#send(ABORT, id, 0, undefined, undefined);
       }
       return;
     }
-    if (this.#exchanges.delete(id)) this.#send(END, id, 0, undefined, undefined);
+    if (this.#end(exchange)) this.#send(END, id, 0, undefined, undefined);
+  }
+
+  /** Sends one part of a body; false after the last one, or when the client is gone. */
+  async #pump(exchange: Exchange, reader: ReadableStreamDefaultReader<Uint8Array>): Promise<boolean> {
+    const { done, value } = await reader.read();
+    if (done || exchange.gone !== undefined) return false;
+    if (!(value instanceof Uint8Array)) throw new TypeError('This ReadableStream did not return bytes.');
+    if (value.length === 0) return true;
+    this.#send(CHUNK, exchange.id, 0, undefined, value);
+    exchange.unacknowledged += value.length;
+    if (exchange.unacknowledged > RESPONSE_BUFFER_BYTES_MAX)
+      await new Promise<void>((resolve) => {
+        exchange.writable = resolve;
+      });
+    return true;
   }
 
   /** Every output depends on what this shard's code has seen (rule 1); what it wrote is committed first. */
   #send(kind: number, id: number, status: number, head: string | undefined, body: string | Uint8Array | undefined): void {
     this.#shard.commitAll();
     this.#server.respond(kind, id, status, this.#shard.observedLsn, head, body);
-    if (++this.#unflushed >= FLUSH_RESPONSES) this.#flush();
-    else this.#scheduleFlush();
-  }
-
-  #flushScheduled = false;
-  readonly #flushNow = (): void => {
-    this.#flushScheduled = false;
-    this.#flush();
-  };
-
-  #scheduleFlush(): void {
-    if (this.#flushScheduled) return;
-    this.#flushScheduled = true;
-    setImmediate(this.#flushNow);
+    if (++this.#unflushed >= FLUSH_RESPONSES) this.#shard.flush();
+    else this.#shard.flushSoon();
   }
 
   #flush(): void {
     this.#unflushed = 0;
-    this.#server.flush();
+    if (!this.#closed) this.#server.flush();
   }
 }
+
+function describe(request: Request): string {
+  try {
+    return `${request.method} ${request.url}`;
+  } catch {
+    return request.method;
+  }
+}
+
+const bodyIsGone = (): TypeError => new TypeError('The response was sent before the body of the request had been read.');

@@ -3,7 +3,7 @@
  * building the full objects of Node for that costs more than everything else in a request. What
  * user code sees is `instanceof` Node's classes and becomes the real thing as soon as it is used as one.
  */
-import { TextDecoder } from 'node:util';
+import { inspect, TextDecoder } from 'node:util';
 
 const NodeRequest = globalThis.Request;
 const NodeResponse = globalThis.Response;
@@ -36,6 +36,7 @@ class IncomingRequest {
   #url: string | undefined;
   #headers: Headers | undefined;
   #real: Request | undefined;
+  #cf: Record<string, unknown> | undefined;
   #used = false;
 
   constructor(head: string, body: IncomingBody, aborted: () => AbortSignal) {
@@ -81,7 +82,7 @@ class IncomingRequest {
       }
     }
     if (plainTarget.test(target) && !target.includes('/.') && plainHost.test(host) && !host.endsWith(':80')) this.#url = `http://${host}${target}`;
-    else this.#url = new URL(target.startsWith('/') ? `http://${host}${target}` : target === '*' ? `http://${host}` : target).href;
+    else this.#url = unusualUrl(host, target);
     return this.#url;
   }
 
@@ -151,7 +152,7 @@ class IncomingRequest {
   }
 
   get signal(): AbortSignal {
-    return this.#materialize().signal;
+    return this.#aborted();
   }
   get redirect(): string {
     return 'manual';
@@ -183,11 +184,28 @@ class IncomingRequest {
   get duplex(): string {
     return 'half';
   }
-  get cf(): Record<string, unknown> | undefined {
-    return undefined;
+  /** What Cloudflare's network knows of a client, a server of one's own does not. */
+  get cf(): Record<string, unknown> {
+    return (this.#cf ??= {});
+  }
+
+  [inspect.custom](depth: number, options: object): string {
+    return inspect(this.#materialize(), { ...options, depth });
   }
 }
 Object.setPrototypeOf(IncomingRequest.prototype, NodeRequest.prototype);
+
+/** The URL of a request whose target or host is more than a path and a plain name. */
+function unusualUrl(host: string, target: string): string {
+  const text = target.startsWith('/') ? `http://${host}${target}` : target === '*' ? `http://${host}` : target;
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  // A header can say anything; credentials have no place in the URL of a Request.
+  if (url === undefined || url.username !== '' || url.password !== '') throw new BadRequest(`The request has no valid URL: host ${JSON.stringify(host)}, target ${JSON.stringify(target)}.`);
+  return url.href;
+}
+
+/** A request that no handler can do anything with. */
+export class BadRequest extends TypeError {}
 
 export function incomingRequest(head: string, body: IncomingBody, aborted: () => AbortSignal): Request {
   return new IncomingRequest(head, body, aborted) as unknown as Request;
@@ -195,19 +213,40 @@ export function incomingRequest(head: string, body: IncomingBody, aborted: () =>
 
 /** `Request` for user code: Node's, which also takes the requests that come in. */
 class PerdureRequest extends NodeRequest {
+  readonly #cf: unknown;
+
   constructor(input: Request | string | URL, init?: RequestInit) {
-    super(input instanceof NodeRequest ? IncomingRequest.real(input) : input, init);
+    const fromRequest = input instanceof NodeRequest;
+    super(fromRequest ? IncomingRequest.real(input) : input, withDuplex(init));
+    this.#cf = (init as { cf?: unknown } | undefined)?.cf ?? (fromRequest ? (input as { cf?: unknown }).cf : undefined);
+  }
+
+  get cf(): unknown {
+    return this.#cf;
   }
 
   static override [Symbol.hasInstance](value: unknown): boolean {
-    return Object.prototype.isPrototypeOf.call(NodeRequest.prototype, value as object);
+    return isInstance(this, PerdureRequest, NodeRequest, value);
   }
 }
 Object.defineProperty(PerdureRequest, 'name', { value: 'Request' });
 
+/** Node asks for `duplex: 'half'` when the body is a stream; there is no other value, and Workers do not give it. */
+function withDuplex(init: RequestInit | undefined): RequestInit | undefined {
+  if (init?.body === undefined || init.body === null || init.duplex !== undefined) return init;
+  return Object.create(init, { duplex: { value: 'half' } }) as RequestInit;
+}
+
+/** `value instanceof ours`, where ours stands for a class of Node; its subclasses are themselves. */
+function isInstance(type: unknown, ours: unknown, nodes: { prototype: object }, value: unknown): boolean {
+  if (type === ours) return Object.prototype.isPrototypeOf.call(nodes.prototype, value as object);
+  return Function.prototype[Symbol.hasInstance].call(type, value);
+}
+
 // Responses.
 
-const TEXT_HEAD = 'content-type: text/plain;charset=UTF-8\r\n';
+const TEXT_TYPE = 'text/plain;charset=UTF-8';
+const FORM_TYPE = 'application/x-www-form-urlencoded;charset=UTF-8';
 const headerName = /^[!#$%&'*+.^_`|~\dA-Za-z-]+$/;
 const headerValue = /^[\t\x20-\x7e\x80-\xff]*$/;
 
@@ -234,7 +273,25 @@ function plainHead(headers: unknown): { head: string; hasType: boolean } | undef
   return { head, hasType };
 }
 
+/** Text or bytes; undefined for a body that is a stream or something else that is Node's to read. */
+function plainBody(body: BodyInit | undefined): string | Uint8Array | null | undefined {
+  if (body === undefined || body === null) return null;
+  // A number or a boolean is its text, as everywhere on the web platform.
+  if (typeof body !== 'object') return `${body as string}`;
+  if (body instanceof ArrayBuffer) return new Uint8Array(body.slice(0));
+  if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength).slice();
+  if (body instanceof URLSearchParams) return body.toString();
+  return undefined;
+}
+
+function typeOfBody(body: BodyInit | undefined, plain: string | Uint8Array | null | undefined): string | undefined {
+  if (typeof plain !== 'string') return undefined;
+  return body instanceof URLSearchParams ? FORM_TYPE : TEXT_TYPE;
+}
+
 class LazyResponse {
+  /** The body, if it can be sent without Node's help. */
+  readonly #plain: string | Uint8Array | null | undefined;
   readonly #body: BodyInit;
   readonly #init: ResponseInit | undefined;
   /** What goes on the wire if nobody looks inside first. */
@@ -243,11 +300,11 @@ class LazyResponse {
   #sent = false;
 
   constructor(body?: BodyInit, init?: ResponseInit) {
-    // A number or a boolean is its text, as everywhere on the web platform.
-    if (body !== undefined && body !== null && typeof body !== 'object') body = `${body as string}`;
-    this.#body = body ?? null;
+    const plain = plainBody(body);
+    this.#plain = plain;
+    this.#body = plain === undefined || body instanceof URLSearchParams ? body! : plain;
     this.#init = init;
-    this.#outgoing = typeof body === 'object' && body !== null ? undefined : simple(body ?? undefined, init);
+    this.#outgoing = plain === undefined ? undefined : simple(plain, typeOfBody(body, plain), init);
     // What is not simple is Node's to check, now: its errors belong to the constructor.
     if (this.#outgoing === undefined) this.#real = new NodeResponse(this.#body, init);
   }
@@ -256,7 +313,9 @@ class LazyResponse {
     const text = JSON.stringify(data) as string | undefined;
     if (text === undefined) throw new TypeError('Value is not JSON serializable');
     if (init?.headers === undefined) return new LazyResponse(text, { ...init, headers: { 'content-type': 'application/json' } }) as unknown as Response;
-    return NodeResponse.json(data, init);
+    const headers = new Headers(init.headers);
+    if (!headers.has('content-type')) headers.set('content-type', 'application/json');
+    return new LazyResponse(text, { ...init, headers }) as unknown as Response;
   }
 
   static error(): Response {
@@ -268,28 +327,31 @@ class LazyResponse {
   }
 
   static [Symbol.hasInstance](value: unknown): boolean {
-    return Object.prototype.isPrototypeOf.call(NodeResponse.prototype, value as object);
+    return isInstance(this, LazyResponse, NodeResponse, value);
   }
 
-  /** Takes the response to send it; it can be sent once, as its body can be read once. */
+  /** Takes the response to send it; a body can be sent once, as it can be read once. */
   static take(response: Response): Outgoing {
-    if (#real in (response as object)) {
-      const lazy = response as unknown as LazyResponse;
-      if (lazy.#sent) throw usedBody();
-      lazy.#sent = true;
-      if (lazy.#real === undefined) return lazy.#outgoing!;
-      return takeReal(lazy.#real);
+    if (!(#real in (response as object))) return takeReal(response);
+    const lazy = response as unknown as LazyResponse;
+    if (lazy.#sent) throw usedBody();
+    let outgoing = lazy.#outgoing;
+    if (lazy.#real !== undefined) {
+      outgoing = takeReal(lazy.#real);
+      if (lazy.#plain !== undefined) outgoing.body = lazy.#plain ?? undefined;
     }
-    return takeReal(response);
-  }
-
-  static real(response: Response): Response {
-    return #real in (response as object) ? (response as unknown as LazyResponse).#materialize() : response;
+    lazy.#sent = lazy.#plain !== null;
+    return outgoing!;
   }
 
   #materialize(): Response {
-    if (this.#sent) throw usedBody();
     return (this.#real ??= new NodeResponse(this.#body, this.#init));
+  }
+
+  /** For what reads the body. */
+  #unsent(): Response {
+    if (this.#sent) throw usedBody();
+    return this.#materialize();
   }
 
   get status(): number {
@@ -315,31 +377,34 @@ class LazyResponse {
     return this.#materialize().headers;
   }
   get body(): unknown {
-    return this.#materialize().body;
+    return this.#unsent().body;
   }
   get bodyUsed(): boolean {
     return this.#sent || (this.#real?.bodyUsed ?? false);
   }
   async text(): Promise<string> {
-    return this.#materialize().text();
+    return this.#unsent().text();
   }
   async json(): Promise<unknown> {
-    return this.#materialize().json();
+    return this.#unsent().json();
   }
   async arrayBuffer(): Promise<ArrayBuffer> {
-    return this.#materialize().arrayBuffer();
+    return this.#unsent().arrayBuffer();
   }
   async bytes(): Promise<Uint8Array> {
     return new Uint8Array(await this.arrayBuffer());
   }
   async blob(): Promise<Blob> {
-    return this.#materialize().blob();
+    return this.#unsent().blob();
   }
   async formData(): Promise<FormData> {
-    return this.#materialize().formData();
+    return this.#unsent().formData();
   }
   clone(): Response {
-    return this.#materialize().clone() as Response;
+    const real = this.#unsent();
+    if (this.#plain === undefined || real.bodyUsed || real.body?.locked === true) return real.clone() as Response;
+    const { status, statusText, headers } = real;
+    return new LazyResponse(this.#plain, { status, statusText, headers: new Headers(headers) }) as unknown as Response;
   }
 }
 Object.setPrototypeOf(LazyResponse.prototype, NodeResponse.prototype);
@@ -351,22 +416,32 @@ function usedBody(): TypeError {
 }
 
 /** The wire form of a response that needs nothing of Node; undefined for any other. */
-function simple(body: string | undefined, init: ResponseInit | undefined): Outgoing | undefined {
-  if (init === undefined) return { status: 200, head: body === undefined ? '' : TEXT_HEAD, body };
+function simple(plain: string | Uint8Array | null, type: string | undefined, init: ResponseInit | undefined): Outgoing | undefined {
+  const body = plain ?? undefined;
+  const typeHead = type === undefined ? '' : `content-type: ${type}\r\n`;
+  if (init === undefined || init === null) return { status: 200, head: typeHead, body };
   const { status = 200, headers, statusText } = init;
   if (statusText !== undefined || !Number.isInteger(status) || status < 200 || status > 599) return undefined;
   if (body !== undefined && (status === 204 || status === 205 || status === 304)) return undefined;
-  if (headers === undefined) return { status, head: body === undefined ? '' : TEXT_HEAD, body };
-  const plain = plainHead(headers);
-  if (plain === undefined) return undefined;
-  const head = plain.hasType || body === undefined ? plain.head : TEXT_HEAD + plain.head;
-  return { status, head, body };
+  if (headers === undefined) return { status, head: typeHead, body };
+  const given = plainHead(headers);
+  if (given === undefined) return undefined;
+  return { status, head: given.hasType ? given.head : typeHead + given.head, body };
 }
 
+/** Bodies that Node's fetch() has decompressed: what their headers say of the encoding is not true any more. */
+const decoded = new WeakSet<object>();
+/** The encodings that it takes off; with any other among them it leaves all. */
+const decodedEncodings = /^\s*(x-gzip|gzip|deflate|br)\s*(,\s*(x-gzip|gzip|deflate|br)\s*)*$/i;
+
 function takeReal(response: Response): Outgoing {
-  if (response.bodyUsed) throw usedBody();
+  if (response.bodyUsed || response.body?.locked === true) throw usedBody();
+  if (response.status < 200) throw new TypeError(`A response with status ${response.status} cannot be sent.`);
+  const isDecoded = response.body !== null && decoded.has(response.body);
   let head = '';
-  for (const [name, value] of response.headers) head += `${name}: ${value}\r\n`;
+  for (const [name, value] of response.headers) {
+    if (!isDecoded || (name !== 'content-encoding' && name !== 'content-length')) head += `${name}: ${value}\r\n`;
+  }
   return { status: response.status, head, body: (response.body as ReadableStream<Uint8Array> | null) ?? undefined };
 }
 
@@ -377,10 +452,16 @@ export const takeResponse = (response: Response): Outgoing => LazyResponse.take(
  * when what has been seen is durable: a request to the outside is an output and waits for it.
  */
 export function installGlobals(ready: () => Promise<void> | undefined): void {
+  const send = async (input: Request | string | URL, init: RequestInit | undefined): Promise<Response> => {
+    const response = await nodeFetch(input, init);
+    const encoding = response.headers.get('content-encoding');
+    if (encoding !== null && response.body !== null && decodedEncodings.test(encoding)) decoded.add(response.body);
+    return response;
+  };
   const fetch = (input: Request | string | URL, init?: RequestInit): Promise<Response> => {
     const real = input instanceof NodeRequest ? IncomingRequest.real(input) : input;
     const wait = ready();
-    return wait === undefined ? nodeFetch(real, init) : wait.then(() => nodeFetch(real, init));
+    return wait === undefined ? send(real, withDuplex(init)) : wait.then(() => send(real, withDuplex(init)));
   };
   Object.assign(globalThis, { Request: PerdureRequest, Response: LazyResponse, fetch });
 }

@@ -4,12 +4,14 @@ import type { NativeEngine } from './native.js';
 export class DurableObjectId {
   readonly #hex: string;
   readonly #namespace: number;
+  #host: object | undefined;
   declare readonly name: string | undefined;
 
   constructor(namespace: number, hex: string, name: string | undefined) {
     this.#namespace = namespace;
     this.#hex = hex;
     this.name = name;
+    Object.freeze(this); // one id may be given to many
   }
 
   toString(): string {
@@ -26,10 +28,22 @@ export class DurableObjectId {
     return id.#namespace === namespace;
   }
 
+  /** The object in memory, as its namespace has noted it here: saves looking it up at each call. */
+  static noted(id: DurableObjectId): object | undefined {
+    return id.#host;
+  }
+
+  static note(id: DurableObjectId, host: object | undefined): void {
+    id.#host = host;
+  }
+
   get [Symbol.toStringTag](): string {
     return 'DurableObjectId';
   }
 }
+
+// The bundler renames a class that refers to itself.
+Object.defineProperty(DurableObjectId, 'name', { value: 'DurableObjectId' });
 
 /** Ids of names that were asked for lately; each costs two HMACs otherwise. */
 const NAMES_MAX = 10_000;

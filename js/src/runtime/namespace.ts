@@ -2,12 +2,12 @@
 import { DurableObject } from './entrypoints.js';
 import { type Delivery, findMember, ObjectHost } from './host.js';
 import { DurableObjectId, IdFactory } from './ids.js';
-import type { Shard } from './shard.js';
+import type { Shard, Uncommitted } from './shard.js';
 import { passArguments, passValue } from './values.js';
 
 export type ObjectClass = new (ctx: unknown, env: unknown) => object;
 
-const deliverTurn = (call: Call): void => call.target.deliver(call);
+const leaveTurn = (call: Call): void => call.leave();
 
 const NO_RPC =
   'The receiving Durable Object does not support RPC, because its class was not declared with `extends DurableObject`. In order to enable RPC, make sure your class extends the special class `DurableObject`, which can be imported from the module "cloudflare:workers".';
@@ -32,17 +32,32 @@ export class ObjectNamespace {
   }
 
   host(id: DurableObjectId): ObjectHost {
-    const hex = id.toString();
-    let host = this.#hosts.get(hex);
-    if (host === undefined) {
-      host = new ObjectHost(this.shard, this, id);
-      this.#hosts.set(hex, host);
-      this.shard.register(host);
-    }
+    return this.#find(id) ?? this.#add(id);
+  }
+
+  #find(id: DurableObjectId): ObjectHost | undefined {
+    const noted = DurableObjectId.noted(id) as ObjectHost | undefined;
+    if (noted !== undefined && !noted.forgotten) return noted;
+    const found = this.#hosts.get(id.toString());
+    DurableObjectId.note(id, found);
+    return found;
+  }
+
+  #add(id: DurableObjectId): ObjectHost {
+    const host = new ObjectHost(this.shard, this, id);
+    this.#hosts.set(id.toString(), host);
+    this.shard.register(host);
+    DurableObjectId.note(id, host);
     return host;
   }
 
+  /** How often the object was reset since it came to memory. */
+  resets(id: DurableObjectId): number {
+    return this.#find(id)?.resets ?? 0;
+  }
+
   forget(host: ObjectHost): void {
+    host.forgotten = true;
     this.#hosts.delete(host.id.toString());
   }
 }
@@ -97,6 +112,7 @@ export class DurableObjectNamespace {
 abstract class Call implements Delivery {
   resolve!: (value: unknown) => void;
   reject!: (error: unknown) => void;
+  #written: Uncommitted | undefined;
 
   constructor(readonly target: StubTarget) {}
 
@@ -112,11 +128,22 @@ abstract class Call implements Delivery {
 
   /** Leaves in a turn of its own, after the code that makes the call and the commit of what it wrote. */
   start(): Promise<unknown> {
+    const { shard } = this.target.namespace;
+    this.#written = shard.uncommitted();
     return new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
-      this.target.namespace.shard.turn(deliverTurn, this);
+      shard.turn(leaveTurn, this);
     });
+  }
+
+  leave(): void {
+    try {
+      this.#written?.commit();
+      this.target.deliver(this);
+    } catch (error) {
+      this.reject(error);
+    }
   }
 }
 
@@ -190,7 +217,7 @@ class StubTarget {
     readonly namespace: ObjectNamespace,
     readonly id: DurableObjectId,
   ) {
-    this.resetsSeen = namespace.host(id).resets;
+    this.resetsSeen = namespace.resets(id);
   }
 
   deliver(call: Call): void {
@@ -246,12 +273,14 @@ const stubHandler: ProxyHandler<StubTarget> = {
       case 'fetch':
         return (...args: [Request | string | URL, RequestInit?]) => target.fetch(...args);
       case 'then': // a stub is not a promise: `await stub` is the stub
+      case 'toJSON':
         return undefined;
       default:
         if (key in Object.prototype) return Reflect.get(Object.prototype, key, receiver);
         return member(target, key);
     }
   },
+  set: () => false,
   has: (target, key) => typeof key === 'string' || Reflect.has(target, key),
   ownKeys: () => ['name', 'id'],
   getOwnPropertyDescriptor: (target, key) =>

@@ -50,6 +50,7 @@ export interface NativeShard {
   kvList(slot: number, start: string | undefined, startAfter: boolean, end: string | undefined, prefix: string | undefined,
     reverse: boolean, limit: number): (string | ArrayBuffer)[];
   deleteAll(slot: number): boolean;
+  flushLog(): void;
   durableLsn(): number;
   wakeWhenDurable(lsn: number): void;
   keep(): void;

@@ -21,6 +21,21 @@ export interface ShardOptions {
 const resolved = Promise.resolve();
 const SWEEP_MS = 1000;
 
+/** What code that is still running has written: a message that it sends leaves after the commit (rule 3). */
+export class Uncommitted {
+  constructor(
+    readonly shard: Shard,
+    readonly written: { storage: StorageCore; host: ObjectHost }[],
+  ) {}
+
+  /** In a later run. Throws when it could not be committed: the message of a run that is lost does not leave. */
+  commit(): void {
+    this.shard.commitAll();
+    const lost = this.written.find(({ storage }) => !storage.alive);
+    if (lost !== undefined) throw lost.host.resetError;
+  }
+}
+
 export class Shard {
   readonly exchange = new Exchange();
   readonly engine: NativeEngine;
@@ -32,11 +47,15 @@ export class Shard {
   nowMs = Date.now();
   /** The highest LSN that any code of this shard has seen the effects of: outputs wait for it. */
   observedLsn = 0;
+  /** Hands on what has gathered beside commits. */
+  onFlush: (() => void) | undefined;
+  #flushScheduled = false;
   readonly #idleMs: number;
   readonly #hosts: (ObjectHost | undefined)[] = [];
   readonly #dirty: { storage: StorageCore; host: ObjectHost }[] = [];
   readonly #durableWaits: { lsn: number; resolve: () => void }[] = [];
   readonly #sweep: NodeJS.Timeout;
+  readonly #namespaces = new Map<string, ObjectNamespace>();
   #event = 0;
 
   constructor(options: ShardOptions) {
@@ -47,13 +66,18 @@ export class Shard {
       options.onWake();
       this.#releaseDurable();
     });
-    this.#sweep = setInterval(() => this.evictIdle(), SWEEP_MS);
+    this.#sweep = setInterval(() => this.evictIdle(), Math.min(SWEEP_MS, this.#idleMs));
     this.#sweep.unref();
   }
 
-  /** Makes `env[binding]`. The key names the namespace on disk. */
+  /** Makes `env[binding]`. The key names the namespace on disk; bindings with the same key share its objects. */
   bind(binding: string, className: string, objectClass: ObjectClass, key: string): void {
-    this.env[binding] = new DurableObjectNamespace(new ObjectNamespace(this, className, objectClass, key));
+    let namespace = this.#namespaces.get(key);
+    if (namespace === undefined) {
+      namespace = new ObjectNamespace(this, className, objectClass, key);
+      this.#namespaces.set(key, namespace);
+    }
+    this.env[binding] = new DurableObjectNamespace(namespace);
   }
 
   register(host: ObjectHost): void {
@@ -90,6 +114,13 @@ export class Shard {
     }
   }
 
+  /** What is written and not committed now; mostly nothing. */
+  uncommitted(): Uncommitted | undefined {
+    if (this.#dirty.length === 0) return undefined;
+    const written = this.#dirty.filter(({ storage }) => storage.alive && storage.dirty);
+    return written.length === 0 ? undefined : new Uncommitted(this, written);
+  }
+
   /** Commits one object's open transaction; a failure resets it. */
   commit(storage: StorageCore, host: ObjectHost): void {
     let lsn: number;
@@ -101,13 +132,48 @@ export class Shard {
     }
     if (lsn > this.observedLsn) this.observedLsn = lsn;
     storage.settle(undefined);
+    this.flushSoon();
+  }
+
+  // Batches: what one turn of the event loop has brought about goes out together.
+
+  flushSoon(): void {
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    setImmediate(this.#flushScheduledNow);
+  }
+
+  readonly #flushScheduledNow = (): void => {
+    this.#flushScheduled = false;
+    this.flush();
+  };
+
+  /** Commits go to the disk, responses to the front. */
+  flush(): void {
+    this.native.flushLog();
+    this.onFlush?.();
   }
 
   // Durability.
 
+  /**
+   * For an output that user code makes now: resolves when what the code has written and seen is
+   * durable, rejects when it could not be committed. undefined: it can go at once.
+   */
+  outputReady(): Promise<void> | undefined {
+    const written = this.uncommitted();
+    if (written !== undefined)
+      return resolved.then(() => {
+        written.commit();
+        return this.durable(this.observedLsn);
+      });
+    return this.observedLsn > this.native.durableLsn() ? this.durable(this.observedLsn) : undefined;
+  }
+
   /** Resolves once the log is durable up to `lsn`. */
   durable(lsn: number): Promise<void> {
     if (this.native.durableLsn() >= lsn) return resolved;
+    this.flushSoon();
     return new Promise((resolve) => {
       if (this.#durableWaits.length === 0) this.native.keep();
       this.#durableWaits.push({ lsn, resolve });

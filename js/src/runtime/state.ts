@@ -1,12 +1,12 @@
 /** What an object's constructor gets as `ctx`. */
 import type { DurableObjectId } from './ids.js';
-import type { DurableObjectStorage } from './storage.js';
+import type { DurableObjectStorage, StorageCore } from './storage.js';
 
-/** What the state needs of the object's host. */
+/** What the state needs of the object's host. `core` tells which instance asks: it may be gone. */
 export interface StateHost {
-  waitUntil(promise: unknown): void;
-  blockConcurrencyWhile<T>(body: () => T | Promise<T>): Promise<T>;
-  abort(reason: string | undefined): never;
+  waitUntil(core: StorageCore, promise: unknown): void;
+  blockConcurrencyWhile<T>(core: StorageCore, body: () => T | Promise<T>): Promise<T>;
+  abort(core: StorageCore, reason: string | undefined): never;
 }
 
 export class DurableObjectState {
@@ -14,28 +14,30 @@ export class DurableObjectState {
   readonly storage: DurableObjectStorage;
   readonly props: Record<string, unknown> = {};
   readonly #host: StateHost;
+  readonly #core: StorageCore;
 
-  constructor(host: StateHost, id: DurableObjectId, storage: DurableObjectStorage) {
+  constructor(host: StateHost, core: StorageCore, id: DurableObjectId, storage: DurableObjectStorage) {
     this.#host = host;
+    this.#core = core;
     this.id = id;
     this.storage = storage;
   }
 
   /** The object stays in memory until the promise has settled. */
   waitUntil(promise: unknown): void {
-    this.#host.waitUntil(promise);
+    this.#host.waitUntil(this.#core, promise);
   }
 
   /** No other event is delivered until the promise settles. If it fails, the object is reset. */
   blockConcurrencyWhile<T>(body: () => T | Promise<T>): Promise<T> {
     if (typeof body !== 'function')
       throw new TypeError("Failed to execute 'blockConcurrencyWhile' on 'DurableObjectState': parameter 1 is not of type 'function'.");
-    return this.#host.blockConcurrencyWhile(body);
+    return this.#host.blockConcurrencyWhile(this.#core, body);
   }
 
   /** Resets the object: what is not committed is rolled back, all calls in flight fail with the reason. */
   abort(reason?: string): never {
-    return this.#host.abort(reason);
+    return this.#host.abort(this.#core, reason);
   }
 
   get [Symbol.toStringTag](): string {

@@ -119,6 +119,8 @@ const cloneable = new Set<unknown>([
   DataView.prototype, Int8Array.prototype, Uint8Array.prototype, Uint8ClampedArray.prototype, Int16Array.prototype,
   Uint16Array.prototype, Int32Array.prototype, Uint32Array.prototype, Float32Array.prototype, Float64Array.prototype,
   BigInt64Array.prototype, BigUint64Array.prototype, Boolean.prototype, Number.prototype, String.prototype, BigInt.prototype,
+  // structuredClone() refuses these, in words that workerd has as well.
+  WeakMap.prototype, WeakSet.prototype, Promise.prototype,
 ]);
 
 /** Structured clone would turn a class instance into a plain object; between objects it is refused. */

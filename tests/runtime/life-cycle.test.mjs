@@ -1,0 +1,253 @@
+// Construction, blockConcurrencyWhile, resets, eviction: when an instance is there and who gets its errors.
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { temporaryDirectory } from '../support/files.mjs';
+import { startLab } from '../support/lab.mjs';
+
+const idleMs = 300;
+const lab = await startLab({ after }, { args: ['--idle-ms', String(idleMs)] });
+
+const reset = (error) => ({ ...error, durableObjectReset: true });
+const gone = 'Error: This Durable Object has been reset or evicted; this reference to its storage is not valid any more.';
+
+test('blockConcurrencyWhile in the constructor: order, and events wait for it', async () => {
+  await lab.constructors('init', ({ ctx, self }) => {
+    self.trace = ['before'];
+    ctx.blockConcurrencyWhile(async () => {
+      self.trace.push('body');
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      self.trace.push('end of body');
+    });
+    self.trace.push('after');
+  });
+  const events = await Promise.all([1, 2, 3].map((n) => lab.object('init', ({ self }, n) => (self.trace.push(n), [...self.trace]), n)));
+  const all = events.reduce((longest, each) => (each.length > longest.length ? each : longest));
+  assert.deepEqual(all.slice(0, 4), ['before', 'after', 'body', 'end of body']);
+  assert.deepEqual(all.slice(4).sort(), [1, 2, 3]);
+});
+
+test('blockConcurrencyWhile in a method: value, nesting, and the waiting events come in order', async () => {
+  const { value, trace } = await lab.worker(async ({ env }) => {
+    const stub = env.COUNTER.getByName('block');
+    const blocked = stub.run(`async ({ ctx, self }) => {
+      self.trace = [];
+      const value = await ctx.blockConcurrencyWhile(async () => {
+        const inner = await ctx.blockConcurrencyWhile(async () => {
+          await new Promise((resolve) => setTimeout(resolve, 20));
+          return 'inner';
+        });
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        self.trace.push('block over');
+        return inner + ' and outer';
+      });
+      self.trace.push('continued');
+      return value;
+    }`);
+    const others = ['a', 'b', 'c'].map((name) => stub.run('({ self }, name) => void self.trace.push(name)', name));
+    await Promise.all(others);
+    return { value: await blocked, trace: await stub.run('({ self }) => self.trace') };
+  });
+  assert.equal(value, 'inner and outer');
+  assert.deepEqual(trace, ['block over', 'continued', 'a', 'b', 'c']);
+  assert.equal(await lab.object('block', ({ ctx }) => ctx.blockConcurrencyWhile(() => 7)), 7);
+  await assert.rejects(lab.object('block', ({ ctx }) => ctx.blockConcurrencyWhile(5)), {
+    message: "Failed to execute 'blockConcurrencyWhile' on 'DurableObjectState': parameter 1 is not of type 'function'.",
+    remote: true,
+  });
+});
+
+for (const [how, fail] of [
+  ['throws', ({ shared }) => { throw Object.assign(new RangeError(`no ${(shared.tries = (shared.tries ?? 0) + 1)}`), { code: 'E' }); }],
+  ['blocks and fails', ({ ctx, shared }) => void ctx.blockConcurrencyWhile(async () => { throw Object.assign(new RangeError(`no ${(shared.tries = (shared.tries ?? 0) + 1)}`), { code: 'E' }); })],
+]) {
+  test(`a constructor that ${how}: everyone who waits gets the error, the next call tries again`, async () => {
+    await lab.worker(({ shared }) => void (shared.tries = 0));
+    await lab.constructors(`failing: ${how}`, fail);
+    const name = `failing: ${how}`;
+    const results = await lab.worker(async ({ env, attempt }, name) => {
+      const call = () => attempt(() => env.COUNTER.getByName(name).echo(1));
+      return [...(await Promise.all([call(), call(), call()])), await call()];
+    }, name);
+    assert.deepEqual(results, ['RangeError: no 1', 'RangeError: no 1', 'RangeError: no 1', 'RangeError: no 2']);
+    await assert.rejects(lab.object(name, () => 1), reset({ type: 'RangeError', message: 'no 3', code: 'E' }));
+    await lab.constructors(name, () => {});
+    assert.equal(await lab.object(name, () => 1), 1);
+  });
+}
+
+test('what a failed constructor wrote is gone', async () => {
+  await lab.constructors('half', ({ kv, shared }) => {
+    const first = !shared.half;
+    shared.half = true;
+    if (!first) return;
+    kv.put('half', 1);
+    throw new Error('in the middle');
+  });
+  await assert.rejects(lab.object('half', () => 1), { message: 'in the middle' });
+  assert.equal(await lab.object('half', ({ kv }) => kv.get('half')), undefined);
+});
+
+test('a failing blockConcurrencyWhile in a method resets the object, and its code never goes on', async () => {
+  const result = await lab.worker(async ({ env, attempt, shared }) => {
+    const stub = env.COUNTER.getByName('block-fails');
+    const other = env.COUNTER.getByName('block-fails');
+    await stub.run('({ self }) => void (self.kept = true)');
+    const inFlight = attempt(() => stub.run('() => new Promise(() => {})'));
+    const failing = attempt(() =>
+      stub.run(`async ({ ctx, shared }) => {
+        try { await ctx.blockConcurrencyWhile(async () => { await null; throw new TypeError('no'); }); }
+        finally { shared.wentOn = true; }
+      }`),
+    );
+    const waiting = attempt(() => other.echo(1));
+    const outcomes = await Promise.all([inFlight, failing, waiting]);
+    const old = [await attempt(() => stub.echo(1)), await attempt(() => stub.run('({ self }) => self.kept'))];
+    const fresh = await env.COUNTER.getByName('block-fails').run('({ self }) => self.kept');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    return { outcomes, old, fresh, wentOn: shared.wentOn };
+  });
+  assert.deepEqual(result.outcomes, ['TypeError: no', 'TypeError: no', 'TypeError: no']);
+  assert.equal(result.fresh, undefined);
+  assert.equal(result.old.at(-1), undefined);
+  assert.equal(result.wentOn, undefined);
+});
+
+test('blockConcurrencyWhile fails after 30 seconds', async () => {
+  const error = reset({
+    message: 'A call to blockConcurrencyWhile() in a Durable Object waited for too long. The call was canceled and the Durable Object was reset.',
+  });
+  const hangs = lab.object('slow', ({ ctx }) => {
+    const { setTimeout } = globalThis;
+    globalThis.setTimeout = (run, ms) => setTimeout(run, ms === 30_000 ? 20 : ms);
+    try {
+      return ctx.blockConcurrencyWhile(() => new Promise(() => {}));
+    } finally {
+      globalThis.setTimeout = setTimeout;
+    }
+  });
+  await assert.rejects(hangs, error);
+  assert.equal(await lab.object('slow', () => 1), 1);
+});
+
+test('abort: the caller, those in flight and old stubs get the reason once; writes of the run are gone', async () => {
+  const result = await lab.worker(async ({ env, attempt }) => {
+    const stub = env.COUNTER.getByName('abort');
+    const old = env.COUNTER.getByName('abort');
+    await stub.run('({ kv, self }) => { kv.put("committed", 1); self.kept = true; }');
+    await old.echo(1);
+    const inFlight = attempt(() => stub.run('() => new Promise(() => {})'));
+    const aborting = attempt(() => stub.run('({ ctx, kv }) => { kv.put("lost", 1); ctx.abort("reason"); }'));
+    return {
+      errors: await Promise.all([inFlight, aborting]),
+      old: [await attempt(() => old.echo(1)), await attempt(() => old.echo(1))],
+      state: await env.COUNTER.getByName('abort').run('({ kv, self }) => [kv.get("committed"), kv.get("lost"), self.kept]'),
+    };
+  });
+  assert.deepEqual(result.errors, ['Error: reason', 'Error: reason']);
+  assert.deepEqual(result.old, ['Error: reason', [1]]);
+  assert.deepEqual(result.state, [1, undefined, undefined]);
+  await assert.rejects(lab.object('abort', ({ ctx }) => ctx.abort()), reset({ message: 'Application called abort() to reset Durable Object.' }));
+  await assert.rejects(lab.object('abort', ({ ctx }) => ctx.abort(new TypeError('t'))), reset({ type: 'Error', message: 'TypeError: t' }));
+});
+
+test('what an instance left behind after a reset is refused and disturbs nobody', async () => {
+  const result = await lab.worker(async ({ env, attempt, shared }) => {
+    const get = () => env.COUNTER.getByName('stale');
+    await get().run('({ ctx, sql, shared }) => { shared.old = ctx; sql.exec("CREATE TABLE t (a)"); for (let i = 0; i < 300; i++) sql.exec("INSERT INTO t VALUES (?)", i); shared.cursor = sql.exec("SELECT * FROM t"); }');
+    await attempt(() => get().run('({ ctx }) => ctx.abort("reset")'));
+    await get().run('({ self, kv }) => { self.second = true; kv.put("k", 1); }');
+    const { old, cursor } = shared;
+    const uses = [
+      () => old.storage.kv.get('k'),
+      () => old.storage.kv.put('k', 2),
+      () => [...old.storage.kv.list()],
+      () => old.storage.sql.exec('SELECT 1'),
+      () => old.storage.sql.databaseSize,
+      () => cursor.toArray(),
+      () => old.storage.transactionSync(() => 1),
+      () => old.storage.get('k'),
+      () => old.storage.put('k', 2),
+      () => old.storage.list(),
+      () => old.storage.delete('k'),
+      () => old.storage.deleteAll(),
+      () => old.storage.sync(),
+      () => old.blockConcurrencyWhile(() => 1),
+    ];
+    const errors = [];
+    for (const use of uses) errors.push(await attempt(use));
+    old.waitUntil(new Promise(() => {}));
+    const aborted = attempt(() => old.abort('again'));
+    return { errors, aborted, alive: await get().run('({ self, kv }) => [self.second, kv.get("k")]') };
+  });
+  for (const error of result.errors) assert.equal(error, gone);
+  assert.equal(result.aborted, 'Error: again');
+  assert.deepEqual(result.alive, [true, 1]);
+});
+
+const instance = ({ self, shared }) => (self.number ??= shared.instances = (shared.instances ?? 0) + 1);
+
+test('an idle object is evicted: its state stays, its memory goes, the constructor runs again', async () => {
+  await lab.object('idle', ({ kv, self, ctx, shared }) => { kv.put('kept', 1); self.lost = 1; shared.evicted = ctx; });
+  await sleep(3 * idleMs);
+  assert.deepEqual(await lab.object('idle', ({ kv, self }) => [kv.get('kept'), self.lost]), [1, undefined]);
+  assert.equal(await lab.worker(({ shared, attempt }) => attempt(() => shared.evicted.storage.kv.get('kept'))), gone);
+});
+
+test('an object with work is not evicted', async () => {
+  const kinds = [
+    ['an event', 'flight', () => new Promise((resolve) => setTimeout(resolve, 1000))],
+    ['waitUntil', 'until', ({ ctx }) => ctx.waitUntil(new Promise((resolve) => setTimeout(resolve, 1000)))],
+    ['a block', 'block-long', ({ ctx }) => void ctx.blockConcurrencyWhile(() => new Promise((resolve) => setTimeout(resolve, 1000)))],
+  ];
+  const before = await Promise.all(kinds.map(([, name]) => lab.object(name, instance)));
+  const working = kinds.map(([, name, work]) => lab.object(name, work));
+  await sleep(700);
+  const after = await Promise.all(kinds.map(([, name]) => lab.object(name, instance)));
+  assert.deepEqual(after, before);
+  await Promise.all(working);
+  await sleep(3 * idleMs);
+  const later = await Promise.all(kinds.map(([, name]) => lab.object(name, instance)));
+  for (const [i, number] of later.entries()) assert.notEqual(number, before[i], `${kinds[i][0]} is over`);
+});
+
+test('a rejected waitUntil, an unhandled rejection and a throwing timer are reported, and the process lives', async () => {
+  await lab.object('reports', ({ ctx }) => {
+    ctx.waitUntil(Promise.reject(new Error('from waitUntil')));
+    void Promise.reject(new Error('nobody waits'));
+    setTimeout(() => { throw new Error('from a timer'); });
+  });
+  await sleep(50);
+  assert.equal(await lab.object('reports', () => 1), 1);
+  for (const text of ['Counter "reports": a promise given to waitUntil() was rejected Error: from waitUntil', 'Unhandled rejection: Error: nobody waits', 'Uncaught exception: Error: from a timer']) {
+    assert.ok(lab.output.stderr.includes(text), text);
+  }
+});
+
+test('an object that could not be constructed is forgotten after the idle time', async () => {
+  await lab.constructors('forgotten', () => { throw new Error('bad'); });
+  await lab.worker(async ({ env, attempt, shared }) => {
+    shared.old = env.COUNTER.getByName('forgotten');
+    await attempt(() => env.COUNTER.getByName('forgotten').echo());
+  });
+  await lab.constructors('forgotten', () => {});
+  await sleep(3 * idleMs);
+  // While the object is known, a stub from before the reset gets its error once.
+  assert.deepEqual(await lab.worker(({ shared }) => shared.old.echo(1)), [1]);
+});
+
+test('state survives a clean stop and a kill', async (t) => {
+  const data = join(temporaryDirectory(t), 'data');
+  for (const signal of ['SIGTERM', 'SIGKILL']) {
+    const first = await startLab(t, { data });
+    await first.object(signal, ({ kv, sql }) => {
+      kv.put('k', new Map([[1, 2n]]));
+      sql.exec('CREATE TABLE t (a); INSERT INTO t VALUES (7)');
+    });
+    await first.stop(signal);
+    const second = await startLab(t, { data });
+    assert.deepEqual(await second.object(signal, ({ kv, sql }) => [kv.get('k'), sql.exec('SELECT a FROM t').one()]), [new Map([[1, 2n]]), { a: 7 }]);
+    await second.stop();
+  }
+});

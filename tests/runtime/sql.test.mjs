@@ -1,0 +1,312 @@
+// ctx.storage.sql. The words of the errors are workerd's.
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { startLab } from '../support/lab.mjs';
+
+const lab = await startLab({ after });
+
+/** Runs each query in one object, in order; the rows, or the error as text. */
+const runAll = (name, queries) =>
+  lab.object(name, ({ sql, attempt }, queries) => queries.map(([query, ...bindings]) => attempt(() => sql.exec(query, ...bindings).toArray())), queries);
+
+const bytes = (...values) => new Uint8Array(values).buffer;
+
+test('bindings and results', async () => {
+  const dateText = String(new Date(5));
+  const values = [
+    // what is bound, what comes back, its type in SQLite
+    [null, null, 'null'],
+    [undefined, null, 'null'],
+    [NaN, null, 'null'],
+    [1, 1, 'real'],
+    [-0, -0, 'real'],
+    [1.5e300, 1.5e300, 'real'],
+    [Infinity, Infinity, 'real'],
+    [2 ** 53, 2 ** 53, 'real'],
+    ['', '', 'text'],
+    ['plain', 'plain', 'text'],
+    ['x'.repeat(5000), 'x'.repeat(5000), 'text'],
+    ['é😀', 'é😀', 'text'],
+    ['a\0b', 'a\0b', 'text'],
+    ['\ud800', '\ufffd\ufffd\ufffd', 'text'],
+    [true, 'true', 'text'],
+    [false, 'false', 'text'],
+    [[1], '1', 'text'],
+    [new Date(5), dateText, 'text'],
+    [new Uint8Array([1, 2, 3]).subarray(1), bytes(2, 3), 'blob'],
+    [bytes(1), bytes(1), 'blob'],
+    [new Float64Array([1]), bytes(0, 0, 0, 0, 0, 0, 240, 63), 'blob'],
+    [new DataView(bytes(9)), bytes(9), 'blob'],
+    [new Uint8Array(), bytes(), 'blob'],
+  ];
+  for (const [value, back, type] of values) {
+    const row = await lab.object('bind', ({ sql }, value) => sql.exec('SELECT ?1 AS v, typeof(?1) AS t', value).one(), value);
+    assert.deepEqual(row, { v: back, t: type });
+  }
+  const many = Array.from({ length: 100 }, (_, i) => (i % 2 ? i : 'text '.repeat(i)));
+  const marks = many.map(() => '?').join();
+  assert.deepEqual(await lab.object('bind', ({ sql }, marks, many) => [...sql.exec(`SELECT ${marks}`, ...many).raw()][0], marks, many), many);
+  const errors = await lab.object('bind', ({ sql, attempt }) => [
+    attempt(() => sql.exec('SELECT ?', 10n)),
+    attempt(() => sql.exec('SELECT ?', Symbol('s'))),
+    attempt(() => sql.exec()),
+    attempt(() => sql.exec(Symbol('x'))),
+    sql.exec(['SELECT 1 AS a']).toArray(),
+    sql.exec('SELECT ?, ?', { toString() { sql.exec('SELECT 1, 2, ?', 'nested').toArray(); return 'x'; } }, 'y').raw().toArray(),
+  ]);
+  assert.deepEqual(errors, [
+    'TypeError: Cannot convert a BigInt value to a number',
+    'TypeError: Cannot convert a Symbol value to a string',
+    "TypeError: Failed to execute 'exec' on 'SqlStorage': parameter 1 is not of type 'String'.",
+    'TypeError: Cannot convert a Symbol value to a string',
+    [{ a: 1 }],
+    [['x', 'y']],
+  ]);
+});
+
+test('numbers, names and order of columns', async () => {
+  const rows = await runAll('columns', [
+    ['SELECT 9007199254740993 AS a, 9223372036854775807 AS b, -9223372036854775808 AS c, 1e400 AS d, 1.0 AS e'],
+    ["SELECT x'00ff' AS b, x'' AS empty, cast(x'ff' AS text) AS t"],
+    ['SELECT 1 AS a, 2 AS a, 3 AS b'],
+    ['SELECT 1 AS "", 3 AS "constructor", 4 AS "0", 5 AS "a b", 6 AS "é", 7 AS "\'""];"'],
+    ['SELECT ?2 AS b, ?1 AS a, :c AS c', 1, 2, 3],
+    ['SELECT 1+1, count(*)'],
+  ]);
+  assert.deepEqual(rows, [
+    [{ a: 2 ** 53, b: 2 ** 63, c: -(2 ** 63), d: Infinity, e: 1 }],
+    [{ b: bytes(0, 255), empty: bytes(), t: '\ufffd' }],
+    [{ a: 2, b: 3 }],
+    [{ '': 1, constructor: 3, 0: 4, 'a b': 5, é: 6, '\'"];': 7 }],
+    [{ b: 2, a: 1, c: 3 }],
+    [{ '1+1': 2, 'count(*)': 1 }],
+  ]);
+  const names = await lab.object('columns', ({ sql }) => {
+    sql.exec('CREATE TABLE t (a, b)');
+    return [
+      sql.exec('SELECT 1 AS a, 2 AS a').columnNames,
+      sql.exec('SELECT 1 AS a, 2 AS a').raw().toArray(),
+      sql.exec('INSERT INTO t VALUES (1, 2)').columnNames,
+      sql.exec('SELECT * FROM t').columnNames,
+      Object.getPrototypeOf(sql.exec('SELECT 1 AS "__proto__"').one()) === Object.prototype,
+      // The table changes under a statement that was prepared before.
+      (sql.exec('ALTER TABLE t ADD COLUMN c DEFAULT 3'), sql.exec('SELECT * FROM t').columnNames),
+      sql.exec('SELECT * FROM t').toArray(),
+    ];
+  });
+  assert.deepEqual(names, [['a', 'a'], [[1, 2]], [], ['a', 'b'], true, ['a', 'b', 'c'], [{ a: 1, b: 2, c: 3 }]]);
+});
+
+test('cursors', async () => {
+  const results = await lab.object('cursor', ({ sql, attempt }) => {
+    const three = () => sql.exec('WITH n(a) AS (VALUES (1), (2), (3)) SELECT a FROM n');
+    const take = (count, cursor) => (Array.from({ length: count }, () => cursor.next()), cursor);
+    const broken = three();
+    for (const row of broken) if (row.a === 1) break;
+    return {
+      array: three().toArray(),
+      iterated: [...three()],
+      raw: [[...three().raw()], three().raw().toArray(), take(1, three()).raw().toArray()],
+      one: [three, () => take(1, three()), () => take(2, three()), () => take(3, three())].map((open) => attempt(() => open().one())),
+      next: Array.from({ length: 5 }, ((cursor) => () => cursor.next())(three())),
+      both: (() => { const c = three(); const r = c.raw(); return [r.next(), c.next(), r.next(), c.next(), r.next()]; })(),
+      drained: (() => { const c = three(); c.toArray(); return [c.toArray(), c.next(), [...c.raw()]]; })(),
+      broken: broken.toArray(),
+    };
+  });
+  const done = { done: true, value: undefined };
+  const multiple = 'Error: Expected exactly one result from SQL query, but got multiple results.';
+  assert.deepEqual(results, {
+    array: [{ a: 1 }, { a: 2 }, { a: 3 }],
+    iterated: [{ a: 1 }, { a: 2 }, { a: 3 }],
+    raw: [[[1], [2], [3]], [[1], [2], [3]], [[2], [3]]],
+    one: [multiple, multiple, { a: 3 }, 'Error: Expected exactly one result from SQL query, but got no results.'],
+    next: [{ done: false, value: { a: 1 } }, { done: false, value: { a: 2 } }, { done: false, value: { a: 3 } }, done, done],
+    both: [{ done: false, value: [1] }, { done: false, value: { a: 2 } }, { done: false, value: [3] }, done, done],
+    drained: [[], done, []],
+    broken: [{ a: 2 }, { a: 3 }],
+  });
+});
+
+test('long results, wide results, and cursors that are open at the same time', async () => {
+  const results = await lab.object('open', async ({ sql, kv, storage, attempt }) => {
+    sql.exec('CREATE TABLE t (a INTEGER PRIMARY KEY, text, data)');
+    for (let i = 0; i < 1000; i++) sql.exec('INSERT INTO t VALUES (?, ?, ?)', i, i % 3 ? `row ${i}` : `é${'x'.repeat(i)}`, i % 7 ? null : new Uint8Array([i]));
+    const query = 'SELECT * FROM t';
+    const all = sql.exec(query).toArray();
+    const right = all.every((row, i) => row.a === i && row.text === (i % 3 ? `row ${i}` : `é${'x'.repeat(i)}`) && (i % 7 ? row.data === null : new Uint8Array(row.data)[0] === i % 256));
+    const one = sql.exec(query);
+    const two = sql.exec(query);
+    const interleaved = all.every(({ a }) => one.next().value.a === a && two.next().value.a === a);
+    const kept = sql.exec('SELECT a FROM t');
+    kept.next();
+    await null; // commits
+    kv.put('k', 1);
+    await storage.put('l', 2);
+    sql.exec('INSERT INTO t (a) VALUES (1000)');
+    const rest = kept.toArray().length;
+    const wide = sql.exec(`SELECT ${Array.from({ length: 100 }, (_, i) => `a AS c${i}`)} FROM t`).toArray();
+    const dropped = sql.exec(query);
+    dropped.next();
+    const drop = attempt(() => sql.exec('DROP TABLE t'));
+    dropped.toArray();
+    const rolledBack = sql.exec(query);
+    rolledBack.next();
+    attempt(() => storage.transactionSync(() => { sql.exec('INSERT INTO t (a) VALUES (2000)'); throw new Error('x'); }));
+    return {
+      right, length: all.length, interleaved, rest,
+      wide: [wide.length, Object.keys(wide[999]).length, wide[999].c99],
+      drop,
+      rolledBack: attempt(() => rolledBack.toArray().length),
+      count: sql.exec('SELECT count(*) AS n FROM t').one().n,
+    };
+  });
+  assert.deepEqual(results, {
+    right: true, length: 1000, interleaved: true, rest: 1000, wide: [1001, 100, 999],
+    drop: 'Error: database table is locked: SQLITE_LOCKED', rolledBack: 1000, count: 1001,
+  });
+});
+
+test('cursors that nobody holds any more do not keep their statements', async () => {
+  const done = await lab.object('abandoned', async ({ sql }) => {
+    sql.exec('CREATE TABLE t (a)');
+    for (let i = 0; i < 100; i++) sql.exec('INSERT INTO t VALUES (?)', i);
+    for (let i = 0; i < 2000; i++) sql.exec('SELECT * FROM t').next();
+    for (let i = 0; i < 2000; i++) sql.exec(`SELECT ${i} AS a, '${'x'.repeat(2000)}'`).one();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    return sql.exec('SELECT count(*) AS n FROM t').one().n;
+  });
+  assert.equal(done, 100);
+});
+
+test('several statements: all run, bindings go to the last, its cursor comes back', async () => {
+  const noStatement = 'Error: SQL code did not contain a statement.';
+  const onlyLast = 'Error: When executing multiple SQL statements in a single call, only the last statement can have parameters.';
+  const results = await runAll('several', [
+    ['CREATE TABLE t (a); INSERT INTO t VALUES (1); SELECT * FROM t'],
+    ['INSERT INTO t VALUES (2); SELECT a FROM t WHERE a > ?;\n', 1],
+    ['INSERT INTO t VALUES (?); SELECT 1', 5],
+    ['INSERT INTO t VALUES (3); SELEC'],
+    ['SELECT count(*) AS n FROM t'],
+    [''], ['  '], ['-- comment'], ['/* c */'], [';'], [';;SELECT 1;;'], ['SELECT 1; -- comment'], ['SELECT 1\0'],
+    ['SELECT 1 AS a;'],
+    ['/* before */ SELECT 2 AS a -- behind'],
+  ]);
+  assert.deepEqual(results, [
+    [{ a: 1 }],
+    [{ a: 2 }],
+    onlyLast,
+    'Error: near "SELEC": syntax error at offset 0: SQLITE_ERROR',
+    [{ n: 3 }],
+    noStatement, noStatement, noStatement, noStatement, noStatement, noStatement, noStatement, noStatement,
+    [{ a: 1 }],
+    [{ a: 2 }],
+  ]);
+});
+
+test('errors', async () => {
+  const constraint = (text, kind) => `${text}: SQLITE_CONSTRAINT (extended: SQLITE_CONSTRAINT_${kind})`;
+  await runAll('errors', [
+    ['CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT UNIQUE, c CHECK (c > 0), d NOT NULL DEFAULT 0); INSERT INTO t (a, b) VALUES (1, 1)'],
+    ['CREATE TABLE child (a REFERENCES t (a))'],
+    ['CREATE TABLE strict (a INT) STRICT'],
+  ]);
+  const wrongCount = 'Wrong number of parameter bindings for SQL query.';
+  const mistakes = [
+    ['SELEC 1', 'near "SELEC": syntax error at offset 0: SQLITE_ERROR'],
+    ['SELECT * FROM nope', 'no such table: nope: SQLITE_ERROR'],
+    ['SELECT nope FROM t', 'no such column: nope at offset 7: SQLITE_ERROR'],
+    ['SELECT nope(1)', 'no such function: nope at offset 7: SQLITE_ERROR'],
+    ['SELECT "a', 'unrecognized token: ""a" at offset 7: SQLITE_ERROR'],
+    ['SELECT (', 'incomplete input: SQLITE_ERROR'],
+    ["SELECT json('{')", 'malformed JSON: SQLITE_ERROR'],
+    ['SELECT abs(-9223372036854775808)', 'integer overflow: SQLITE_ERROR'],
+    ['CREATE TABLE t (a)', 'table t already exists at offset 13: SQLITE_ERROR'],
+    ['INSERT INTO t (a) VALUES (1)', constraint('UNIQUE constraint failed: t.a', 'PRIMARYKEY')],
+    ['INSERT INTO t (b) VALUES (1)', constraint('UNIQUE constraint failed: t.b', 'UNIQUE')],
+    ['INSERT INTO t (c) VALUES (0)', constraint('CHECK constraint failed: c > 0', 'CHECK')],
+    ['INSERT INTO t (d) VALUES (NULL)', constraint('NOT NULL constraint failed: t.d', 'NOTNULL')],
+    ['INSERT INTO child VALUES (9)', constraint('FOREIGN KEY constraint failed', 'FOREIGNKEY')],
+    ["INSERT INTO strict VALUES ('x')", constraint('cannot store TEXT value in INT column strict.a', 'DATATYPE')],
+    ['SELECT ?', wrongCount],
+    ['SELECT 1', wrongCount, 1],
+    ['SELECT ?101', 'variable number must be between ?1 and ?100 at offset 7: SQLITE_ERROR', 1],
+    [`CREATE TABLE wide (${Array.from({ length: 101 }, (_, i) => `c${i}`)})`, 'too many columns on wide: SQLITE_ERROR'],
+    ["SELECT 'a' LIKE ?", 'LIKE or GLOB pattern too complex: SQLITE_ERROR', 'a'.repeat(51)],
+  ];
+  const found = await runAll('errors', mistakes.map(([query, , ...bindings]) => [query, ...bindings]));
+  for (const [i, [query, message]] of mistakes.entries()) assert.equal(found[i], `Error: ${message}`, query.slice(0, 100));
+  const [tooLong] = await runAll('errors', [[`SELECT '${'x'.repeat(100_000)}'`]]);
+  assert.match(tooLong, /^Error: statement too long.*: SQLITE_TOOBIG$/);
+  // A statement that fails is undone by itself; what came before it in the run stays.
+  const left = await lab.object('errors', ({ sql, attempt }) => {
+    sql.exec('INSERT INTO t (a) VALUES (10)');
+    attempt(() => sql.exec('INSERT INTO t (a) VALUES (11), (12), (10)'));
+    return sql.exec('SELECT a FROM t').raw().toArray().flat();
+  });
+  assert.deepEqual(left, [1, 10]);
+});
+
+test('what user SQL may not do', async () => {
+  await lab.object('auth', ({ sql, kv }) => { kv.put('secret', 1); sql.exec('CREATE TABLE t (b)'); });
+  const refused = 'Error: not authorized: SQLITE_AUTH';
+  for (const query of [
+    "ATTACH 'x.db' AS x", 'DETACH x', 'CREATE TABLE _cf_x (a)', 'CREATE TABLE "_CF_x" (a)', 'CREATE VIEW _cf_v AS SELECT 1', 'CREATE INDEX _cf_i ON t (b)',
+    'ALTER TABLE t RENAME TO _cf_z', 'DROP TABLE _cf_KV', 'DELETE FROM _cf_KV', 'CREATE TEMP TABLE a (b)', 'PRAGMA journal_mode', 'PRAGMA synchronous=OFF',
+    'PRAGMA user_version=5', 'PRAGMA writable_schema=ON', 'SELECT * FROM pragma_page_count', 'CREATE VIRTUAL TABLE d USING dbstat',
+  ]) {
+    assert.deepEqual(await runAll('auth', [[query]]), [refused], query);
+  }
+  for (const query of ['BEGIN', 'COMMIT', 'ROLLBACK', 'SAVEPOINT a', 'RELEASE a', 'END']) {
+    assert.match((await runAll('auth', [[query]]))[0], /please use the state\.storage\.transaction\(\) or state\.storage\.transactionSync\(\) APIs/, query);
+  }
+  const others = await runAll('auth', [
+    ['SELECT * FROM _cf_KV'], ["SELECT load_extension('x')"], ['SELECT sqlite_version()'], ["VACUUM INTO '/tmp/x'"], ["SELECT readfile('/etc/passwd')"],
+  ]);
+  for (const text of others) assert.match(String(text), /prohibited|not authorized|cannot VACUUM|no such function|SQLITE_AUTH/);
+  assert.equal(await lab.object('auth', ({ kv }) => kv.get('secret')), 1);
+});
+
+test('what SQLite comes with', async () => {
+  const results = await runAll('extensions', [
+    ["CREATE VIRTUAL TABLE f USING fts5(x); INSERT INTO f VALUES ('hello world'); SELECT x FROM f WHERE f MATCH 'hello'"],
+    ['CREATE VIRTUAL TABLE r USING rtree(id, x0, x1); INSERT INTO r VALUES (1, 0, 2); SELECT id FROM r WHERE x0 < 1'],
+    ["SELECT json_extract('{\"a\":1}', '$.a') AS a, '{\"a\":2}' ->> 'a' AS b, sqrt(4) AS c"],
+    ['CREATE TABLE t (a PRIMARY KEY, n, twice AS (n * 2)); INSERT INTO t VALUES (1, 1) ON CONFLICT DO UPDATE SET n = n + 1 RETURNING *'],
+    ['INSERT INTO t VALUES (1, 1) ON CONFLICT DO UPDATE SET n = n + 1 RETURNING *'],
+    ['SELECT a, row_number() OVER (ORDER BY a) AS r FROM t'],
+    ['PRAGMA foreign_keys'],
+    ['PRAGMA quick_check'],
+  ]);
+  assert.deepEqual(results, [
+    [{ x: 'hello world' }], [{ id: 1 }], [{ a: 1, b: 2, c: 2 }], [{ a: 1, n: 1, twice: 2 }], [{ a: 1, n: 2, twice: 4 }], [{ a: 1, r: 1 }],
+    [{ foreign_keys: 1 }], [{ quick_check: 'ok' }],
+  ]);
+});
+
+test('databaseSize and deleteAll', async () => {
+  const results = await lab.object('size', async ({ sql, kv, storage, attempt }) => {
+    sql.exec('CREATE TABLE t (a)');
+    const created = sql.databaseSize;
+    sql.exec('INSERT INTO t VALUES (zeroblob(100000))');
+    const grown = sql.databaseSize;
+    sql.exec('DELETE FROM t');
+    const shrunk = sql.databaseSize;
+    for (let i = 0; i < 1000; i++) sql.exec('INSERT INTO t VALUES (?)', i);
+    kv.put('k', 1);
+    const open = sql.exec('SELECT * FROM t');
+    open.next();
+    await storage.deleteAll();
+    sql.exec('CREATE TABLE other (b)');
+    return {
+      sizes: [created, grown > 100_000, shrunk < 20_000],
+      open: attempt(() => open.toArray()),
+      left: [kv.get('k'), sql.exec("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_cf%' ESCAPE '\\'").raw().toArray(), (await storage.list()).size],
+    };
+  });
+  assert.deepEqual(results, {
+    sizes: [8192, true, true],
+    open: 'Error: SQLite query was canceled because the database was deleted.',
+    left: [undefined, [['other']], 0],
+  });
+});
