@@ -33,7 +33,13 @@ enum HeaderIn : std::size_t { kStatement = 0, kParameters = 1, kRowsMax = 2 };
 // header[] into `kvGetInline` and `kvPutInline`: key and value stand in `text`, one behind the
 // other.
 enum HeaderKeyValue : std::size_t { kSlot = 0, kKeyBytes = 1, kValueBytes = 3 };
-enum HeaderOut : std::size_t { kRows = 0, kStatus = 1, kBegan = 2, kGotExtras = 3 };
+enum HeaderOut : std::size_t {
+  kRows = 0,
+  kStatus = 1,
+  kBegan = 2,
+  kGotExtras = 3,
+  kReprepared = 8,  // how often SQLite has prepared the statement anew, for a changed schema
+};
 enum RunStatus : std::int32_t { kMore = 0, kDone = 1, kFailed = 2 };
 
 }  // namespace perdure::node

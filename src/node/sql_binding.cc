@@ -177,12 +177,17 @@ napi_value run(napi_env env, napi_callback_info info) {
     if (prepared.statement.writes() && host.shard.begin_write(prepared.slot))
       exchange.header[kBegan] = 1;
   }
-  const int columns = sqlite3_column_count(statement);
+  int columns = sqlite3_column_count(statement);
   Batch batch(env, host);
   std::int32_t rows = 0;
   exchange.header[kStatus] = kMore;
   while (rows < rows_max && batch.room_for(columns)) {
     const int code = sqlite3_step(statement);
+    if (rows == 0) {  // the first step may prepare the statement anew
+      columns = sqlite3_column_count(statement);
+      exchange.header[kReprepared] =
+          sqlite3_stmt_status(statement, SQLITE_STMTSTATUS_REPREPARE, 0);
+    }
     if (code == SQLITE_ROW) {
       batch.add_row(statement, columns);
       ++rows;
@@ -208,6 +213,22 @@ void run_to_end(ShardHost& host, runtime::Slot slot, const store::Statement& sta
   int code = SQLITE_ROW;
   while (code == SQLITE_ROW) code = sqlite3_step(statement.handle());
   if (code != SQLITE_DONE) throw database.error(code);
+}
+
+void append_names(napi_env env, sqlite3_stmt* statement, napi_value out, std::uint32_t at) {
+  for (int i = 0; i < sqlite3_column_count(statement); ++i) {
+    const char* name = sqlite3_column_name(statement, i);
+    check(env, napi_set_element(env, out, at++, make_string(env, name == nullptr ? "" : name)));
+  }
+}
+
+// columnNames(statement) -> names, which change when SQLite prepares the statement anew
+napi_value column_names(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  napi_value out = nullptr;
+  check(env, napi_create_array(env, &out));
+  append_names(env, call.self->statements.at(call.uint(0))->statement.handle(), out, 0);
+  return out;
 }
 
 // prepare(slot, sql): runs all statements but the last and prepares that one.
@@ -241,11 +262,7 @@ napi_value prepare(napi_env env, napi_callback_info info) {
   check(env, napi_create_array_with_length(env, static_cast<std::size_t>(columns) + 4, &out));
   const int parameters = sqlite3_bind_parameter_count(handle);
   const bool writes = statement.writes();
-  for (int i = 0; i < columns; ++i) {
-    const char* name = sqlite3_column_name(handle, i);
-    check(env, napi_set_element(env, out, static_cast<std::uint32_t>(i) + 4,
-                                make_string(env, name == nullptr ? "" : name)));
-  }
+  append_names(env, handle, out, 4);
   const std::uint32_t number = host.add_statement(slot, std::move(statement));
   check(env, napi_set_element(env, out, 0, make_number(env, number)));
   check(env, napi_set_element(env, out, 1, make_number(env, parameters)));
@@ -281,6 +298,7 @@ napi_value transaction_lost(napi_env env, napi_callback_info info) {
 void define_sql(napi_env env, napi_value shard, ShardHost* host) {
   method<prepare>(env, shard, "prepare", host);
   method<run>(env, shard, "run", host);
+  method<column_names>(env, shard, "columnNames", host);
   method<reset_statement>(env, shard, "resetStatement", host);
   method<finalize>(env, shard, "finalize", host);
   method<transaction_lost>(env, shard, "transactionLost", host);

@@ -28,7 +28,7 @@ test('bindings and results', async () => {
     ['x'.repeat(5000), 'x'.repeat(5000), 'text'],
     ['é😀', 'é😀', 'text'],
     ['a\0b', 'a\0b', 'text'],
-    ['\ud800', '\ufffd\ufffd\ufffd', 'text'],
+    ['\ud800', '\ufffd', 'text'],
     [true, 'true', 'text'],
     [false, 'false', 'text'],
     [[1], '1', 'text'],
@@ -92,9 +92,10 @@ test('numbers, names and order of columns', async () => {
       // The table changes under a statement that was prepared before.
       (sql.exec('ALTER TABLE t ADD COLUMN c DEFAULT 3'), sql.exec('SELECT * FROM t').columnNames),
       sql.exec('SELECT * FROM t').toArray(),
+      (sql.exec('ALTER TABLE t RENAME COLUMN a TO z'), sql.exec('ALTER TABLE t DROP COLUMN b'), sql.exec('SELECT * FROM t').toArray()),
     ];
   });
-  assert.deepEqual(names, [['a', 'a'], [[1, 2]], [], ['a', 'b'], true, ['a', 'b', 'c'], [{ a: 1, b: 2, c: 3 }]]);
+  assert.deepEqual(names, [['a', 'a'], [[1, 2]], [], ['a', 'b'], true, ['a', 'b', 'c'], [{ a: 1, b: 2, c: 3 }], [{ z: 1, c: 3 }]]);
 });
 
 test('cursors', async () => {
@@ -242,7 +243,7 @@ test('errors', async () => {
   const left = await lab.object('errors', ({ sql, attempt }) => {
     sql.exec('INSERT INTO t (a) VALUES (10)');
     attempt(() => sql.exec('INSERT INTO t (a) VALUES (11), (12), (10)'));
-    return sql.exec('SELECT a FROM t').raw().toArray().flat();
+    return sql.exec('SELECT a FROM t ORDER BY a').raw().toArray().flat();
   });
   assert.deepEqual(left, [1, 10]);
 });

@@ -23,6 +23,7 @@ export const OUT_ROWS = 0;
 export const OUT_STATUS = 1;
 export const OUT_BEGAN = 2;
 export const OUT_HAS_EXTRAS = 3;
+export const OUT_REPREPARED = 8;
 
 /** Values of header[OUT_STATUS]. */
 export const DONE = 1;

@@ -169,6 +169,15 @@ export function listOptions(options: ListOptions | undefined): ListOptions {
   return checked;
 }
 
+const wrongType = (method: string, parameter: number, type: string): TypeError =>
+  new TypeError(`Failed to execute '${method}' on 'SyncKvStorage': parameter ${parameter} is not of type '${type}'.`);
+
+/** A key that is not a string, as one; `given` is how many arguments there were. */
+function keyText(method: string, key: unknown, given: number): string {
+  if (given === 0) throw wrongType(method, 1, 'string');
+  return `${key as string}`; // throws for a symbol
+}
+
 export class SyncKvStorage {
   readonly #kv: KeyValue;
   #listing: object | undefined;
@@ -178,15 +187,17 @@ export class SyncKvStorage {
   }
 
   get(key: string): unknown {
-    return this.#kv.get(typeof key === 'string' ? key : String(key));
+    return this.#kv.get(typeof key === 'string' ? key : keyText('get', key, arguments.length));
   }
 
   put(key: string, value: unknown): void {
-    this.#kv.put(typeof key === 'string' ? key : String(key), value);
+    const name = typeof key === 'string' ? key : keyText('put', key, arguments.length);
+    if (arguments.length < 2) throw wrongType('put', 2, 'Value');
+    this.#kv.put(name, value);
   }
 
   delete(key: string): boolean {
-    return this.#kv.delete(String(key));
+    return this.#kv.delete(typeof key === 'string' ? key : keyText('delete', key, arguments.length));
   }
 
   /** One list at a time: a new one ends the one before. */

@@ -39,6 +39,7 @@ export interface NativeShard {
   memory(slot: number): number;
   prepare(slot: number, sql: string): [number, number, boolean, boolean, ...string[]];
   run(extras?: unknown[]): string | unknown[] | undefined;
+  columnNames(statement: number): string[];
   resetStatement(statement: number): void;
   finalize(statement: number): void;
   transactionLost(slot: number): boolean;

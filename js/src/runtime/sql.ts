@@ -5,7 +5,7 @@
  */
 import {
   CELLS_MAX, DONE, EXTRA, type Exchange, FAILED, IN_PARAMETERS, IN_ROWS_MAX, IN_STATEMENT, NULL, NUMBER, OUT_BEGAN,
-  OUT_HAS_EXTRAS, OUT_ROWS, OUT_STATUS, TEXT, TEXT_BYTES_MAX,
+  OUT_HAS_EXTRAS, OUT_REPREPARED, OUT_ROWS, OUT_STATUS, TEXT, TEXT_BYTES_MAX,
 } from './exchange.js';
 import type { NativeShard } from './native.js';
 
@@ -37,25 +37,49 @@ const CACHED_SQL_CHARS_MAX = 1 << 20;
 
 type MakeRow = (values: SqlValue[], at: number) => Row;
 
+/** One for each list of column names, for all objects: generating code costs more than running it. */
+const rowMakers = new Map<string, MakeRow>();
+const ROW_MAKERS_MAX = 1000;
+
 function rowMaker(names: string[]): MakeRow {
-  const members = names.map((name, i) => `[${JSON.stringify(name)}]: v[i + ${i}]`);
-  return new Function('v', 'i', `return { ${members.join(', ')} };`) as MakeRow;
+  const key = JSON.stringify(names);
+  let make = rowMakers.get(key);
+  if (make === undefined) {
+    // "__proto__" without brackets would set the prototype; with them every name would be slower.
+    const quoted = (name: string): string => (name === '__proto__' ? '["__proto__"]' : JSON.stringify(name));
+    const members = names.map((name, i) => `${quoted(name)}: v[i + ${i}]`);
+    make = new Function('v', 'i', `return { ${members.join(', ')} };`) as MakeRow;
+    if (rowMakers.size >= ROW_MAKERS_MAX) rowMakers.clear();
+    rowMakers.set(key, make);
+  }
+  return make;
+}
+
+/** The columns of a result. */
+class Shape {
+  readonly makeRow: MakeRow;
+
+  constructor(readonly names: string[]) {
+    this.makeRow = rowMaker(names);
+  }
 }
 
 /** One prepared statement of an object. */
 class Prepared {
   /** A cursor that is not at its end uses the statement. */
   busy = false;
-  readonly makeRow: MakeRow;
+  shape: Shape;
+  /** How often SQLite had prepared it anew when its shape was looked at. */
+  reprepared = 0;
 
   constructor(
     readonly id: number,
     readonly parameters: number,
-    readonly names: string[],
+    names: string[],
     /** How often the database had been emptied; another count means that the statement is gone. */
     readonly generation: number,
   ) {
-    this.makeRow = rowMaker(names);
+    this.shape = new Shape(names);
   }
 }
 
@@ -98,7 +122,7 @@ export class SqlEngine {
     header[IN_PARAMETERS] = bindings.length;
     let values: SqlValue[];
     try {
-      values = this.#fetch(prepared, prepared.names.length === 0 ? 1 : FIRST_ROWS, extras);
+      values = this.#fetch(prepared, prepared.shape.names.length === 0 ? 1 : FIRST_ROWS, extras);
     } catch (error) {
       if (!cached) this.#finalize(prepared);
       throw error;
@@ -222,6 +246,12 @@ export class SqlEngine {
     return extras;
   }
 
+  /** The schema has changed since the statement was prepared, and so may its columns have. */
+  #reshape(prepared: Prepared): void {
+    prepared.reprepared = this.#owner.exchange.header[OUT_REPREPARED]!;
+    prepared.shape = new Shape(this.#owner.native.columnNames(prepared.id));
+  }
+
   /** Runs a batch and returns its cells, one row after the other. */
   #fetch(prepared: Prepared, rows: number, extras: unknown[] | undefined): SqlValue[] {
     const owner = this.#owner;
@@ -236,7 +266,8 @@ export class SqlEngine {
       owner.failed(result as string);
       throw new Error(result as string);
     }
-    const count = header[OUT_ROWS]! * prepared.names.length;
+    if (header[OUT_REPREPARED] !== prepared.reprepared) this.#reshape(prepared);
+    const count = header[OUT_ROWS]! * prepared.shape.names.length;
     return count === 0 ? NO_VALUES : readCells(exchange, count, result);
   }
 }
@@ -278,6 +309,7 @@ function readCells(exchange: Exchange, count: number, result: string | unknown[]
 export class SqlStorageCursor implements IterableIterator<Row> {
   readonly #sql: SqlEngine;
   readonly #prepared: Prepared;
+  readonly #shape: Shape;
   /** The statement is this cursor's alone and goes with it. */
   readonly #once: boolean;
   /** Cells that were fetched and not yet handed out start at #at. */
@@ -288,6 +320,7 @@ export class SqlStorageCursor implements IterableIterator<Row> {
   constructor(sql: SqlEngine, prepared: Prepared, values: SqlValue[], once: boolean) {
     this.#sql = sql;
     this.#prepared = prepared;
+    this.#shape = prepared.shape;
     this.#values = values;
     this.#once = once;
     this.#open = !sql.done();
@@ -297,7 +330,7 @@ export class SqlStorageCursor implements IterableIterator<Row> {
   #fill(): boolean {
     if (this.#at < this.#values.length) return true;
     if (!this.#open) return false;
-    const width = this.#prepared.names.length;
+    const width = this.#shape.names.length;
     try {
       this.#values = this.#sql.more(this.#prepared, Math.min(BATCH_ROWS, Math.floor(CELLS_MAX / width)));
     } catch (error) {
@@ -317,8 +350,8 @@ export class SqlStorageCursor implements IterableIterator<Row> {
   }
 
   #take(): Row {
-    const row = this.#prepared.makeRow(this.#values, this.#at);
-    this.#at += this.#prepared.names.length;
+    const row = this.#shape.makeRow(this.#values, this.#at);
+    this.#at += this.#shape.names.length;
     return row;
   }
 
@@ -342,7 +375,7 @@ export class SqlStorageCursor implements IterableIterator<Row> {
   raw(): IterableIterator<SqlValue[]> & { toArray(): SqlValue[][] } {
     return new RawIterator(() => {
       if (!this.#fill()) return undefined;
-      const width = this.#prepared.names.length;
+      const width = this.#shape.names.length;
       const row = this.#values.slice(this.#at, this.#at + width);
       this.#at += width;
       return row;
@@ -350,7 +383,7 @@ export class SqlStorageCursor implements IterableIterator<Row> {
   }
 
   get columnNames(): string[] {
-    return [...this.#prepared.names];
+    return [...this.#shape.names];
   }
 
   get rowsRead(): number {

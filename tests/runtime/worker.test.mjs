@@ -1,0 +1,28 @@
+// The Worker around the objects: its forms, env, ctx.
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { root, temporaryDirectory, wranglerJson, writeFiles } from '../support/files.mjs';
+import { serve } from '../support/perdure.mjs';
+
+test('a WorkerEntrypoint as default export, vars, and env as an import', async (t) => {
+  const server = await serve(t, join(root, 'tests/fixtures/runtime-entrypoint'), { data: join(temporaryDirectory(t), 'data') });
+  assert.deepEqual(JSON.parse(await server.text('/')), {
+    thing: { own: ['text', 3, [1, { a: true }]], imported: ['text', true], atStart: 'text' },
+    keys: ['TEXT', 'NUMBER', 'LIST', 'THING'],
+    keysOfImport: ['TEXT', 'NUMBER', 'LIST', 'THING'],
+  });
+  assert.equal(await server.text('/wait'), 'answered');
+  await sleep(50);
+  assert.match(server.output.stderr, /A promise given to waitUntil\(\) was rejected: Error: too late/);
+  assert.equal((await server.stop()).code, 0);
+});
+
+test('a default export without fetch() is explained at the start', async (t) => {
+  const directory = writeFiles(temporaryDirectory(t), {
+    'wrangler.jsonc': wranglerJson({ main: 'index.js' }),
+    'index.js': "import { DurableObject } from 'cloudflare:workers';\nexport class Thing extends DurableObject {}\nexport default {};\n",
+  });
+  await assert.rejects(serve(t, directory, { data: join(directory, 'data') }), /index\.js has no default export with a fetch\(\) function\./);
+});
