@@ -25,6 +25,8 @@ export interface IncomingBody {
 
 const plainTarget = /^\/[\w\-.~!$&'()*+,;=:@%/?]*$/;
 const plainHost = /^[a-z\d.-]+(:\d+)?$/;
+/** A header can say anything; this much keeps it from being more than the host of a URL. */
+const authority = /^[^\s/?#@\\]+$/;
 const utf8 = new TextDecoder();
 
 /** A request from the network. `head` is what front::RequestEvent::head describes. */
@@ -198,9 +200,10 @@ Object.setPrototypeOf(IncomingRequest.prototype, NodeRequest.prototype);
 /** The URL of a request whose target or host is more than a path and a plain name. */
 function unusualUrl(host: string, target: string): string {
   const text = target.startsWith('/') ? `http://${host}${target}` : target === '*' ? `http://${host}` : target;
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  // A header can say anything; credentials have no place in the URL of a Request.
-  if (url === undefined || url.username !== '' || url.password !== '') throw new BadRequest(`The request has no valid URL: host ${JSON.stringify(host)}, target ${JSON.stringify(target)}.`);
+  const url = authority.test(host) && URL.canParse(text) ? new URL(text) : undefined;
+  // Credentials have no place in the URL of a Request.
+  if (url === undefined || url.username !== '' || url.password !== '')
+    throw new BadRequest(`The request has no valid URL: host ${JSON.stringify(host)}, target ${JSON.stringify(target)}.`);
   return url.href;
 }
 

@@ -64,6 +64,8 @@ class Shape {
   }
 }
 
+const batchRows = (shape: Shape): number => Math.min(BATCH_ROWS, Math.floor(CELLS_MAX / shape.names.length));
+
 /** One prepared statement of an object. */
 class Prepared {
   /** A cursor that is not at its end uses the statement. */
@@ -75,6 +77,7 @@ class Prepared {
   constructor(
     readonly id: number,
     readonly parameters: number,
+    readonly writes: boolean,
     names: string[],
     /** How often the database had been emptied; another count means that the statement is gone. */
     readonly generation: number,
@@ -90,6 +93,11 @@ const abandoned = new FinalizationRegistry<{ sql: SqlEngine; prepared: Prepared;
 
 const NO_VALUES: SqlValue[] = [];
 
+/** workerd binds objects as their text. */
+function bindable(value: unknown): unknown {
+  return value === null || value instanceof ArrayBuffer || ArrayBuffer.isView(value) ? value : `${value as string}`;
+}
+
 /** Prepares and runs for one database; SqlStorage and its cursors are what the user sees of it. */
 export class SqlEngine {
   readonly #owner: SqlOwner;
@@ -103,14 +111,18 @@ export class SqlEngine {
 
   exec(query: string, bindings: unknown[]): SqlStorageCursor {
     const owner = this.#owner;
+    // First of all, as it may run code of the user: a toString() that uses this very object.
+    for (let i = 0; i < bindings.length; i++) {
+      if (typeof bindings[i] === 'object' || typeof bindings[i] === 'function') bindings[i] = bindable(bindings[i]);
+    }
     owner.check();
     let prepared = this.#cache.get(query);
     let cached = true;
     if (prepared === undefined || prepared.busy) {
-      const [id, parameters, , single, ...names] = this.#prepare(query);
+      const [id, parameters, writes, single, ...names] = this.#prepare(query);
       // While an open cursor keeps the statement of this text busy, this one is used once.
       cached = single && prepared === undefined;
-      prepared = new Prepared(id, parameters, names, this.#generation);
+      prepared = new Prepared(id, parameters, writes, names, this.#generation);
       if (cached) this.#remember(query, prepared);
     }
     if (bindings.length !== prepared.parameters) {
@@ -123,6 +135,9 @@ export class SqlEngine {
     let values: SqlValue[];
     try {
       values = this.#fetch(prepared, prepared.shape.names.length === 0 ? 1 : FIRST_ROWS, extras);
+      // A write that returns rows has done its work at the first of them, and no commit is possible
+      // while it is open: its rows are taken at once.
+      while (prepared.writes && !this.done()) values = values.concat(this.more(prepared, batchRows(prepared.shape)));
     } catch (error) {
       if (!cached) this.#finalize(prepared);
       throw error;
@@ -221,7 +236,7 @@ export class SqlEngine {
           continue;
         }
         if (typeof value === 'bigint') throw new TypeError('Cannot convert a BigInt value to a number');
-        // workerd binds whatever else as its text; a Symbol throws here.
+        // A boolean, as its text; a Symbol throws here.
         value = `${value as string}`;
       }
       const string = value as string;
@@ -330,9 +345,8 @@ export class SqlStorageCursor implements IterableIterator<Row> {
   #fill(): boolean {
     if (this.#at < this.#values.length) return true;
     if (!this.#open) return false;
-    const width = this.#shape.names.length;
     try {
-      this.#values = this.#sql.more(this.#prepared, Math.min(BATCH_ROWS, Math.floor(CELLS_MAX / width)));
+      this.#values = this.#sql.more(this.#prepared, batchRows(this.#shape));
     } catch (error) {
       this.#values = NO_VALUES;
       this.#close();
