@@ -34,7 +34,7 @@ serve: build
 test: build
 	npm run --silent check
 	ctest --test-dir $(BUILD) --output-on-failure
-	node --test tests/*.test.mjs
+	node --test tests/*.test.mjs tests/runtime/*.test.mjs
 
 sanitize: setup
 	cmake --preset asan && cmake --build --preset asan

@@ -21,8 +21,8 @@ struct LogOptions {
   std::uint64_t segment_bytes = 64ull << 20;
   // Bytes appended and not yet written; at the limit `append` waits for the flusher.
   std::uint64_t pending_bytes_max = 64ull << 20;
-  // Write and sync as soon as something is appended. Otherwise when flush() is called, somebody waits,
-  // or a MiB has gathered: for an appender that works in batches and knows where one ends.
+  // Write and sync as soon as something is appended. Otherwise when flush() is called, somebody
+  // waits, or a MiB has gathered: for an appender that works in batches and knows where one ends.
   bool flush_on_append = true;
   // Keep segments below the checkpoint instead of reusing them.
   bool keep_segments = false;

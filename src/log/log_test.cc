@@ -146,6 +146,45 @@ TEST_F(LogTest, ManyAppendsShareASync) {
   EXPECT_LT(test_.files.operations() - before, 50u);
 }
 
+TEST_F(LogTest, ABatchIsWrittenWhenItsAppenderSaysSo) {
+  test_.flush_on_append = false;
+  Log& log = open_and_settle();
+  const std::uint64_t before = test_.files.operations();
+  for (std::uint64_t number = 1; number <= 10; ++number) append_one(log, test_record(number));
+  std::this_thread::sleep_for(milliseconds(20));
+  EXPECT_EQ(log.durable_lsn(), 0u);
+  EXPECT_EQ(test_.files.operations(), before);
+  log.flush();
+  EXPECT_TRUE(wait_until([&] { return log.durable_lsn() == 10; }));
+  EXPECT_EQ(test_.files.operations() - before, 2u) << "one write, one sync";
+  log.flush();  // nothing to do
+  append_one(log, test_record(11));
+  log.wait_durable(11);  // who waits need not flush
+  EXPECT_EQ(log.durable_lsn(), 11u);
+  append_one(log, test_record(12));
+  close();
+  open();
+  expect_replayed(1, 12);
+}
+
+TEST_F(LogTest, ABatchThatGrowsLargeIsWrittenAnyway) {
+  test_.flush_on_append = false;
+  test_.segment_bytes = 4 << 20;
+  Log& log = open_and_settle();
+  for (std::uint64_t number = 1; number <= 20; ++number) {
+    append_one(log, test_record(number, 100'000));
+  }
+  EXPECT_TRUE(wait_until([&] { return log.durable_lsn() >= 10; }));
+}
+
+TEST_F(LogTest, AnAppenderThatWaitsForRoomFlushes) {
+  test_.flush_on_append = false;
+  test_.pending_bytes_max = 2000;
+  Log& log = open_and_settle();
+  for (std::uint64_t number = 1; number <= 100; ++number) append_one(log, test_record(number));
+  log.wait_durable(100);
+}
+
 TEST_F(LogTest, SubscribersHearOfEachAdvance) {
   Log& log = open();
   std::atomic<Lsn> heard{0};
@@ -410,7 +449,8 @@ TEST_F(LogTest, AFailedSyncPoisonsTheLog) {
   Log& log = open_and_settle();
   append_durably(1, 5);
   std::atomic<int> advances{0};
-  log.subscribe([&](Lsn) { ++advances; });
+  // The call for 5 may still be on its way: waiters are told before subscribers.
+  log.subscribe([&](Lsn lsn) { advances += lsn > 5 ? 1 : 0; });
   test_.files.fail(Operation::kSync);
   append_one(log, test_record(6));
   const std::string message =

@@ -74,6 +74,7 @@ class TestLog {
             .directory = kTestDirectory,
             .segment_bytes = segment_bytes,
             .pending_bytes_max = pending_bytes_max,
+            .flush_on_append = flush_on_append,
             .keep_segments = keep_segments,
             .on_poisoned = [this](const std::string& message) { poisoned.push_back(message); }};
   }
@@ -107,6 +108,7 @@ class TestLog {
   SimulatedFileSystem files;
   std::uint64_t segment_bytes = 64 << 10;
   std::uint64_t pending_bytes_max = 64 << 20;
+  bool flush_on_append = true;
   bool keep_segments = false;
   std::vector<std::string> poisoned;
   std::vector<std::pair<Lsn, std::uint64_t>> replayed;

@@ -185,8 +185,7 @@ napi_value run(napi_env env, napi_callback_info info) {
     const int code = sqlite3_step(statement);
     if (rows == 0) {  // the first step may prepare the statement anew
       columns = sqlite3_column_count(statement);
-      exchange.header[kReprepared] =
-          sqlite3_stmt_status(statement, SQLITE_STMTSTATUS_REPREPARE, 0);
+      exchange.header[kReprepared] = sqlite3_stmt_status(statement, SQLITE_STMTSTATUS_REPREPARE, 0);
     }
     if (code == SQLITE_ROW) {
       batch.add_row(statement, columns);

@@ -58,8 +58,11 @@ void Shard::close() {
 }
 
 bool Shard::begin_write(Slot slot) {
-  store::Database& database = this->database(slot);
   ShardObject& object = at(slot);
+  // It would have nobody to commit it.
+  if (object.core.state() == object::Object::State::kAbsent)
+    throw Error(ErrorCode::kInvalid, "This Durable Object has no instance that could write.");
+  store::Database& database = this->database(slot);
   if (!object.core.will_write()) return false;
   try {
     database.begin();

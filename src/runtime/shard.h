@@ -55,7 +55,7 @@ class Shard {
   void close();
 
   // Opens the implicit transaction when none is open; true when it did: the host then calls
-  // commit() at the end of the synchronous run.
+  // commit() at the end of the synchronous run. Throws when the object has no instance.
   bool begin_write(Slot slot);
   // Commits the implicit transaction if one is open; returns what outputs depend on now. After an
   // error (thrown) nothing of the transaction is left, and the object must be reset.

@@ -186,6 +186,27 @@ test('what an instance left behind after a reset is refused and disturbs nobody'
   assert.deepEqual(result.alive, [true, 1]);
 });
 
+test('code of the user that runs inside of a storage call can use the storage, and even reset the object', async () => {
+  const nested = await lab.object('nested', ({ kv, sql }) => {
+    kv.put('outer', { a: 1, get b() { kv.put('inner', { text: 'y'.repeat(50) }); kv.get('inner'); return 2; } });
+    return [kv.get('outer'), kv.get('inner'), sql.exec('SELECT ? AS a, ? AS b', { toString: () => sql.exec('SELECT ? AS a, ? AS b', 'x', 'y').one().b }, 'z').one()];
+  });
+  assert.deepEqual(nested, [{ a: 1, b: 2 }, { text: 'y'.repeat(50) }, { a: 'y', b: 'z' }]);
+  const calls = [
+    ({ sql, ctx }) => sql.exec('SELECT ?', { toString() { try { ctx.abort('inside'); } catch {} return 'x'; } }),
+    ({ kv, ctx }) => kv.put('a', { get x() { try { ctx.abort('inside'); } catch {} return 1; } }),
+    ({ kv, ctx }) => kv.put('a', { long: 'x'.repeat(1000), get x() { try { ctx.abort('inside'); } catch {} return 1; } }),
+    ({ storage, ctx }) => storage.put({ a: { long: 'x'.repeat(1000), get x() { try { ctx.abort('inside'); } catch {} return 1; } } }),
+    ({ kv, storage, ctx }) => storage.transactionSync(() => { kv.put('a', 1); try { ctx.abort('inside'); } catch {} }),
+  ];
+  for (const run of calls) {
+    await assert.rejects(lab.object('nested reset', run), reset({ message: 'inside' }), run.toString());
+    assert.deepEqual(await lab.object('nested reset', ({ kv }) => { kv.put('b', 1); return [...kv.list()]; }), [['b', 1]]);
+  }
+  await sleep(3 * idleMs);
+  assert.deepEqual(await lab.object('nested reset', ({ kv, self }) => [[...kv.list()], 'number' in self]), [[['b', 1]], false]);
+});
+
 const instance = ({ self, shared }) => (self.number ??= shared.instances = (shared.instances ?? 0) + 1);
 
 test('an idle object is evicted: its state stays, its memory goes, the constructor runs again', async () => {

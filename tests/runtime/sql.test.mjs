@@ -168,6 +168,18 @@ test('long results, wide results, and cursors that are open at the same time', a
   });
 });
 
+test('a write that returns rows has happened when exec() returns', async () => {
+  const counts = await lab.object('returning', async ({ sql }) => {
+    sql.exec('CREATE TABLE t (a)');
+    const cursor = sql.exec('WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) INSERT INTO t SELECT i FROM n RETURNING a');
+    const there = sql.exec('SELECT count(*) AS n FROM t').one().n;
+    cursor.next();
+    await new Promise((resolve) => setTimeout(resolve, 5)); // commits
+    return [there, cursor.toArray().length, sql.exec('INSERT INTO t VALUES (?) RETURNING a, a + 1 AS b', 5).one()];
+  });
+  assert.deepEqual(counts, [1000, 999, { a: 5, b: 6 }]);
+});
+
 test('cursors that nobody holds any more do not keep their statements', async () => {
   const done = await lab.object('abandoned', async ({ sql }) => {
     sql.exec('CREATE TABLE t (a)');

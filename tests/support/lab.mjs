@@ -10,8 +10,8 @@ const project = join(root, 'tests/fixtures/runtime-lab');
  * arguments and the globals, nothing else. What they return or throw comes back (a thrown error with
  * the name of its class as `type`).
  */
-export async function startLab(t, { data = join(temporaryDirectory(t), 'data'), args } = {}) {
-  const server = await serve(t, project, { data, args });
+export async function startLab(t, { data = join(temporaryDirectory(t), 'data'), args, wrapper } = {}) {
+  const server = await serve(t, project, { data, args, wrapper });
 
   async function call(object, run, args) {
     const body = serialize({ object, source: run.toString(), args });

@@ -42,4 +42,6 @@ export class Exchange {
   readonly lengths = new Int32Array(this.buffer, LENGTHS_AT, CELLS_MAX);
   readonly kinds = new Uint8Array(this.buffer, KINDS_AT, CELLS_MAX);
   readonly text = new Uint8Array(this.buffer, TEXT_AT, TEXT_BYTES_MAX);
+  /** How often `text` was taken: who writes it in several steps, with code of the user in between, looks again. */
+  textUses = 0;
 }

@@ -46,6 +46,7 @@ export class KeyValue {
   get(key: string): unknown {
     const owner = this.owner;
     owner.check();
+    owner.exchange.textUses++;
     const keyEnd = this.#writer.ascii(key, 0);
     let stored: string | ArrayBuffer | undefined;
     if (keyEnd === NOT_HERE) stored = owner.native.kvGet(owner.slot, key);
@@ -73,12 +74,15 @@ export class KeyValue {
   put(key: string, value: unknown): void {
     const owner = this.owner;
     owner.check();
+    const use = ++owner.exchange.textUses;
     const keyEnd = this.#writer.ascii(key, 0);
     const valueEnd = keyEnd === NOT_HERE ? NOT_HERE : this.#writer.value(value, keyEnd);
-    if (valueEnd === NOT_HERE) {
+    // A getter of the value may have used the storage itself.
+    if (valueEnd === NOT_HERE || owner.exchange.textUses !== use) {
       this.putEncoded(key, this.encode(key, value));
       return;
     }
+    owner.check(); // the same getter may have reset the object
     const header = owner.exchange.header;
     header[IN_SLOT] = owner.slot;
     header[IN_KEY_BYTES] = keyEnd;
@@ -94,6 +98,7 @@ export class KeyValue {
 
   putEncoded(key: string, encoded: string | Uint8Array): void {
     const owner = this.owner;
+    owner.check(); // code of the user ran when the value was encoded
     const header = owner.exchange.header;
     header[OUT_BEGAN] = 0;
     try {

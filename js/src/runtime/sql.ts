@@ -216,6 +216,7 @@ export class SqlEngine {
   /** Puts the parameters into the exchange buffer; what does not fit there is returned. */
   #bind(bindings: unknown[]): unknown[] | undefined {
     const { kinds, numbers, lengths, text } = this.#owner.exchange;
+    this.#owner.exchange.textUses++;
     let textAt = 0;
     let extras: unknown[] | undefined;
     for (let i = 0; i < bindings.length; i++) {

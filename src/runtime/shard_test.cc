@@ -1,0 +1,169 @@
+#include "runtime/shard.h"
+
+#include <memory>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "store/store_testing.h"
+
+namespace perdure::runtime {
+namespace {
+
+using store::testing::message_of;
+using store::testing::query;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+class ShardTest : public testing::Test {
+ protected:
+  ShardTest() { open(); }
+
+  void open() {
+    store_ = store::Store::open(store::testing::simulated_options(disk_));
+    catalog_ = std::make_unique<Catalog>(*store_);
+    ns_ = catalog_->open_namespace("ns");
+    shard_ = std::make_unique<Shard>(*store_, *catalog_);
+  }
+
+  void restart() {
+    shard_.reset();
+    catalog_.reset();
+    store_.reset();
+    disk_.crash(1);
+    open();
+  }
+
+  // An object with an instance, in the middle of its first event.
+  Slot start(const std::string& name) {
+    const Slot slot = shard_->add(ns_, factory_.from_name(name), name);
+    auto& core = shard_->at(slot).core;
+    core.arrive(1);
+    core.constructed();
+    core.next();
+    return slot;
+  }
+
+  Lsn write(Slot slot, const char* sql) {
+    EXPECT_TRUE(shard_->begin_write(slot));
+    shard_->database(slot).execute(sql);
+    return shard_->commit(slot);
+  }
+
+  std::string rows(Slot slot) {
+    return query(shard_->database(slot), "SELECT a FROM t ORDER BY a");
+  }
+
+  SimulatedFileSystem disk_;
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<Catalog> catalog_;
+  std::unique_ptr<Shard> shard_;
+  ObjectIdFactory factory_{"ns"};
+  NamespaceNumber ns_ = 0;
+};
+
+TEST_F(ShardTest, OneTransactionHoldsAllWritesOfARun) {
+  const Slot slot = start("a");
+  EXPECT_TRUE(shard_->begin_write(slot));
+  shard_->database(slot).execute("CREATE TABLE t(a)");
+  EXPECT_FALSE(shard_->begin_write(slot)) << "it is open already";
+  shard_->database(slot).execute("INSERT INTO t VALUES (1)");
+  const Lsn first = shard_->commit(slot);
+  EXPECT_GT(first, 0u);
+  EXPECT_EQ(shard_->commit(slot), first) << "nothing new";
+  EXPECT_GT(write(slot, "INSERT INTO t VALUES (2)"), first);
+  EXPECT_EQ(rows(slot), "1;2");
+}
+
+TEST_F(ShardTest, ObjectsDoNotShareAnything) {
+  const Slot a = start("a");
+  const Slot b = start("b");
+  write(a, "CREATE TABLE t(a); INSERT INTO t VALUES (1)");
+  write(b, "CREATE TABLE t(a); INSERT INTO t VALUES (2)");
+  EXPECT_EQ(rows(a), "1");
+  EXPECT_EQ(rows(b), "2");
+}
+
+TEST_F(ShardTest, ACommitThatFailsLeavesNothing) {
+  const Slot slot = start("a");
+  const Lsn before = write(slot, "CREATE TABLE t(a)");
+  shard_->begin_write(slot);
+  {
+    auto open = shard_->database(slot).prepare("INSERT INTO t VALUES (1), (2) RETURNING a",
+                                               store::Access::kUser);
+    ASSERT_EQ(sqlite3_step(open.handle()), SQLITE_ROW);
+    EXPECT_EQ(message_of([&] { shard_->commit(slot); }),
+              "cannot commit transaction - SQL statements in progress: SQLITE_BUSY");
+  }
+  EXPECT_FALSE(shard_->at(slot).core.transaction_open());
+  EXPECT_EQ(shard_->commit(slot), before) << "outputs depend on what was there before";
+  EXPECT_EQ(rows(slot), "");
+}
+
+TEST_F(ShardTest, ClosingRollsBackWhatIsOpen) {
+  const Slot slot = start("a");
+  write(slot, "CREATE TABLE t(a); INSERT INTO t VALUES (1)");
+  shard_->begin_write(slot);
+  shard_->key_value(slot).put("key", {}, true);
+  shard_->database(slot).execute("INSERT INTO t VALUES (2)");
+  shard_->at(slot).core.reset(0);
+  shard_->close_database(slot);
+  EXPECT_EQ(rows(slot), "1");
+  EXPECT_EQ(shard_->key_value(slot).get("key"), std::nullopt);
+}
+
+TEST_F(ShardTest, WithoutAnInstanceNothingIsWritten) {
+  const Slot slot = start("a");
+  shard_->at(slot).core.reset(0);
+  EXPECT_EQ(message_of([&] { shard_->begin_write(slot); }),
+            "This Durable Object has no instance that could write.");
+  EXPECT_FALSE(shard_->at(slot).core.transaction_open());
+}
+
+TEST_F(ShardTest, AnObjectThatWasForgottenComesBackWithItsStateAndItsDependency) {
+  const Slot slot = start("a");
+  const Lsn lsn = write(slot, "CREATE TABLE t(a); INSERT INTO t VALUES (1)");
+  shard_->at(slot).core.finish(0);
+  shard_->at(slot).core.evict();
+  shard_->remove(slot);
+  EXPECT_THROW((void)shard_->at(slot), Error);
+  const Slot again = start("a");
+  EXPECT_EQ(again, slot) << "a slot is used again";
+  EXPECT_EQ(rows(again), "1");
+  EXPECT_EQ(shard_->commit(again), lsn) << "what it reads may not be durable yet";
+}
+
+TEST_F(ShardTest, ClosingTheShardRollsBackAndACrashKeepsWhatWasDurable) {
+  const Slot slot = start("a");
+  const Lsn lsn = write(slot, "CREATE TABLE t(a); INSERT INTO t VALUES (1)");
+  store_->log().wait_durable(lsn);
+  shard_->begin_write(slot);
+  shard_->database(slot).execute("INSERT INTO t VALUES (2)");
+  shard_->close();
+  EXPECT_THROW((void)shard_->at(slot), Error);
+  restart();
+  EXPECT_EQ(rows(start("a")), "1");
+}
+
+TEST_F(ShardTest, NamesTheIdleOnes) {
+  const Slot busy = start("busy");
+  const Slot idle = start("idle");
+  const Slot writing = start("writing");
+  const Slot failed = start("failed");
+  EXPECT_THAT(shard_->idle(100'000, 10'000), IsEmpty());
+  shard_->at(idle).core.finish(1'000);
+  shard_->begin_write(writing);
+  shard_->at(writing).core.finish(1'000);
+  shard_->at(failed).core.reset(2'000);
+  EXPECT_THAT(shard_->idle(11'000, 10'000), ElementsAre(idle));
+  EXPECT_THAT(shard_->idle(12'000, 10'000), ElementsAre(idle, failed));
+  shard_->commit(writing);
+  EXPECT_THAT(shard_->idle(12'000, 10'000), ElementsAre(idle, writing, failed));
+  shard_->at(busy).core.finish(5'000);
+  EXPECT_THAT(shard_->idle(15'000, 10'000), ElementsAre(busy, idle, writing, failed));
+}
+
+}  // namespace
+}  // namespace perdure::runtime
