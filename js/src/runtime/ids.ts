@@ -45,14 +45,16 @@ export class DurableObjectId {
 // The bundler renames a class that refers to itself.
 Object.defineProperty(DurableObjectId, 'name', { value: 'DurableObjectId' });
 
-/** Ids of names that were asked for lately; each costs two HMACs otherwise. */
-const NAMES_MAX = 10_000;
+/** Ids of names in one generation of those that were asked for lately; each costs two HMACs otherwise. */
+const NAMES_MAX = 5_000;
 
 /** Makes and checks the ids of one namespace. */
 export class IdFactory {
   readonly #engine: NativeEngine;
   readonly #namespace: number;
-  readonly #names = new Map<string, DurableObjectId>();
+  /** Two generations: a full young one becomes the old one, so that what is in use stays, and letting go costs nothing. */
+  #young = new Map<string, DurableObjectId>();
+  #old = new Map<string, DurableObjectId>();
 
   constructor(engine: NativeEngine, namespace: number) {
     this.#engine = engine;
@@ -60,17 +62,14 @@ export class IdFactory {
   }
 
   fromName(name: string): DurableObjectId {
-    const known = this.#names.get(name);
+    const known = this.#young.get(name);
     if (known !== undefined) return known;
-    const id = new DurableObjectId(this.#namespace, this.#engine.idFromName(this.#namespace, name), name);
-    if (this.#names.size >= NAMES_MAX) {
-      // The oldest goes: insertion order is good enough where a miss costs a microsecond or two.
-      for (const oldest of this.#names.keys()) {
-        this.#names.delete(oldest);
-        break;
-      }
+    const id = this.#old.get(name) ?? new DurableObjectId(this.#namespace, this.#engine.idFromName(this.#namespace, name), name);
+    if (this.#young.size >= NAMES_MAX) {
+      this.#old = this.#young;
+      this.#young = new Map();
     }
-    this.#names.set(name, id);
+    this.#young.set(name, id);
     return id;
   }
 
