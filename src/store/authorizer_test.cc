@@ -204,6 +204,8 @@ TEST_F(AuthorizerTest, WordsErrorsAsWorkerdDoes) {
   EXPECT_EQ(user("SELECT * FROM x"), "no such table: x: SQLITE_ERROR");
   EXPECT_EQ(user("SELEC 1"), "near \"SELEC\": syntax error at offset 0: SQLITE_ERROR");
   EXPECT_EQ(user("SELECT nope FROM t"), "no such column: nope at offset 7: SQLITE_ERROR");
+  // An error without an offset has none, whatever came before it.
+  EXPECT_EQ(user("SELECT 1 --" + std::string(100'000, 'x')), "statement too long: SQLITE_TOOBIG");
   EXPECT_EQ(user("CREATE UNIQUE INDEX u ON t(a)"), "ok");
   EXPECT_EQ(
       user("INSERT INTO t VALUES (1, 2)"),

@@ -83,7 +83,9 @@ SqlError make_sql_error(sqlite3* handle, int code, const std::string& detail) {
   const int full = matches ? extended : code;
   std::string text = matches ? sqlite3_errmsg(handle) : sqlite3_errstr(code);
   if (!detail.empty() && (full & 0xff) != SQLITE_FULL) text += " (" + detail + ")";
-  const int offset = matches ? sqlite3_error_offset(handle) : -1;
+  // SQLite keeps the offset of an earlier error where the last one has none.
+  const bool has_offset = matches && (full & 0xff) == SQLITE_ERROR;
+  const int offset = has_offset ? sqlite3_error_offset(handle) : -1;
   if (offset >= 0) text += " at offset " + std::to_string(offset);
   const int base = full & 0xff;
   const char* name = find_name(base);

@@ -249,11 +249,19 @@ test('mistakes write nothing', async () => {
 });
 
 test('what is not served yet says so', async () => {
-  const errors = await lab.object('absent', async ({ storage, attempt }) => {
-    const names = ['transaction', 'getAlarm', 'setAlarm', 'deleteAlarm', 'getCurrentBookmark', 'getBookmarkForTime', 'onNextSessionRestoreBookmark'];
+  const errors = await lab.object('absent', async ({ ctx, storage, sql, attempt }) => {
+    const ofStorage = ['transaction', 'getAlarm', 'setAlarm', 'deleteAlarm', 'getCurrentBookmark', 'getBookmarkForTime', 'onNextSessionRestoreBookmark'];
+    const ofContext = [
+      'acceptWebSocket', 'getWebSockets', 'getTags', 'setWebSocketAutoResponse', 'getWebSocketAutoResponse',
+      'getWebSocketAutoResponseTimestamp', 'setHibernatableWebSocketEventTimeout', 'getHibernatableWebSocketEventTimeout',
+    ];
     const found = [];
-    for (const name of names) found.push([name, await attempt(() => storage[name]())]);
+    for (const name of ofStorage) found.push([`storage.${name}()`, await attempt(() => storage[name]())]);
+    for (const name of ofContext) found.push([`ctx.${name}()`, await attempt(() => ctx[name]())]);
+    found.push(['ctx.exports', await attempt(() => ctx.exports)]);
+    for (const name of ['rowsRead', 'rowsWritten']) found.push([name, await attempt(() => sql.exec('SELECT 1')[name])]);
     return found;
   });
-  for (const [name, text] of errors) assert.equal(text, `Error: storage.${name}() is not served by this version of Perdure.`);
+  assert.equal(errors.length, 18);
+  for (const [name, text] of errors) assert.equal(text, `Error: ${name} is not served by this version of Perdure.`);
 });

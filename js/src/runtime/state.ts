@@ -1,6 +1,6 @@
 /** What an object's constructor gets as `ctx`. */
 import type { DurableObjectId } from './ids.js';
-import type { DurableObjectStorage, StorageCore } from './storage.js';
+import { absent, type DurableObjectStorage, type StorageCore } from './storage.js';
 
 /** What the state needs of the object's host. `core` tells which instance asks: it may be gone. */
 export interface StateHost {
@@ -40,7 +40,26 @@ export class DurableObjectState {
     return this.#host.abort(this.#core, reason);
   }
 
+  get exports(): never {
+    throw absent('ctx.exports');
+  }
+
   get [Symbol.toStringTag](): string {
     return 'DurableObjectState';
   }
+}
+
+/** They come with WebSockets; until then a call says so. */
+const WEB_SOCKET_METHODS = [
+  'acceptWebSocket', 'getWebSockets', 'getTags', 'setWebSocketAutoResponse', 'getWebSocketAutoResponse',
+  'getWebSocketAutoResponseTimestamp', 'setHibernatableWebSocketEventTimeout', 'getHibernatableWebSocketEventTimeout',
+];
+for (const name of WEB_SOCKET_METHODS) {
+  Object.defineProperty(DurableObjectState.prototype, name, {
+    value: () => {
+      throw absent(`ctx.${name}()`);
+    },
+    writable: true,
+    configurable: true,
+  });
 }

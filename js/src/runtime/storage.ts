@@ -20,7 +20,8 @@ export interface StorageHost {
 
 const PAIRS_MAX = 128;
 
-const absent = (what: string): Error => new Error(`${what} is not served by this version of Perdure.`);
+/** For what programs of Cloudflare may use and Perdure does not have yet. */
+export const absent = (what: string): Error => new Error(`${what} is not served by this version of Perdure.`);
 
 /** One instance's view of its database: the implicit transaction, and whether the instance is still there. */
 export class StorageCore implements SqlOwner {
