@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -70,6 +71,28 @@ TEST_P(FileSystemTest, ReadsWhatWasWritten) {
   EXPECT_EQ(bytes, text(std::string("\0\0\0hello", 8)));
   EXPECT_EQ(file->read(8, bytes), 0u);
   EXPECT_EQ(file->read(100, bytes), 0u);
+}
+
+TEST_P(FileSystemTest, SyncsManyFilesAtOnce) {
+  for (const int count : {3, 40}) {
+    std::vector<std::unique_ptr<File>> open;
+    std::vector<File*> written;
+    for (int i = 0; i < count; ++i) {
+      open.push_back(files().open(path(std::to_string(i)), Mode::kCreate));
+      open.back()->write(0, text("synced"));
+      written.push_back(open.back().get());
+    }
+    files().sync_files(written);
+    files().sync_directory(directory_);
+    open.clear();
+    if (simulated_) simulated_->crash(0, 0);  // nothing that was not synced is left
+    for (int i = 0; i < count; ++i) {
+      Bytes bytes(6);
+      EXPECT_EQ(files().open(path(std::to_string(i)), Mode::kRead)->read(0, bytes), 6u);
+      EXPECT_EQ(bytes, text("synced"));
+    }
+  }
+  files().sync_files({});
 }
 
 TEST_P(FileSystemTest, TruncatesAndExtendsWithZeros) {

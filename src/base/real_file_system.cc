@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -87,6 +88,17 @@ class RealFile final : public File {
     if (::fdatasync(descriptor_.get()) != 0) fail("sync", path_, errno);
   }
 
+  // Everything on the disk that the file is on.
+  void sync_disk() {
+    if (::syncfs(descriptor_.get()) != 0) fail("sync the disk of", path_, errno);
+  }
+
+  [[nodiscard]] dev_t disk() const {
+    struct stat status {};
+    if (::fstat(descriptor_.get(), &status) != 0) fail("inspect", path_, errno);
+    return status.st_dev;
+  }
+
   [[nodiscard]] std::uint64_t size() override {
     struct stat status {};
     if (::fstat(descriptor_.get(), &status) != 0) fail("inspect", path_, errno);
@@ -165,8 +177,26 @@ int open_flags(FileSystem::Mode mode) {
   throw Error(ErrorCode::kInvalid, "Unknown mode to open a file.");
 }
 
+// From so many files on, one syncfs is cheaper than an fdatasync each, which commits the journal of
+// the disk every time (measured with new files of 12 KiB: 0.05 ms a file against 0.18). It reports
+// what failed to be written since the file was opened, from Linux 5.8 on (syncfs(2)).
+constexpr std::size_t kSyncDiskFilesMin = 16;
+
 class RealFileSystem final : public FileSystem {
  public:
+  void sync_files(std::span<File* const> files) override {
+    if (files.size() < kSyncDiskFilesMin) return FileSystem::sync_files(files);
+    std::set<dev_t> synced;
+    for (File* file : files) {
+      auto* real = dynamic_cast<RealFile*>(file);
+      if (real == nullptr) {
+        file->sync();
+      } else if (synced.insert(real->disk()).second) {
+        real->sync_disk();
+      }
+    }
+  }
+
   std::unique_ptr<File> open(const fs::path& path, Mode mode) override {
     return std::make_unique<RealFile>(path, open_descriptor(path, open_flags(mode), "open"));
   }

@@ -12,7 +12,7 @@ namespace perdure::store {
 namespace {
 
 constexpr std::size_t kStepBytesMax = std::size_t{8} << 20;  // captured pages in memory
-constexpr std::size_t kOpenFilesMax = 64;                    // written and not yet synced
+constexpr std::size_t kOpenFilesMax = 256;                   // written and not yet synced
 constexpr std::size_t kHeadsPerCommit = 1000;  // so that commits of others get between
 
 }  // namespace
@@ -80,9 +80,11 @@ void Checkpoint::flush() {
     const std::uint64_t size = std::uint64_t{item.captured.total_pages} * item.captured.page_size;
     if (item.out->size() != size) item.out->truncate(size);
   }
-  for (Item& item : batch_) {
-    if (item.out != nullptr) item.out->sync();
+  std::vector<File*> written;
+  for (const Item& item : batch_) {
+    if (item.out != nullptr) written.push_back(item.out.get());
   }
+  core_.file_system().sync_files(written);
   for (Item& item : batch_) {
     item.out.reset();
     core_.open_files().close(item.file->number());
