@@ -272,3 +272,20 @@ test('state survives a clean stop and a kill', async (t) => {
     await second.stop();
   }
 });
+
+test('user code that replaces the timers of the process does not stop the server', async () => {
+  const value = await lab.object('timers', async ({ env, storage }) => {
+    const { setImmediate, setTimeout } = globalThis;
+    globalThis.setImmediate = globalThis.setTimeout = () => {
+      throw new Error('replaced');
+    };
+    try {
+      await storage.put('key', 1);
+      await storage.sync();
+      return await env.COUNTER.getByName('timers-2').echo(1);
+    } finally {
+      Object.assign(globalThis, { setImmediate, setTimeout });
+    }
+  });
+  assert.deepEqual(value, [1]);
+});

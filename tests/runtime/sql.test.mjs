@@ -323,3 +323,15 @@ test('databaseSize and deleteAll', async () => {
     left: [undefined, [['other']], 0],
   });
 });
+
+test('a virtual table over an internal table reads nothing of it', async () => {
+  const errors = await lab.object('content-table', async ({ sql, kv, attempt }) => {
+    kv.put('secret', 'value');
+    sql.exec("CREATE VIRTUAL TABLE peek USING fts5(key, value, content='_cf_KV', content_rowid='key')");
+    return [
+      await attempt(() => sql.exec('SELECT * FROM peek').toArray()),
+      await attempt(() => sql.exec("INSERT INTO peek(peek) VALUES ('rebuild')").toArray()),
+    ];
+  });
+  for (const text of errors) assert.match(String(text), /Error: .*SQLITE_(AUTH|ERROR)/);
+});

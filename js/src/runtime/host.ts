@@ -2,6 +2,7 @@
  * One object on its shard: runs the class's code when the object core (src/object, in C++) says so, and
  * tells it what happened.
  */
+import { setTimeout } from 'node:timers'; // user code may replace the globals
 import { DurableObject } from './entrypoints.js';
 import type { DurableObjectId } from './ids.js';
 import { CONSTRUCT, DELIVER } from './native.js';

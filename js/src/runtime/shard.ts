@@ -2,6 +2,7 @@
  * One thread's objects: what the addon's shard is in JavaScript. Everything that an object needs of its
  * surroundings is reached through here; there are no globals.
  */
+import { setImmediate, setInterval } from 'node:timers'; // user code may replace the globals
 import { Exchange } from './exchange.js';
 import type { ObjectHost } from './host.js';
 import { DurableObjectNamespace, type ObjectClass, ObjectNamespace } from './namespace.js';
