@@ -343,3 +343,11 @@ test('Request and Response are classes like any other', async () => {
   const logged = await seen((request) => { console.log(request, new Response('x')); return Response.json(true); });
   assert.equal(logged, true);
 });
+
+test('a Worker that throws what nobody can look at is answered like any other failure', async () => {
+  const url = await lab.handle('/unreadable', () => {
+    throw new Proxy({}, { getPrototypeOf() { throw new Error('trap'); } });
+  });
+  const response = await fetch(url, { signal: AbortSignal.timeout(5000) });
+  assert.deepEqual([response.status, await response.text()], [500, 'Internal Server Error']);
+});

@@ -228,3 +228,14 @@ test('stub.fetch: what is wrong', async () => {
     remote: true,
   });
 });
+
+test('an error that is its own cause, or has many, is passed on like any other', async () => {
+  const found = await lab.worker(async ({ env, attempt }) => {
+    const stub = env.COUNTER.getByName('causes');
+    return [
+      await attempt(() => stub.run('() => { const e = new Error("self"); e.cause = e; throw e; }')),
+      await attempt(() => stub.run('() => { let e = new Error("0"); for (let i = 1; i < 200; i++) { const x = new Error(String(i)); x.cause = e; e = x; } throw e; }')),
+    ];
+  });
+  assert.deepEqual(found, ['Error: self', 'Error: 199']);
+});

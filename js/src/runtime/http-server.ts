@@ -224,7 +224,7 @@ export class HttpServer {
   }
 
   #fail(exchange: Exchange, request: Request, error: unknown): void {
-    if (error instanceof BadRequest) {
+    if (isBadRequest(error)) {
       this.#whole(exchange, 400, '', error.message);
       return;
     }
@@ -298,6 +298,15 @@ function describe(request: Request): string {
     return `${request.method} ${request.url}`;
   } catch {
     return request.method;
+  }
+}
+
+/** Also of what cannot even be looked at: user code may throw a Proxy. */
+function isBadRequest(error: unknown): error is BadRequest {
+  try {
+    return error instanceof BadRequest;
+  } catch {
+    return false;
   }
 }
 

@@ -147,30 +147,43 @@ function refuseForeign(value: unknown, seen = new Set<object>()): void {
 
 const errorTypes: Record<string, ErrorConstructor> = { EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
 
-/** An error with its type, message, stack and own properties, as a copy. */
-function copyError(error: Error): Error {
-  if (error instanceof DOMException) return new DOMException(error.message, error.name);
-  let type: ErrorConstructor = Error;
+/** Errors that one error may bring along, by `cause`, `errors` or otherwise; what is beyond stays behind. */
+const NESTED_ERRORS_MAX = 64;
+/** Properties of an error that are copied by themselves. */
+const ownParts = new Set(['message', 'stack', 'cause', 'errors']);
+
+function errorType(error: Error): ErrorConstructor {
   for (let p: object | null = Object.getPrototypeOf(error) as object; p !== null; p = Object.getPrototypeOf(p) as object | null) {
     const name = (p.constructor as { name?: string } | undefined)?.name ?? '';
-    if (errorTypes[name]?.prototype === p) {
-      type = errorTypes[name];
-      break;
-    }
+    if (errorTypes[name]?.prototype === p) return errorTypes[name];
   }
-  const copy =
-    error instanceof AggregateError
-      ? new AggregateError(error.errors.map((each: unknown) => passValue(each)), error.message)
-      : new type(error.message);
+  return Error;
+}
+
+/**
+ * An error with its type, message, stack and own properties, as a copy. `copies` holds those made so
+ * far: each error is copied once, so that cycles end and chains cost what they are long.
+ */
+function copyError(error: Error, copies = new Map<Error, Error>()): Error {
+  const known = copies.get(error);
+  if (known !== undefined) return known;
+  if (error instanceof DOMException) return new DOMException(error.message, error.name);
+  const aggregate = error instanceof AggregateError;
+  const copy = aggregate ? new AggregateError([], error.message) : new (errorType(error))(error.message);
+  copies.set(error, copy);
+  if (aggregate) (copy as AggregateError).errors = error.errors.map((each: unknown) => tryPass(each, copies));
   if (error.stack !== undefined) Object.defineProperty(copy, 'stack', { value: error.stack, writable: true, configurable: true });
-  if ('cause' in error) Object.defineProperty(copy, 'cause', { value: tryPass(error.cause), writable: true, configurable: true });
-  for (const key of Object.keys(error)) (copy as unknown as Record<string, unknown>)[key] = tryPass((error as unknown as Record<string, unknown>)[key]);
+  if ('cause' in error) Object.defineProperty(copy, 'cause', { value: tryPass(error.cause, copies), writable: true, configurable: true });
+  for (const key of Object.keys(error)) {
+    if (!ownParts.has(key)) (copy as unknown as Record<string, unknown>)[key] = tryPass((error as unknown as Record<string, unknown>)[key], copies);
+  }
   return copy;
 }
 
-function tryPass(value: unknown): unknown {
+function tryPass(value: unknown, copies = new Map<Error, Error>()): unknown {
   try {
-    return value instanceof Error ? copyError(value) : passValue(value);
+    if (!(value instanceof Error)) return passValue(value);
+    return copies.has(value) || copies.size < NESTED_ERRORS_MAX ? copyError(value, copies) : undefined;
   } catch {
     return undefined; // what can not be cloned stays behind
   }
