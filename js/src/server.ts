@@ -9,6 +9,7 @@ import { installGlobals } from './runtime/http.js';
 import { loadNative } from './runtime/native.js';
 import type { ObjectClass } from './runtime/namespace.js';
 import { Shard } from './runtime/shard.js';
+import { installTimers } from './runtime/timers.js';
 
 export interface ServerOptions {
   project: Project;
@@ -28,7 +29,7 @@ export interface RunningServer {
   recovery: { records: number; cutBytes: number; cutFile: string; cutOffset: number };
 }
 
-/** Requests in flight get this long to finish when the server stops. */
+/** Requests in flight and promises given to waitUntil() get this long to finish when the server stops. */
 const STOP_GRACE_MS = 10_000;
 
 type FetchHandler = (request: Request, env: unknown, ctx: ExecutionContext) => unknown;
@@ -81,7 +82,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   process.on('unhandledRejection', (reason) => report('Unhandled rejection:', reason));
   process.on('uncaughtException', (error) => report('Uncaught exception:', error));
   try {
-    installGlobals(() => shard.outputReady());
+    installGlobals(shard);
+    installTimers(shard);
     Object.assign(shard.env, structuredClone(project.vars));
     setEnv(shard.env);
     const module = (await import(pathToFileURL(options.bundle).href)) as Record<string, unknown>;
@@ -94,8 +96,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       shard.bind(name, className, objectClass as ObjectClass, `${project.name}-${key}`);
     }
     const fetch = fetchHandler(project, module);
-    const failed = (error: unknown): void => report('A promise given to waitUntil() was rejected:', error);
-    server = new HttpServer(shard, (request) => fetch(request, shard.env, new ExecutionContext(failed)));
+    server = new HttpServer(shard, (request) => fetch(request, shard.env, new ExecutionContext(shard.background)));
     server.listen(options.host, options.port);
   } catch (error) {
     close();
@@ -106,7 +107,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     port: running.port,
     recovery: engine.recovery,
     async stop() {
+      const deadline = Date.now() + STOP_GRACE_MS;
       await running.stop(STOP_GRACE_MS);
+      const abandoned = await shard.background.settled(Math.max(0, deadline - Date.now()));
+      if (abandoned !== undefined) console.error(`Stopped after ${STOP_GRACE_MS / 1000} s of waiting: ${abandoned}`);
       close();
     },
   };

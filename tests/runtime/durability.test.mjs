@@ -60,6 +60,32 @@ test('outputs wait until what they depend on is durable', async (t) => {
   waits(inside.sync, 'sync()');
   isFree(inside['free fetch'], 'a fetch() after sync()');
 
+  // A request to the outside with a body that is made while it is sent: each part waits.
+  const parts = [];
+  const sink = http.createServer((request, response) => {
+    request.on('data', () => parts.push(performance.now()));
+    request.on('end', () => response.end());
+  });
+  await once(sink.listen(0, '127.0.0.1'), 'listening');
+  t.after(() => sink.close());
+  for (const form of ['body', 'Request', 'iterable']) {
+    await settled();
+    parts.length = 0;
+    await lab.object('a', async ({ storage }, url, form) => {
+      async function* produce() {
+        const encoder = new TextEncoder();
+        yield encoder.encode('before the write');
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        await storage.put('n', Math.random());
+        yield encoder.encode('after the write');
+      }
+      const body = form === 'iterable' ? produce() : ReadableStream.from(produce());
+      await (form === 'Request' ? fetch(new Request(url, { method: 'POST', body })) : fetch(url, { method: 'POST', body }));
+    }, `http://127.0.0.1:${sink.address().port}/`, form);
+    assert.equal(parts.length, 2, form);
+    assert.ok(parts[1] - parts[0] >= syncMs, `${form}: the part after a write left ${parts[1] - parts[0]} ms after the one before it`);
+  }
+
   const url = await lab.handle('/stream', (request, env) => new Response(new ReadableStream({
     async start(controller) {
       controller.enqueue(new TextEncoder().encode('first'));
@@ -73,4 +99,80 @@ test('outputs wait until what they depend on is durable', async (t) => {
   isFree(await timed(() => reader.read()), 'the part of a stream before a write');
   waits(await timed(() => reader.read()), 'the part of a stream after a write');
   await reader.cancel();
+});
+
+test('what a run sends before it writes is lost with its commit', async (t) => {
+  const lab = await startLab(t, { args: ['--idle-ms', '100000'] });
+  const seen = [];
+  const outside = http.createServer((request, response) => {
+    seen.push(request.url);
+    response.end();
+  });
+  await once(outside.listen(0, '127.0.0.1'), 'listening');
+  t.after(() => outside.close());
+  const url = `http://127.0.0.1:${outside.address().port}`;
+  const received = () => lab.object('receiver', ({ kv }) => [...kv.list()].map(([key]) => key));
+
+  /** Sends, then writes what cannot be committed. */
+  const send = ({ env, sql, shared, attempt }, url, name, wait) => {
+    const go = () => {
+      shared[`call ${name}`] = attempt(() => env.COUNTER.getByName('receiver').run(`({ kv }) => kv.put(${JSON.stringify(name)}, 1)`));
+      shared[`fetch ${name}`] = attempt(() => fetch(`${url}/${name}`));
+      sql.exec('CREATE TABLE IF NOT EXISTS p (id INTEGER PRIMARY KEY); CREATE TABLE IF NOT EXISTS c (p REFERENCES p (id))');
+      sql.exec('PRAGMA defer_foreign_keys = ON');
+      if (!name.startsWith('good')) sql.exec('INSERT INTO c VALUES (1)');
+    };
+    if (wait === 'none') return go();
+    if (wait === 'timer') return new Promise((resolve) => setTimeout(() => resolve(go()), 1));
+    // A wake-up that the runtime knows nothing of.
+    return crypto.subtle.digest('SHA-256', new Uint8Array(1)).then(go);
+  };
+  for (const wait of ['none', 'timer', 'unknown']) {
+    await lab.object(`sender ${wait}`, send, url, `good-${wait}`, wait);
+    await assert.rejects(lab.object(`sender ${wait}`, send, url, `bad-${wait}`, wait), /FOREIGN KEY constraint failed/);
+    for (const what of ['call', 'fetch']) {
+      assert.match(String(await lab.worker(({ shared }, what) => shared[what], `${what} bad-${wait}`)), /FOREIGN KEY constraint failed/, `${what} ${wait}`);
+    }
+  }
+  assert.deepEqual(await received(), ['good-none', 'good-timer', 'good-unknown']);
+  assert.deepEqual(seen, ['/good-none', '/good-timer', '/good-unknown']);
+});
+
+test('a commit that fails takes nothing of others with it', async (t) => {
+  const lab = await startLab(t);
+  const [bad, good] = await lab.worker(async ({ env, attempt }) => Promise.all([
+    attempt(() => env.COUNTER.getByName('bad').run(`({ sql }) => {
+      sql.exec('CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE c (p REFERENCES p (id)); PRAGMA defer_foreign_keys = ON');
+      sql.exec('INSERT INTO c VALUES (1)');
+    }`)),
+    attempt(() => env.COUNTER.getByName('good').run(`async ({ kv, env }) => {
+      kv.put('n', 1);
+      return env.COUNTER.getByName('third').run('({ kv }) => { kv.put("n", 2); return "done"; }');
+    }`)),
+  ]));
+  assert.match(bad, /FOREIGN KEY constraint failed/);
+  assert.equal(good, 'done');
+});
+
+test('a part of a stream leaves after the commit of the run that gave it, or not at all', async (t) => {
+  const lab = await startLab(t);
+  const value = await lab.worker(async ({ env, attempt }) => {
+    const stub = env.COUNTER.getByName('streams');
+    await stub.run(`({ self, sql }) => {
+      sql.exec('CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE c (p REFERENCES p (id))');
+      self.onFetch = () => new Response(new ReadableStream({
+        async start(controller) {
+          controller.enqueue(new TextEncoder().encode('sound'));
+          await new Promise((resolve) => setTimeout(resolve, 20));
+          controller.enqueue(new TextEncoder().encode('lost')); // a message of the same run as the write
+          sql.exec('PRAGMA defer_foreign_keys = ON; INSERT INTO c VALUES (1)');
+        },
+      }));
+    }`);
+    const reader = (await stub.fetch('http://x/')).body.getReader();
+    const first = new TextDecoder().decode((await reader.read()).value);
+    return [first, await attempt(async () => new TextDecoder().decode((await reader.read()).value))];
+  });
+  assert.equal(value[0], 'sound');
+  assert.match(value[1], /FOREIGN KEY constraint failed/);
 });

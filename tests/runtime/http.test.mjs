@@ -351,3 +351,16 @@ test('a Worker that throws what nobody can look at is answered like any other fa
   const response = await fetch(url, { signal: AbortSignal.timeout(5000) });
   assert.deepEqual([response.status, await response.text()], [500, 'Internal Server Error']);
 });
+
+test('user code that replaces the classes of the web does not spoil answers', async (t) => {
+  const own = await startLab(t);
+  const url = await own.handle('/replaced', async (request, env) => {
+    const kept = new Response('kept', { headers: { a: 'b' } });
+    for (const name of ['Response', 'Request', 'ReadableStream', 'Headers', 'TransformStream', 'AbortController']) globalThis[name] = class {};
+    const stub = env.COUNTER.getByName('replaced');
+    await stub.run('({ self }, kept) => { self.onFetch = () => kept; }', kept);
+    return stub.fetch('http://x/');
+  });
+  const response = await fetch(url);
+  assert.deepEqual([response.status, response.headers.get('a'), await response.text()], [200, 'b', 'kept']);
+});

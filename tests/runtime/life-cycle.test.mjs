@@ -216,21 +216,150 @@ test('an idle object is evicted: its state stays, its memory goes, the construct
   assert.equal(await lab.worker(({ shared, attempt }) => attempt(() => shared.evicted.storage.kv.get('kept'))), gone);
 });
 
+/** Resolves in the Worker, so that nothing of an object's own keeps it. */
+const afterWhile = () => lab.worker(({ shared }, ms) => void (shared.later = new Promise((resolve) => setTimeout(resolve, ms))), 1000);
+
 test('an object with work is not evicted', async () => {
   const kinds = [
-    ['an event', 'flight', () => new Promise((resolve) => setTimeout(resolve, 1000))],
-    ['waitUntil', 'until', ({ ctx }) => ctx.waitUntil(new Promise((resolve) => setTimeout(resolve, 1000)))],
-    ['a block', 'block-long', ({ ctx }) => void ctx.blockConcurrencyWhile(() => new Promise((resolve) => setTimeout(resolve, 1000)))],
+    ['an event', 'flight', ({ shared }) => shared.later],
+    ['waitUntil', 'until', ({ ctx, shared }) => ctx.waitUntil(shared.later)],
+    ['a block', 'block-long', ({ ctx, shared }) => void ctx.blockConcurrencyWhile(() => shared.later)],
+    ['a timer', 'timer', () => void setTimeout(() => {}, 1000)],
+    ['a timer after a wait', 'timer-later', async ({ env, storage }) => {
+      await storage.put('k', 1);
+      await env.COUNTER.getByName('other').echo(1);
+      setTimeout(() => {}, 1000);
+    }],
+    ['an interval', 'interval', ({ self }) => {
+      let times = 0;
+      const id = Number(setInterval(() => ++times === 10 && clearInterval(id), 100));
+    }],
+    ['a timer of a timer', 'timers', () => void setTimeout(() => setTimeout(() => {}, 500), 500)],
+    ['a stream that it feeds', 'feeds', ({ self, shared }) => {
+      self.onFetch = () => new Response(new ReadableStream({ pull: (controller) => shared.later.then(() => controller.close()) }));
+    }],
+    ['a stream as a result', 'result', ({ self, shared }) => {
+      Object.getPrototypeOf(self).stream ??= () => new ReadableStream({ type: 'bytes', pull: (controller) => shared.later.then(() => controller.close()) });
+    }],
+    ['a stream as an argument', 'argument', ({ env, shared }) =>
+      void env.COUNTER.getByName('takes').run('({ shared }, stream) => { shared.taken = stream; }', new ReadableStream({ pull: (controller) => shared.later.then(() => controller.close()) }))],
   ];
+  await afterWhile();
   const before = await Promise.all(kinds.map(([, name]) => lab.object(name, instance)));
   const working = kinds.map(([, name, work]) => lab.object(name, work));
-  await sleep(700);
+  await sleep(100);
+  const reading = lab.worker(async ({ env, shared }) => {
+    const read = [env.COUNTER.getByName('feeds').fetch('http://x/').then((response) => response.text())];
+    read.push(new Response(await env.COUNTER.getByName('result').stream()).text(), new Response(shared.taken).text());
+    return Promise.all(read);
+  });
+  await sleep(600);
   const after = await Promise.all(kinds.map(([, name]) => lab.object(name, instance)));
   assert.deepEqual(after, before);
   await Promise.all(working);
-  await sleep(3 * idleMs);
+  assert.deepEqual(await reading, ['', '', '']);
+  await sleep(1000 + 3 * idleMs);
   const later = await Promise.all(kinds.map(([, name]) => lab.object(name, instance)));
   for (const [i, number] of later.entries()) assert.notEqual(number, before[i], `${kinds[i][0]} is over`);
+});
+
+test('timers that are cleared, in any way, and streams that are cancelled keep no object', async () => {
+  const before = await lab.object('cleared', instance);
+  await lab.object('cleared', async () => {
+    const never = () => { throw new Error('this timer was cleared'); };
+    clearTimeout(setTimeout(never, 5000));
+    clearTimeout(Number(setTimeout(never, 5000)));
+    clearTimeout(String(Number(setTimeout(never, 5000))));
+    clearInterval(setInterval(never, 20));
+    setTimeout(never, 20).close();
+    for (const nothing of [undefined, null, 0, {}, Object.create(null), 'x']) clearTimeout(nothing);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  });
+  await lab.object('cleared', ({ self }) => {
+    self.onFetch = () => new Response(new ReadableStream({ pull: () => new Promise(() => {}) }));
+  });
+  await lab.worker(async ({ env }) => (await env.COUNTER.getByName('cleared').fetch('http://x/')).body.cancel());
+  await sleep(3 * idleMs);
+  assert.notEqual(await lab.object('cleared', instance), before);
+});
+
+test('a reset ends timers and streams of the object', async () => {
+  await lab.object('ended', ({ self, shared }) => {
+    shared.ticks = 0;
+    setInterval(() => shared.ticks++, 5);
+    setTimeout(() => shared.ticks++, 100);
+    self.onFetch = () => new Response(new ReadableStream({
+      start: (controller) => controller.enqueue(new TextEncoder().encode('begin')),
+      cancel: (reason) => { shared.cancelled = reason.message; },
+    }));
+  });
+  const read = lab.worker(async ({ env, shared, attempt }) => {
+    const reader = (await env.COUNTER.getByName('ended').fetch('http://x/')).body.getReader();
+    const first = new TextDecoder().decode((await reader.read()).value);
+    shared.reading = true;
+    return [first, await attempt(async () => (await reader.read()).done), shared.cancelled];
+  });
+  while (!(await lab.worker(({ shared }) => shared.reading))) await sleep(5);
+  await lab.object('ended', ({ ctx }) => ctx.abort('enough')).catch(() => {});
+  assert.deepEqual(await read, ['begin', 'Error: enough', 'enough']);
+  const ticks = await lab.worker(({ shared }) => shared.ticks);
+  await sleep(150);
+  assert.equal(await lab.worker(({ shared }) => shared.ticks), ticks);
+});
+
+test('an object has a limit of timers', async () => {
+  const error = await lab.object('many timers', ({ attempt }) => attempt(() => {
+    for (let i = 0; ; i++) setTimeout(() => {}, 1e6);
+  }));
+  assert.equal(error, 'QuotaExceededError: You have exceeded the number of active timeouts you may set. max active timeouts: 10000');
+  await lab.object('many timers', ({ ctx }) => ctx.abort()).catch(() => {});
+});
+
+test('streams of bytes stay so; Node finds its own timers', async () => {
+  const value = await lab.worker(async ({ env }) => {
+    const stub = env.COUNTER.getByName('bytes');
+    await stub.run(`({ self }) => { self.onFetch = () => {
+      const parts = [3, 0, 2];
+      return new Response(new ReadableStream({ type: 'bytes', pull(controller) {
+        const size = parts.shift();
+        if (size === undefined) { controller.close(); controller.byobRequest?.respond(0); }
+        else if (size > 0) controller.enqueue(new Uint8Array(size).fill(size));
+        else controller.enqueue(new Uint8Array(1));
+      } }), { status: 201, statusText: 'Made', headers: { a: 'b' } });
+    } }`);
+    const response = await stub.fetch('http://x/');
+    const reader = response.body.getReader({ mode: 'byob' });
+    const read = [];
+    for (;;) {
+      const { done, value } = await reader.read(new Uint8Array(10));
+      if (done) break;
+      read.push(...value);
+    }
+    return [read, response.status, response.statusText, response.headers.get('a')];
+  });
+  assert.deepEqual(value, [[3, 3, 3, 0, 2, 2], 201, 'Made', 'b']);
+});
+
+test('a clean stop waits for waitUntil, and says what it gave up', async (t) => {
+  const first = await startLab(t);
+  await first.object('late', ({ ctx, storage, shared }) => ctx.waitUntil((async () => {
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await storage.put('late', true);
+  })()));
+  await first.worker(({ ctx, env }) => ctx.waitUntil((async () => {
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    await env.COUNTER.getByName('later').run('({ kv }) => kv.put("later", true)');
+  })()));
+  assert.equal((await first.stop()).code, 0);
+  const second = await startLab(t, { data: first.data });
+  assert.equal(await second.object('late', ({ kv }) => kv.get('late')), true);
+  assert.equal(await second.object('later', ({ kv }) => kv.get('later')), true);
+  await second.object('never', ({ ctx }) => ctx.waitUntil(new Promise(() => {})));
+  const start = performance.now();
+  const { code, stderr } = await second.stop();
+  assert.equal(code, 0);
+  assert.match(stderr, /Stopped after 10 s of waiting: 1 promises given to waitUntil\(\) had not settled: Counter "never"/);
+  assert.ok(performance.now() - start < 20_000);
 });
 
 test('a rejected waitUntil, an unhandled rejection and a throwing timer are reported, and the process lives', async () => {
@@ -241,7 +370,7 @@ test('a rejected waitUntil, an unhandled rejection and a throwing timer are repo
   });
   await sleep(50);
   assert.equal(await lab.object('reports', () => 1), 1);
-  for (const text of ['Counter "reports": a promise given to waitUntil() was rejected Error: from waitUntil', 'Unhandled rejection: Error: nobody waits', 'Uncaught exception: Error: from a timer']) {
+  for (const text of ['Counter "reports": a promise given to waitUntil() was rejected: Error: from waitUntil', 'Unhandled rejection: Error: nobody waits', 'Uncaught exception: Error: from a timer']) {
     assert.ok(lab.output.stderr.includes(text), text);
   }
 });

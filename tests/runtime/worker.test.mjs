@@ -15,7 +15,7 @@ test('a WorkerEntrypoint as default export, vars, and env as an import', async (
   });
   assert.equal(await server.text('/wait'), 'answered');
   await sleep(50);
-  assert.match(server.output.stderr, /A promise given to waitUntil\(\) was rejected: Error: too late/);
+  assert.match(server.output.stderr, /The Worker: a promise given to waitUntil\(\) was rejected: Error: too late/);
   assert.equal((await server.stop()).code, 0);
 });
 

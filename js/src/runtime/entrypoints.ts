@@ -1,4 +1,5 @@
 /** The classes that user code extends; `cloudflare:workers` and `perdure/workers` export them. */
+import type { Background } from './background.js';
 import type { DurableObjectState } from './state.js';
 
 export class DurableObject<Env = unknown> {
@@ -14,14 +15,15 @@ export class DurableObject<Env = unknown> {
 /** What a request handler of a Worker gets as `ctx`. */
 export class ExecutionContext {
   readonly props: Record<string, unknown> = {};
-  readonly #failed: (error: unknown) => void;
+  readonly #background: Background;
 
-  constructor(failed: (error: unknown) => void) {
-    this.#failed = failed;
+  constructor(background: Background) {
+    this.#background = background;
   }
 
+  /** A clean stop waits for the promise. */
   waitUntil(promise: unknown): void {
-    Promise.resolve(promise).catch(this.#failed);
+    this.#background.add('The Worker', promise);
   }
 
   passThroughOnException(): void {

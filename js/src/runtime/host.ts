@@ -2,7 +2,7 @@
  * One object on its shard: runs the class's code when the object core (src/object, in C++) says so, and
  * tells it what happened.
  */
-import { setTimeout } from 'node:timers'; // user code may replace the globals
+import { clearTimeout, setTimeout } from 'node:timers'; // user code may replace the globals
 import { DurableObject } from './entrypoints.js';
 import type { DurableObjectId } from './ids.js';
 import { CONSTRUCT, DELIVER } from './native.js';
@@ -16,12 +16,55 @@ import { passThrown } from './values.js';
 export interface Delivery {
   /** Runs user code; what it returns or throws is the outcome. */
   run(instance: object, host: ObjectHost): unknown;
-  /** Makes the caller's copy of the result. */
-  pass(result: unknown): unknown;
+  /** Makes the caller's copy of the result, which came from `instance`. */
+  pass(result: unknown, instance: Instance): unknown;
   resolve(value: unknown): void;
   reject(error: unknown): void;
   /** The outcome was a reset of the object, and whoever made the call knows now. */
   resetSeen(resets: number): void;
+}
+
+/** One life of an object: from its construction to its reset or eviction. */
+export class Instance {
+  object: object | undefined;
+  /** Its open transaction was begun by code that nobody knew to be its own (Shard.current). */
+  stray = false;
+  /** How many timers it has. */
+  timers = 0;
+  /** What ends with it, when it ends by a reset; made when first needed, as few objects do. */
+  #ends: Set<(error: unknown) => void> | undefined;
+
+  constructor(
+    readonly host: ObjectHost,
+    readonly storage: StorageCore,
+  ) {}
+
+  get alive(): boolean {
+    return this.storage.alive;
+  }
+
+  /** Keeps the object in memory until the function that it returns is called; a reset does not wait for that. */
+  hold(): () => void {
+    const { native, slot, shard } = this.host;
+    let held = this.alive;
+    if (held) native.hold(slot);
+    return () => {
+      if (held && this.alive) native.release(slot, shard.nowMs);
+      held = false;
+    };
+  }
+
+  /** Calls `end` if the object is reset before the function that it returns is called. */
+  onReset(end: (error: unknown) => void): () => void {
+    const ends = (this.#ends ??= new Set());
+    ends.add(end);
+    return () => ends.delete(end);
+  }
+
+  /** A reset has ended it: its storage is not alive any more. */
+  ended(error: unknown): void {
+    for (const end of [...(this.#ends ?? [])]) end(error);
+  }
 }
 
 const BLOCK_TIMEOUT_MS = 30_000;
@@ -54,8 +97,7 @@ export class ObjectHost implements StateHost, StorageHost {
   /** How often the object was reset, and why the last time. */
   resets = 0;
   resetError: unknown;
-  #instance: object | undefined;
-  #storage: StorageCore | undefined;
+  #instance: Instance | undefined;
   readonly #waiting = new Map<number, Delivery>();
   readonly #running = new Set<Delivery>();
   /** A turn for the next waiting event is on its way. */
@@ -91,10 +133,12 @@ export class ObjectHost implements StateHost, StorageHost {
 
   #construct(): void {
     const storage = new StorageCore(this);
-    this.#storage = storage;
+    const instance = new Instance(this, storage);
+    this.#instance = instance;
     const state = new DurableObjectState(this, storage, this.id, new DurableObjectStorage(storage));
+    this.shard.enter(instance);
     try {
-      this.#instance = new this.namespace.objectClass(state, this.shard.env);
+      instance.object = new this.namespace.objectClass(state, this.shard.env);
     } catch (thrown) {
       this.reset(thrown);
       return;
@@ -113,7 +157,7 @@ export class ObjectHost implements StateHost, StorageHost {
 
   runNext(): void {
     this.#draining = false;
-    if (this.#storage === undefined) return; // a reset has refused them
+    if (this.#instance === undefined) return; // a reset has refused them
     const event = this.native.next(this.slot);
     if (event < 0) return; // the gate has closed again; who opens it drains
     const delivery = this.#waiting.get(event)!;
@@ -123,52 +167,50 @@ export class ObjectHost implements StateHost, StorageHost {
   }
 
   #run(delivery: Delivery): void {
-    const storage = this.#storage!;
+    const instance = this.#instance!;
     this.#running.add(delivery);
+    this.shard.enter(instance);
     let result: unknown;
     try {
-      result = delivery.run(this.#instance!, this);
+      result = delivery.run(instance.object!, this);
       const promise = asPromise(result);
       if (promise !== undefined) {
         promise.then(
-          (value) => this.#succeed(delivery, storage, value),
-          (thrown: unknown) => this.#fail(delivery, storage, thrown),
+          (value) => this.#succeed(delivery, instance, value),
+          (thrown: unknown) => this.#fail(delivery, instance, thrown),
         );
         return;
       }
     } catch (thrown) {
-      this.#fail(delivery, storage, thrown);
+      this.#fail(delivery, instance, thrown);
       return;
     }
-    this.#succeed(delivery, storage, result);
+    this.#succeed(delivery, instance, result);
   }
 
-  #succeed(delivery: Delivery, storage: StorageCore, result: unknown): void {
+  #succeed(delivery: Delivery, instance: Instance, result: unknown): void {
     if (!this.#running.delete(delivery)) return; // a reset has answered
-    if (!this.#finish(storage, delivery)) return;
     let value: unknown;
     try {
-      value = delivery.pass(result);
+      value = delivery.pass(result, instance);
     } catch (thrown) {
-      delivery.reject(this.remote(thrown));
+      if (this.#finish(instance, delivery)) delivery.reject(this.remote(thrown));
       return;
     }
-    delivery.resolve(value);
+    if (this.#finish(instance, delivery)) delivery.resolve(value);
   }
 
-  #fail(delivery: Delivery, storage: StorageCore, thrown: unknown): void {
+  #fail(delivery: Delivery, instance: Instance, thrown: unknown): void {
     if (!this.#running.delete(delivery)) return;
-    if (this.#finish(storage, delivery)) delivery.reject(this.remote(thrown));
+    if (this.#finish(instance, delivery)) delivery.reject(this.remote(thrown));
   }
 
-  /** Commits what the event has written, so that its outcome can leave; false when that failed. */
-  #finish(storage: StorageCore, delivery: Delivery): boolean {
-    if (storage.dirty) {
-      this.shard.commit(storage, this);
-      if (!storage.alive) {
-        this.#refuse(delivery);
-        return false;
-      }
+  /** Commits what the event has written, so that its outcome can leave; false when there is none any more. */
+  #finish(instance: Instance, delivery: Delivery): boolean {
+    if (instance.storage.dirty) this.shard.commit(instance);
+    if (!instance.alive) {
+      this.#refuse(delivery);
+      return false;
     }
     this.native.finish(this.slot, this.shard.nowMs);
     return true;
@@ -184,14 +226,14 @@ export class ObjectHost implements StateHost, StorageHost {
    * call constructs anew.
    */
   reset(thrown: unknown): void {
-    const storage = this.#storage;
-    if (storage === undefined || !storage.alive) return;
+    const instance = this.#instance;
+    if (instance === undefined) return;
+    const { storage } = instance;
     const error = copyThrown(thrown, { durableObjectReset: true });
     storage.alive = false;
     this.resets++;
     this.resetError = error;
     this.#instance = undefined;
-    this.#storage = undefined;
     const refused = [...this.#running];
     this.#running.clear();
     for (const event of this.native.reset(this.slot, this.shard.nowMs)) {
@@ -199,6 +241,7 @@ export class ObjectHost implements StateHost, StorageHost {
       this.#waiting.delete(event);
     }
     storage.settle(error as Error);
+    instance.ended(error);
     for (const delivery of refused) this.#refuse(delivery);
   }
 
@@ -209,23 +252,15 @@ export class ObjectHost implements StateHost, StorageHost {
 
   evict(): void {
     this.native.evict(this.slot);
-    if (this.#storage !== undefined) this.#storage.alive = false;
-    this.#storage = undefined;
+    if (this.#instance !== undefined) this.#instance.storage.alive = false;
     this.#instance = undefined;
   }
 
   // What ctx does.
 
   waitUntil(core: StorageCore, promise: unknown): void {
-    const held = core.alive;
-    if (held) this.native.hold(this.slot);
-    const done = (): void => {
-      if (held && core.alive) this.native.release(this.slot, this.shard.nowMs);
-    };
-    Promise.resolve(promise).then(done, (error: unknown) => {
-      this.shard.report(`${this.toString()}: a promise given to waitUntil() was rejected`, error);
-      done();
-    });
+    const release = core.alive ? this.#instance!.hold() : undefined;
+    this.shard.background.add(this.toString(), promise, release);
   }
 
   /** When it fails, the instance is gone: its code never sees the promise settle. */
@@ -265,8 +300,8 @@ export class ObjectHost implements StateHost, StorageHost {
 
   // What its storage asks for.
 
-  scheduleCommit(storage: StorageCore): void {
-    this.shard.scheduleCommit(storage, this);
+  scheduleCommit(): void {
+    this.shard.scheduleCommit(this.#instance!);
   }
 
   breakDown(error: Error): void {

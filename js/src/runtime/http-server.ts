@@ -1,6 +1,6 @@
 /** The shard's side of the HTTP front: turns its events into requests and responses into events. */
 import { asPromise } from './host.js';
-import { BadRequest, type IncomingBody, incomingRequest, type Outgoing, takeResponse } from './http.js';
+import { BadRequest, type IncomingBody, incomingRequest, isResponse, type Outgoing, takeResponse } from './http.js';
 import {
   ABORT, BODY, BODY_COMPLETE, CANCEL, CHUNK, END, HEAD, type NativeServer, REQUEST, WHOLE, WRITABLE,
 } from './native.js';
@@ -12,6 +12,8 @@ const RESPONSE_BUFFER_BYTES_MAX = 1 << 20;
 const FLUSH_RESPONSES = 16;
 
 const INTERNAL_ERROR = 'Internal Server Error';
+
+const { AbortController, DOMException, ReadableStream } = globalThis; // user code may replace the globals
 
 /** A request between its arrival and the end of its response. */
 class Exchange {
@@ -85,29 +87,34 @@ export class HttpServer {
   onWake(): void {
     const events = this.#server.take();
     for (let i = 0; i < events.length; i += 4) {
-      const kind = events[i] as number;
-      const id = events[i + 1] as number;
-      const text = events[i + 2] as string | undefined;
-      const bytes = events[i + 3] as ArrayBuffer | undefined;
-      const complete = (kind & BODY_COMPLETE) !== 0;
-      switch (kind & ~BODY_COMPLETE) {
-        case REQUEST:
-          this.#onRequest(id, text!, bytes, complete);
-          break;
-        case BODY:
-          this.#onBody(id, bytes, complete);
-          break;
-        case CANCEL:
-          this.#onCancel(id, text ?? 'The client went away.');
-          break;
-        case WRITABLE:
-          this.#onWritable(id);
-          break;
+      try {
+        this.#onEvent(events[i] as number, events[i + 1] as number, events[i + 2] as string | undefined, events[i + 3] as ArrayBuffer | undefined);
+      } catch (error) {
+        // The next events belong to others.
+        this.#shard.report('A request could not be handled:', error);
       }
     }
     if (this.#stopped !== undefined && this.#server.stopped()) {
       this.#stopped();
       this.#stopped = undefined;
+    }
+  }
+
+  #onEvent(kind: number, id: number, text: string | undefined, bytes: ArrayBuffer | undefined): void {
+    const complete = (kind & BODY_COMPLETE) !== 0;
+    switch (kind & ~BODY_COMPLETE) {
+      case REQUEST:
+        this.#onRequest(id, text!, bytes, complete);
+        break;
+      case BODY:
+        this.#onBody(id, bytes, complete);
+        break;
+      case CANCEL:
+        this.#onCancel(id, text ?? 'The client went away.');
+        break;
+      case WRITABLE:
+        this.#onWritable(id);
+        break;
     }
   }
 
@@ -213,7 +220,7 @@ export class HttpServer {
   #respond(exchange: Exchange, request: Request, response: unknown): void {
     let outgoing: Outgoing;
     try {
-      if (!(response instanceof Response)) throw new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'.");
+      if (!isResponse(response)) throw new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'.");
       outgoing = takeResponse(response);
     } catch (error) {
       this.#fail(exchange, request, error);

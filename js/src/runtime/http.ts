@@ -8,6 +8,8 @@ import { inspect, TextDecoder } from 'node:util';
 const NodeRequest = globalThis.Request;
 const NodeResponse = globalThis.Response;
 const nodeFetch = globalThis.fetch;
+// User code may replace the globals.
+const { Headers, ReadableStream, TransformStream, URL, URLSearchParams } = globalThis;
 
 type BodyInit = ConstructorParameters<typeof NodeResponse>[0];
 type ResponseInit = NonNullable<ConstructorParameters<typeof NodeResponse>[1]>;
@@ -50,6 +52,10 @@ class IncomingRequest {
   /** The request as Node's own, for code that needs it to be one. */
   static real(request: Request): Request {
     return #real in (request as object) ? (request as unknown as IncomingRequest).#materialize() : request;
+  }
+
+  static is(request: object): boolean {
+    return #real in request;
   }
 
   #materialize(): Request {
@@ -234,6 +240,18 @@ class PerdureRequest extends NodeRequest {
 }
 Object.defineProperty(PerdureRequest, 'name', { value: 'Request' });
 
+/** Also of those made before user code replaced the globals, or by Node itself. */
+export const isRequest = (value: unknown): value is Request => value instanceof NodeRequest;
+
+/** `new Request(…)` for the runtime: user code may have replaced the global one. */
+export const makeRequest = (input: Request | string | URL, init?: RequestInit): Request => new PerdureRequest(input, init);
+
+/** The request with `wrap` around its body, if user code made it and it has a body that was not read. */
+export function withRequestBody(request: Request, wrap: (body: ReadableStream<Uint8Array>) => ReadableStream<Uint8Array>): Request {
+  if (IncomingRequest.is(request) || request.body === null || request.bodyUsed || request.body.locked) return request;
+  return new PerdureRequest(request, { body: wrap(request.body as ReadableStream<Uint8Array>) });
+}
+
 /** Node asks for `duplex: 'half'` when the body is a stream; there is no other value, and Workers do not give it. */
 function withDuplex(init: RequestInit | undefined): RequestInit | undefined {
   if (init?.body === undefined || init.body === null || init.duplex !== undefined) return init;
@@ -347,6 +365,14 @@ class LazyResponse {
     return outgoing!;
   }
 
+  /** Puts `wrap` around a body that is a stream and was not read. */
+  static wrapBody(response: Response, wrap: (body: ReadableStream<Uint8Array>) => ReadableStream<Uint8Array>): Response {
+    if (!(#real in (response as object))) return response.url === '' ? wrapped(response, wrap) : response;
+    const lazy = response as unknown as LazyResponse;
+    if (lazy.#plain === undefined) lazy.#real = wrapped(lazy.#real!, wrap);
+    return response;
+  }
+
   #materialize(): Response {
     return (this.#real ??= new NodeResponse(this.#body, this.#init));
   }
@@ -418,6 +444,21 @@ function usedBody(): TypeError {
   return new TypeError('Body has already been used. It can only be used once. Use tee() first if you need to read it twice.');
 }
 
+function wrapped(response: Response, wrap: (body: ReadableStream<Uint8Array>) => ReadableStream<Uint8Array>): Response {
+  const { status, statusText, headers, body } = response;
+  if (body === null || response.bodyUsed || body.locked) return response;
+  const stream = wrap(body as ReadableStream<Uint8Array>);
+  if (decoded.has(body)) decoded.add(stream);
+  return new NodeResponse(stream, { status, statusText, headers });
+}
+
+/** As isRequest. */
+export const isResponse = (value: unknown): value is Response => value instanceof NodeResponse;
+
+/** The response with `wrap` around its body, unless it came from the network. It may be the same object. */
+export const withResponseBody = (response: Response, wrap: (body: ReadableStream<Uint8Array>) => ReadableStream<Uint8Array>): Response =>
+  LazyResponse.wrapBody(response, wrap);
+
 /** The wire form of a response that needs nothing of Node; undefined for any other. */
 function simple(plain: string | Uint8Array | null, type: string | undefined, init: ResponseInit | undefined): Outgoing | undefined {
   const body = plain ?? undefined;
@@ -450,21 +491,63 @@ function takeReal(response: Response): Outgoing {
 
 export const takeResponse = (response: Response): Outgoing => LazyResponse.take(response);
 
-/**
- * Puts the classes above in the place of Node's, for a process that serves one project. `ready()` resolves
- * when what has been seen is durable: a request to the outside is an output and waits for it.
- */
-export function installGlobals(ready: () => Promise<void> | undefined): void {
-  const send = async (input: Request | string | URL, init: RequestInit | undefined): Promise<Response> => {
-    const response = await nodeFetch(input, init);
-    const encoding = response.headers.get('content-encoding');
-    if (encoding !== null && response.body !== null && decodedEncodings.test(encoding)) decoded.add(response.body);
-    return response;
+async function send(input: Request | string | URL, init: RequestInit | undefined): Promise<Response> {
+  const response = await nodeFetch(input, init);
+  const encoding = response.headers.get('content-encoding');
+  if (encoding !== null && response.body !== null && decodedEncodings.test(encoding)) decoded.add(response.body);
+  return response;
+}
+
+/** A body that is produced while it is sent. */
+function streamedBody(body: unknown): ReadableStream<Uint8Array> | undefined {
+  if (typeof body !== 'object' || body === null) return undefined;
+  if (body instanceof ReadableStream) return body as ReadableStream<Uint8Array>;
+  // Node takes any async iterable.
+  return Symbol.asyncIterator in body ? (ReadableStream as unknown as { from(parts: unknown): ReadableStream<Uint8Array> }).from(body) : undefined;
+}
+
+/** An output to the outside: each part of it waits for `ready()`, which user code's commits decide. */
+export interface OutputGate {
+  /** Notes whose output it is, for `ready` and `deliver`. */
+  output(): Output;
+}
+export interface Output {
+  /** Resolves when the output may leave. */
+  ready(): Promise<void>;
+  /** Settles a promise of the code that made the output, in its own turn. */
+  deliver(settle: () => void): void;
+}
+
+/** `fetch` for user code: the request, and each part of a body that is a stream, goes through the gate. */
+export function gatedFetch(gate: OutputGate) {
+  return (input: Request | string | URL, init?: RequestInit): Promise<Response> => {
+    const output = gate.output();
+    const wrap = (body: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> =>
+      body.pipeThrough(
+        new TransformStream<Uint8Array, Uint8Array>({
+          async transform(part, controller) {
+            await output.ready();
+            controller.enqueue(part);
+          },
+        }),
+      );
+    const go = async (): Promise<Response> => {
+      const body = streamedBody(init?.body);
+      const options = withDuplex(body === undefined || body.locked ? init : { ...init, body: wrap(body) });
+      const request = isRequest(input) ? (body === undefined ? withRequestBody(IncomingRequest.real(input), wrap) : IncomingRequest.real(input)) : input;
+      await output.ready();
+      return send(request, options);
+    };
+    return new Promise((resolve, reject) => {
+      go().then(
+        (response) => output.deliver(() => resolve(response)),
+        (error: unknown) => output.deliver(() => reject(error as Error)),
+      );
+    });
   };
-  const fetch = (input: Request | string | URL, init?: RequestInit): Promise<Response> => {
-    const real = input instanceof NodeRequest ? IncomingRequest.real(input) : input;
-    const wait = ready();
-    return wait === undefined ? send(real, withDuplex(init)) : wait.then(() => send(real, withDuplex(init)));
-  };
-  Object.assign(globalThis, { Request: PerdureRequest, Response: LazyResponse, fetch });
+}
+
+/** Puts the classes above in the place of Node's, for a process that serves one project. */
+export function installGlobals(gate: OutputGate): void {
+  Object.assign(globalThis, { Request: PerdureRequest, Response: LazyResponse, fetch: gatedFetch(gate) });
 }

@@ -1,13 +1,16 @@
 /** `env.NAME`: the namespace of a class, and the stubs that it gives. */
 import { DurableObject } from './entrypoints.js';
-import { type Delivery, findMember, ObjectHost } from './host.js';
+import { type Delivery, findMember, type Instance, ObjectHost } from './host.js';
+import { handOver } from './handover.js';
+import { isRequest, isResponse, makeRequest } from './http.js';
 import { DurableObjectId, IdFactory } from './ids.js';
-import type { Shard, Uncommitted } from './shard.js';
+import type { Departure, Shard } from './shard.js';
 import { passArguments, passValue } from './values.js';
 
 export type ObjectClass = new (ctx: unknown, env: unknown) => object;
 
 const leaveTurn = (call: Call): void => call.leave();
+const settleTurn = (call: Call): void => call.settle();
 
 const NO_RPC =
   'The receiving Durable Object does not support RPC, because its class was not declared with `extends DurableObject`. In order to enable RPC, make sure your class extends the special class `DurableObject`, which can be imported from the module "cloudflare:workers".';
@@ -109,17 +112,24 @@ export class DurableObjectNamespace {
 }
 
 /** One call to an object, from the stub to the outcome. */
-abstract class Call implements Delivery {
-  resolve!: (value: unknown) => void;
-  reject!: (error: unknown) => void;
-  #written: Uncommitted | undefined;
+abstract class Call implements Delivery, Departure {
+  readonly sender: Instance | undefined;
+  readonly strayLosses: number;
+  #settle!: (outcome: unknown) => void;
+  #resolve!: (value: unknown) => void;
+  #reject!: (error: unknown) => void;
+  #outcome: unknown;
 
-  constructor(readonly target: StubTarget) {}
+  constructor(readonly target: StubTarget) {
+    const { shard } = target.namespace;
+    this.sender = shard.current;
+    this.strayLosses = shard.strayLosses;
+  }
 
   abstract run(instance: object, host: ObjectHost): unknown;
 
-  pass(result: unknown): unknown {
-    return passValue(result);
+  pass(result: unknown, from: Instance): unknown {
+    return handOver(passValue(result), from);
   }
 
   resetSeen(resets: number): void {
@@ -128,22 +138,41 @@ abstract class Call implements Delivery {
 
   /** Leaves in a turn of its own, after the code that makes the call and the commit of what it wrote. */
   start(): Promise<unknown> {
-    const { shard } = this.target.namespace;
-    this.#written = shard.uncommitted();
     return new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-      shard.turn(leaveTurn, this);
+      this.#resolve = resolve;
+      this.#reject = reject;
+      this.target.namespace.shard.turn(leaveTurn, this);
     });
   }
 
   leave(): void {
     try {
-      this.#written?.commit();
+      this.target.namespace.shard.checkDeparture(this);
       this.target.deliver(this);
     } catch (error) {
       this.reject(error);
     }
+  }
+
+  // The outcome comes to the caller in a turn of its own: what runs then is the caller's code alone.
+
+  resolve(value: unknown): void {
+    this.#return(this.#resolve, value);
+  }
+
+  reject(error: unknown): void {
+    this.#return(this.#reject, error);
+  }
+
+  #return(settle: (outcome: unknown) => void, outcome: unknown): void {
+    this.#settle = settle;
+    this.#outcome = outcome;
+    this.target.namespace.shard.turn(settleTurn, this);
+  }
+
+  settle(): void {
+    this.target.namespace.shard.enter(this.sender);
+    this.#settle(this.#outcome);
   }
 }
 
@@ -194,9 +223,9 @@ class FetchCall extends Call {
   }
 
   /** Request and Response are handed over, not copied: a body can be read once anyway. */
-  override pass(result: unknown): unknown {
-    if (!(result instanceof Response)) throw new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'.");
-    return result;
+  override pass(result: unknown, from: Instance): unknown {
+    if (!isResponse(result)) throw new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'.");
+    return handOver(result, from);
   }
 }
 
@@ -235,15 +264,17 @@ class StubTarget {
     } catch (error) {
       return Promise.reject(error as Error);
     }
+    const { current } = this.namespace.shard;
+    if (current !== undefined) request = handOver(request, current) as Request;
     return new FetchCall(this, request).start();
   }
 }
 
 function asRequest(input: Request | string | URL, init: RequestInit | undefined, given: number): Request {
   if (given === 0) throw new TypeError("Failed to execute 'fetch' on 'Fetcher': parameter 1 is not of type 'Request or string'.");
-  if (input instanceof Request && init === undefined) return input;
-  if (!(input instanceof Request) && !URL.canParse(String(input))) throw new TypeError(`Invalid URL: ${String(input)}`);
-  return new Request(input, init);
+  if (isRequest(input) && init === undefined) return input;
+  if (!isRequest(input) && !URL.canParse(String(input))) throw new TypeError(`Invalid URL: ${String(input)}`);
+  return makeRequest(input, init);
 }
 
 /** `stub.name`: called, it is an RPC; awaited, it reads a getter. */
@@ -252,6 +283,8 @@ function member(target: StubTarget, name: string): unknown {
     let passed: unknown[];
     try {
       passed = passArguments(args);
+      const { current } = target.namespace.shard;
+      if (current !== undefined) passed = passed.map((each) => handOver(each, current));
     } catch (error) {
       return Promise.reject(error as Error);
     }

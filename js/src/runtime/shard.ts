@@ -3,11 +3,12 @@
  * surroundings is reached through here; there are no globals.
  */
 import { setImmediate, setInterval } from 'node:timers'; // user code may replace the globals
+import { Background } from './background.js';
 import { Exchange } from './exchange.js';
-import type { ObjectHost } from './host.js';
+import type { Instance, ObjectHost } from './host.js';
+import type { Output, OutputGate } from './http.js';
 import { DurableObjectNamespace, type ObjectClass, ObjectNamespace } from './namespace.js';
 import type { NativeEngine, NativeShard } from './native.js';
-import type { StorageCore } from './storage.js';
 
 export interface ShardOptions {
   engine: NativeEngine;
@@ -22,22 +23,34 @@ export interface ShardOptions {
 const resolved = Promise.resolve();
 const SWEEP_MS = 1000;
 
-/** What code that is still running has written: a message that it sends leaves after the commit (rule 3). */
-export class Uncommitted {
-  constructor(
-    readonly shard: Shard,
-    readonly written: { storage: StorageCore; host: ObjectHost }[],
-  ) {}
+/** Code that waits for the log at one time, in one shard; whatever comes on top is refused. */
+const DURABLE_WAITS_MAX = 100_000;
 
-  /** In a later run. Throws when it could not be committed: the message of a run that is lost does not leave. */
-  commit(): void {
-    this.shard.commitAll();
-    const lost = this.written.find(({ storage }) => !storage.alive);
-    if (lost !== undefined) throw lost.host.resetError;
-  }
+/** A promise of user code that is settled in a turn of its object. */
+interface Resumption {
+  shard: Shard;
+  sender: Instance | undefined;
+  resolve(): void;
 }
 
-export class Shard {
+const resumeTurn = ({ shard, sender, resolve }: Resumption): void => {
+  shard.enter(sender);
+  resolve();
+};
+
+interface DurableWait extends Resumption {
+  lsn: number;
+}
+
+/** Where a message or an output comes from: it leaves only if what its sender wrote is committed (rule 3). */
+export interface Departure {
+  /** The object whose code sends it; undefined: the Worker's code, or code that nobody knows the object of. */
+  readonly sender: Instance | undefined;
+  /** Shard.strayLosses at that moment. */
+  readonly strayLosses: number;
+}
+
+export class Shard implements OutputGate {
   readonly exchange = new Exchange();
   readonly engine: NativeEngine;
   readonly native: NativeShard;
@@ -48,13 +61,24 @@ export class Shard {
   nowMs = Date.now();
   /** The highest LSN that any code of this shard has seen the effects of: outputs wait for it. */
   observedLsn = 0;
+  /**
+   * The object whose code runs until all promise reactions of this turn are done; undefined for the Worker's
+   * code, and for code that something outside the runtime has woken (a file, a body of fetch()).
+   */
+  current: Instance | undefined;
+  /** Commits that failed although nobody knew, when their code ran, which object it belonged to. */
+  strayLosses = 0;
+  #strayError: unknown;
+  /** Work that goes on beside requests. */
+  readonly background: Background;
   /** Hands on what has gathered beside commits. */
   onFlush: (() => void) | undefined;
   #flushScheduled = false;
   readonly #idleMs: number;
   readonly #hosts: (ObjectHost | undefined)[] = [];
-  readonly #dirty: { storage: StorageCore; host: ObjectHost }[] = [];
-  readonly #durableWaits: { lsn: number; resolve: () => void }[] = [];
+  readonly #dirty: Instance[] = [];
+  /** By LSN. */
+  readonly #durableWaits: DurableWait[] = [];
   readonly #sweep: NodeJS.Timeout;
   readonly #namespaces = new Map<string, ObjectNamespace>();
   #event = 0;
@@ -62,8 +86,10 @@ export class Shard {
   constructor(options: ShardOptions) {
     this.engine = options.engine;
     this.report = options.report;
+    this.background = new Background(options.report);
     this.#idleMs = options.idleMs;
     this.native = options.engine.createShard(this.exchange.buffer, () => {
+      this.nowMs = Date.now();
       options.onWake();
       this.#releaseDurable();
     });
@@ -101,39 +127,71 @@ export class Shard {
     setImmediate(action, argument);
   }
 
+  /** The rest of this turn is code of `instance`. */
+  enter(instance: Instance | undefined): void {
+    this.current = instance;
+    if (instance !== undefined) void resolved.then(this.#leaveAtEnd);
+  }
+
+  /** A tick that a promise reaction asks for comes when there are no more reactions. */
+  readonly #leaveAtEnd = (): void => process.nextTick(this.#leave);
+  readonly #leave = (): void => {
+    this.current = undefined;
+  };
+
   // Commits: one microtask for all objects that have written in the runs before it.
 
-  scheduleCommit(storage: StorageCore, host: ObjectHost): void {
-    this.#dirty.push({ storage, host });
+  scheduleCommit(instance: Instance): void {
+    instance.stray = this.current !== instance;
+    this.#dirty.push(instance);
     if (this.#dirty.length === 1) void resolved.then(() => this.commitAll());
   }
 
   commitAll(): void {
     while (this.#dirty.length > 0) {
-      const { storage, host } = this.#dirty.pop()!;
-      if (storage.alive && storage.dirty) this.commit(storage, host);
+      const instance = this.#dirty.pop()!;
+      if (instance.alive && instance.storage.dirty) this.commit(instance);
     }
   }
 
-  /** What is written and not committed now; mostly nothing. */
-  uncommitted(): Uncommitted | undefined {
-    if (this.#dirty.length === 0) return undefined;
-    const written = this.#dirty.filter(({ storage }) => storage.alive && storage.dirty);
-    return written.length === 0 ? undefined : new Uncommitted(this, written);
-  }
-
   /** Commits one object's open transaction; a failure resets it. */
-  commit(storage: StorageCore, host: ObjectHost): void {
+  commit(instance: Instance): void {
+    const { host, storage } = instance;
     let lsn: number;
     try {
       lsn = this.native.commit(host.slot);
     } catch (error) {
+      if (instance.stray) {
+        this.strayLosses++;
+        this.#strayError = error;
+      }
       host.reset(error);
       return;
     }
     if (lsn > this.observedLsn) this.observedLsn = lsn;
     storage.settle(undefined);
     this.flushSoon();
+  }
+
+  // Messages and outputs: they leave in a turn after the code that sends them.
+
+  /** For an output to the outside (http.ts). */
+  output(): Output {
+    const departure = { sender: this.current, strayLosses: this.strayLosses };
+    return {
+      ready: () => this.outputReady(departure),
+      deliver: (settle) => this.turn(resumeTurn, { shard: this, sender: departure.sender, resolve: settle }),
+    };
+  }
+
+  /** In a later turn: throws when what the sender had written is lost. */
+  checkDeparture({ sender, strayLosses }: Departure): void {
+    this.commitAll();
+    if (sender !== undefined) {
+      if (!sender.alive) throw sender.host.resetError;
+    } else if (strayLosses !== this.strayLosses) {
+      throw this.#strayError;
+    }
   }
 
   // Batches: what one turn of the event loop has brought about goes out together.
@@ -158,37 +216,40 @@ export class Shard {
   // Durability.
 
   /**
-   * For an output that user code makes now: resolves when what the code has written and seen is
-   * durable, rejects when it could not be committed. undefined: it can go at once.
+   * For an output that user code makes: resolves in a later turn, when what the code has written and
+   * seen is durable; rejects when it could not be committed.
    */
-  outputReady(): Promise<void> | undefined {
-    const written = this.uncommitted();
-    if (written !== undefined)
-      return resolved.then(() => {
-        written.commit();
-        return this.durable(this.observedLsn);
-      });
-    return this.observedLsn > this.native.durableLsn() ? this.durable(this.observedLsn) : undefined;
+  async outputReady(departure: Departure): Promise<void> {
+    await new Promise<void>((resolve) => this.turn(resolve, undefined));
+    this.checkDeparture(departure);
+    await this.durable(this.observedLsn);
   }
 
-  /** Resolves once the log is durable up to `lsn`. */
+  /** Resolves once the log is durable up to `lsn`, in a turn of the object that asks. */
   durable(lsn: number): Promise<void> {
     if (this.native.durableLsn() >= lsn) return resolved;
+    const waits = this.#durableWaits;
+    if (waits.length >= DURABLE_WAITS_MAX)
+      return Promise.reject(new Error(`Too much code waits for the disk: ${DURABLE_WAITS_MAX} outputs and calls of sync() already.`));
     this.flushSoon();
     return new Promise((resolve) => {
-      if (this.#durableWaits.length === 0) this.native.keep();
-      this.#durableWaits.push({ lsn, resolve });
-      this.#durableWaits.sort((a, b) => a.lsn - b.lsn);
-      this.native.wakeWhenDurable(this.#durableWaits[0]!.lsn);
+      if (waits.length === 0) this.native.keep();
+      let at = waits.length; // LSNs grow: mostly the end is the place
+      while (at > 0 && waits[at - 1]!.lsn > lsn) at--;
+      waits.splice(at, 0, { lsn, sender: this.current, resolve, shard: this });
+      this.native.wakeWhenDurable(waits[0]!.lsn);
     });
   }
 
   #releaseDurable(): void {
-    if (this.#durableWaits.length === 0) return;
+    const waits = this.#durableWaits;
+    if (waits.length === 0) return;
     const durable = this.native.durableLsn();
-    while (this.#durableWaits.length > 0 && this.#durableWaits[0]!.lsn <= durable) this.#durableWaits.shift()!.resolve();
-    if (this.#durableWaits.length === 0) this.native.unkeep();
-    else this.native.wakeWhenDurable(this.#durableWaits[0]!.lsn);
+    const still = waits.findIndex(({ lsn }) => lsn > durable);
+    const ready = waits.splice(0, still < 0 ? waits.length : still);
+    for (const wait of ready) this.turn(resumeTurn, wait);
+    if (waits.length === 0) this.native.unkeep();
+    else this.native.wakeWhenDurable(waits[0]!.lsn);
   }
 
   // Life cycle.

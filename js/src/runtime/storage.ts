@@ -11,7 +11,7 @@ export interface StorageHost {
   readonly native: NativeShard;
   readonly exchange: Exchange;
   /** Has the implicit transaction committed when the synchronous run ends. */
-  scheduleCommit(storage: StorageCore): void;
+  scheduleCommit(): void;
   /** Resets the object: its storage is not what its code believes any more. */
   breakDown(error: Error): void;
   /** Resolves once everything that the object has written is durable. */
@@ -50,7 +50,7 @@ export class StorageCore implements SqlOwner {
 
   began(): void {
     this.dirty = true;
-    this.#host.scheduleCommit(this);
+    this.#host.scheduleCommit();
   }
 
   failed(message: string): void {

@@ -70,6 +70,8 @@ export function decodeValue(stored: string | ArrayBuffer): unknown {
   return deserializer.readValue();
 }
 
+const { Headers, ReadableStream, Request, Response } = globalThis; // user code may replace the globals
+
 function isPrimitive(value: unknown): boolean {
   return (typeof value !== 'object' && typeof value !== 'function') || value === null;
 }
