@@ -309,8 +309,10 @@ CallerHeaders Connection::begin_head(const ResponseEvent& event) {
   head_sent_ = true;
   bodyless_ = parser_.is_head_request() || has_no_body(event.status);
   shared_.scratch.clear();
-  append_status_line(shared_.scratch, event.status);
-  auto caller = append_caller_headers(shared_.scratch, event.head);
+  std::string_view head = event.head;
+  const auto reason = take_reason(head);
+  append_status_line(shared_.scratch, event.status, reason);
+  auto caller = append_caller_headers(shared_.scratch, head);
   // No client takes an informational status for the end of a response.
   caller.close = caller.close || event.status < 200;
   return caller;

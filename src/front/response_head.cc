@@ -66,17 +66,28 @@ void append_number(std::string& out, std::uint64_t number) {
 
 }  // namespace
 
-void append_status_line(std::string& out, std::uint16_t status) {
+std::string_view take_reason(std::string_view& head) {
+  if (!head.starts_with(' ')) return {};
+  const auto end = head.find("\r\n");
+  const auto reason = head.substr(1, end - 1);
+  head.remove_prefix(end + 2);
+  return reason;
+}
+
+void append_status_line(std::string& out, std::uint16_t status, std::string_view reason) {
   namespace http = boost::beast::http;
-  if (status == 200) {
+  if (status == 200 && reason.empty()) {
     out += "HTTP/1.1 200 OK\r\n";
     return;
   }
   out += "HTTP/1.1 ";
   append_number(out, status);
   out += ' ';
-  const http::status known = http::int_to_status(status);
-  if (known != http::status::unknown) out += http::obsolete_reason(known);
+  if (!reason.empty()) {
+    out += reason;
+  } else if (const auto known = http::int_to_status(status); known != http::status::unknown) {
+    out += http::obsolete_reason(known);
+  }
   out += "\r\n";
 }
 

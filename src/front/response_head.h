@@ -14,8 +14,11 @@ struct CallerHeaders {
   bool close = false;                           // "connection: close"
 };
 
-// Appends "HTTP/1.1 200 OK\r\n".
-void append_status_line(std::string& out, std::uint16_t status);
+// Appends "HTTP/1.1 200 OK\r\n"; without a `reason`, the one that belongs to the status.
+void append_status_line(std::string& out, std::uint16_t status, std::string_view reason = {});
+
+// Takes the reason phrase, if the caller gave one (ResponseEvent::head), off the front of `head`.
+std::string_view take_reason(std::string_view& head);
 
 // Appends the lines of `head` ("name: value\r\n" each) without those that only the server may
 // write: content-length, date and the hop-by-hop ones.

@@ -18,6 +18,18 @@ TEST(ResponseHead, StatusLines) {
   EXPECT_EQ(line(299), "HTTP/1.1 299 \r\n");
 }
 
+TEST(ResponseHead, ReasonOfTheCaller) {
+  std::string_view head = " Made Up\r\na: b\r\n";
+  const auto reason = take_reason(head);
+  EXPECT_EQ(reason, "Made Up");
+  EXPECT_EQ(head, "a: b\r\n");
+  std::string out;
+  append_status_line(out, 200, reason);
+  EXPECT_EQ(out, "HTTP/1.1 200 Made Up\r\n");
+  EXPECT_EQ(take_reason(head), "");
+  EXPECT_EQ(head, "a: b\r\n");
+}
+
 TEST(ResponseHead, DropsWhatTheServerWrites) {
   std::string out;
   const auto caller = append_caller_headers(

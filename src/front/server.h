@@ -75,7 +75,9 @@ struct ResponseEvent {
   RequestId id = 0;
   // Not sent before the log is durable up to here.
   Lsn depends_on = 0;
-  std::string head;  // "name: value\r\n" for each header, checked by the caller
+  // "name: value\r\n" for each header, checked by the caller; before them, " reason\r\n" if the status
+  // line is to have another reason phrase than the usual one.
+  std::string head;
   std::string body;  // kWhole, kChunk
   std::uint64_t consumed = 0;
 };

@@ -352,6 +352,17 @@ test('a Worker that throws what nobody can look at is answered like any other fa
   assert.deepEqual([response.status, await response.text()], [500, 'Internal Server Error']);
 });
 
+test('a response keeps its status text', async () => {
+  const url = await lab.handle('/text', (request) => {
+    const statusText = decodeURIComponent(new URL(request.url).searchParams.get('t'));
+    return new Response(request.url.endsWith('s') ? new Blob(['x']).stream() : 'x', { status: 201, statusText });
+  });
+  for (const [query, expected] of [['?t=', 'Created'], ['?t=Made%20Up', 'Made Up'], ['?t=Made%20Up&s', 'Made Up'], ['?t=%C3%A9', 'é']]) {
+    const answer = await raw(`GET ${new URL(url).pathname}${query} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
+    assert.equal(answer.split('\r\n')[0], `HTTP/1.1 201 ${expected}`);
+  }
+});
+
 test('user code that replaces the classes of the web does not spoil answers', async (t) => {
   const own = await startLab(t);
   const url = await own.handle('/replaced', async (request, env) => {

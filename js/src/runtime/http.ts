@@ -482,7 +482,7 @@ function takeReal(response: Response): Outgoing {
   if (response.bodyUsed || response.body?.locked === true) throw usedBody();
   if (response.status < 200) throw new TypeError(`A response with status ${response.status} cannot be sent.`);
   const isDecoded = response.body !== null && decoded.has(response.body);
-  let head = '';
+  let head = response.statusText === '' ? '' : ` ${response.statusText}\r\n`;
   for (const [name, value] of response.headers) {
     if (!isDecoded || (name !== 'content-encoding' && name !== 'content-length')) head += `${name}: ${value}\r\n`;
   }
