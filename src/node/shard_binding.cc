@@ -50,7 +50,14 @@ void ShardHost::close_database(runtime::Slot slot) {
   shard.close_database(slot);
 }
 
-void ShardHost::close() {
+void ShardHost::close(napi_env env) {
+  // What is still called finds no object and no statement here, and says so.
+  static thread_local Exchange nothing{};
+  if (exchange_reference != nullptr) napi_delete_reference(env, exchange_reference);
+  exchange_reference = nullptr;
+  exchange = &nothing;
+  text = {};
+  value_buffer = {};
   statements_of.clear();
   statements.clear();
   free_statements.clear();
@@ -239,7 +246,7 @@ napi_value unkeep(napi_env env, napi_callback_info info) {
 // Closes all databases and stops listening to the log; before engine.close().
 napi_value close_shard(napi_env env, napi_callback_info info) {
   Call<ShardHost, 0> call(env, info);
-  call.self->close();
+  call.self->close(env);
   return nullptr;
 }
 

@@ -44,7 +44,7 @@ struct ShardHost {
   void finalize_statements(runtime::Slot slot);
   // Finalizes the object's statements and closes its database.
   void close_database(runtime::Slot slot);
-  void close();
+  void close(napi_env env);
 };
 
 // engine.createShard(exchange: ArrayBuffer, onWake: () => void) -> shard
