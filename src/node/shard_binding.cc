@@ -50,6 +50,11 @@ void ShardHost::close_database(runtime::Slot slot) {
   shard.close_database(slot);
 }
 
+Waker& ShardHost::open_waker() const {
+  if (waker == nullptr) throw Error(ErrorCode::kInvalid, "The shard has been closed.");
+  return *waker;
+}
+
 void ShardHost::close(napi_env env) {
   // What is still called finds no object and no statement here, and says so.
   static thread_local Exchange nothing{};
@@ -215,31 +220,31 @@ napi_value database_memory(napi_env env, napi_callback_info info) {
 
 napi_value durable_lsn(napi_env env, napi_callback_info info) {
   Call<ShardHost, 0> call(env, info);
-  return make_number(env, static_cast<double>(call.self->shard.store().log().durable_lsn()));
+  return make_number(env, static_cast<double>(call.self->engine.open_store().log().durable_lsn()));
 }
 
 // The commits of a batch go to the disk.
 napi_value flush_log(napi_env env, napi_callback_info info) {
   Call<ShardHost, 0> call(env, info);
-  call.self->shard.store().log().flush();
+  call.self->engine.open_store().log().flush();
   return nullptr;
 }
 
 napi_value wake_when_durable(napi_env env, napi_callback_info info) {
   Call<ShardHost, 1> call(env, info);
-  call.self->waker->wake_when_durable(call.u64(0));
+  call.self->open_waker().wake_when_durable(call.u64(0));
   return nullptr;
 }
 
 napi_value keep(napi_env env, napi_callback_info info) {
   Call<ShardHost, 0> call(env, info);
-  call.self->waker->keep(env);
+  call.self->open_waker().keep(env);
   return nullptr;
 }
 
 napi_value unkeep(napi_env env, napi_callback_info info) {
   Call<ShardHost, 0> call(env, info);
-  call.self->waker->unkeep(env);
+  call.self->open_waker().unkeep(env);
   return nullptr;
 }
 

@@ -44,6 +44,7 @@ struct ShardHost {
   void finalize_statements(runtime::Slot slot);
   // Finalizes the object's statements and closes its database.
   void close_database(runtime::Slot slot);
+  [[nodiscard]] Waker& open_waker() const;
   void close(napi_env env);
 };
 
