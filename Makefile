@@ -22,6 +22,11 @@ node_modules/.package-lock.json: package.json package-lock.json | system
 
 setup: system node_modules/.package-lock.json
 
+# Node.js, Deno and Bun for the tests. Not in node_modules: their commands would shadow the user's own.
+tests/runtimes/node_modules/.package-lock.json: tests/runtimes/package.json tests/runtimes/package-lock.json | system
+	npm ci --prefix tests/runtimes --ignore-scripts --no-bin-links --no-audit --no-fund
+	@touch $@
+
 build: setup
 	@mkdir -p build
 	@cmake --preset release >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
@@ -31,7 +36,7 @@ build: setup
 serve: build
 	@exec bin/perdure serve examples/counter --port $(PORT)
 
-test: build
+test: build tests/runtimes/node_modules/.package-lock.json
 	npm run --silent check
 	ctest --test-dir $(BUILD) --output-on-failure
 	node --test tests/*.test.mjs tests/runtime/*.test.mjs

@@ -19,6 +19,10 @@ const runtime::ObjectIdFactory& Engine::id_factory(std::uint32_t ns) const {
 
 namespace {
 
+// A data directory in memory: the log gives its room back early, as it is the memory of a test.
+constexpr char kMemoryDirectory[] = "/memory";
+constexpr std::uint64_t kMemorySegmentBytes = 4 << 20;
+
 napi_value open_namespace(napi_env env, napi_callback_info info) {
   Call<Engine, 1> call(env, info);
   const std::string key = call.utf8(0);
@@ -58,6 +62,7 @@ napi_value close_engine(napi_env env, napi_callback_info info) {
   call.self->catalog.reset();
   const auto store = std::move(call.self->store);
   store->close();
+  call.self->memory.reset();
   return nullptr;
 }
 
@@ -72,10 +77,19 @@ napi_value recovery(napi_env env, const log::RecoveryReport& report) {
 
 napi_value open_engine(napi_env env, napi_callback_info info) {
   Call<void, 1> call(env, info);
-  store::StoreOptions options;
-  options.directory = call.utf8(0);
-  options.flush_on_append = false;  // the shard knows where a batch ends: Shard.flush()
   auto owner = std::make_unique<Engine>();
+  store::StoreOptions options;
+  if (call.type(0) == napi_undefined) {
+    owner->memory = std::make_unique<SimulatedFileSystem>(
+        SimulatedFileSystem::Options{.tracks_unsynced = false});
+    options.file_system = owner->memory.get();
+    options.directory = kMemoryDirectory;
+    options.segment_bytes = kMemorySegmentBytes;
+    options.checkpoint_log_bytes = 2 * kMemorySegmentBytes;
+  } else {
+    options.directory = call.utf8(0);
+  }
+  options.flush_on_append = false;  // the shard knows where a batch ends: Shard.flush()
   owner->store = store::Store::open(std::move(options));
   owner->catalog = std::make_unique<runtime::Catalog>(*owner->store);
   Engine* engine = owned_by_environment(env, std::move(owner));

@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/simulated_file_system.h"
 #include "node/napi.h"
 #include "runtime/catalog.h"
 #include "runtime/object_id.h"
@@ -13,6 +14,7 @@ namespace perdure::node {
 // An open data directory as JavaScript holds it. Lives until its environment is torn down, so that
 // a call after close() is an error and not a wild pointer.
 struct Engine {
+  std::unique_ptr<SimulatedFileSystem> memory;  // the disk of a directory that is kept nowhere
   std::unique_ptr<store::Store> store;
   std::unique_ptr<runtime::Catalog> catalog;
   // By namespace number.
@@ -22,7 +24,8 @@ struct Engine {
   const runtime::ObjectIdFactory& id_factory(std::uint32_t ns) const;
 };
 
-// exports.openEngine(directory, options) -> engine
+// exports.openEngine(directory: string | undefined) -> engine
+//   undefined: in memory, touching no file; nothing is left after close()
 void define_engine(napi_env env, napi_value exports);
 
 // Deletes `object` when the environment goes; newest first, as Node-API promises.

@@ -50,7 +50,19 @@ void ShardHost::close_database(runtime::Slot slot) {
   shard.close_database(slot);
 }
 
-void ShardHost::close() {
+Waker& ShardHost::open_waker() const {
+  if (waker == nullptr) throw Error(ErrorCode::kInvalid, "The shard has been closed.");
+  return *waker;
+}
+
+void ShardHost::close(napi_env env) {
+  // What is still called finds no object and no statement here, and says so.
+  static thread_local Exchange nothing{};
+  if (exchange_reference != nullptr) napi_delete_reference(env, exchange_reference);
+  exchange_reference = nullptr;
+  exchange = &nothing;
+  text = {};
+  value_buffer = {};
   statements_of.clear();
   statements.clear();
   free_statements.clear();
@@ -208,38 +220,38 @@ napi_value database_memory(napi_env env, napi_callback_info info) {
 
 napi_value durable_lsn(napi_env env, napi_callback_info info) {
   Call<ShardHost, 0> call(env, info);
-  return make_number(env, static_cast<double>(call.self->shard.store().log().durable_lsn()));
+  return make_number(env, static_cast<double>(call.self->engine.open_store().log().durable_lsn()));
 }
 
 // The commits of a batch go to the disk.
 napi_value flush_log(napi_env env, napi_callback_info info) {
   Call<ShardHost, 0> call(env, info);
-  call.self->shard.store().log().flush();
+  call.self->engine.open_store().log().flush();
   return nullptr;
 }
 
 napi_value wake_when_durable(napi_env env, napi_callback_info info) {
   Call<ShardHost, 1> call(env, info);
-  call.self->waker->wake_when_durable(call.u64(0));
+  call.self->open_waker().wake_when_durable(call.u64(0));
   return nullptr;
 }
 
 napi_value keep(napi_env env, napi_callback_info info) {
   Call<ShardHost, 0> call(env, info);
-  call.self->waker->keep(env);
+  call.self->open_waker().keep(env);
   return nullptr;
 }
 
 napi_value unkeep(napi_env env, napi_callback_info info) {
   Call<ShardHost, 0> call(env, info);
-  call.self->waker->unkeep(env);
+  call.self->open_waker().unkeep(env);
   return nullptr;
 }
 
 // Closes all databases and stops listening to the log; before engine.close().
 napi_value close_shard(napi_env env, napi_callback_info info) {
   Call<ShardHost, 0> call(env, info);
-  call.self->close();
+  call.self->close(env);
   return nullptr;
 }
 

@@ -44,7 +44,8 @@ struct ShardHost {
   void finalize_statements(runtime::Slot slot);
   // Finalizes the object's statements and closes its database.
   void close_database(runtime::Slot slot);
-  void close();
+  [[nodiscard]] Waker& open_waker() const;
+  void close(napi_env env);
 };
 
 // engine.createShard(exchange: ArrayBuffer, onWake: () => void) -> shard

@@ -33,6 +33,7 @@ const scriptArrows = {
   config: [],
   bundle: ['config'],
   runtime: [],
+  library: ['runtime'],
 };
 
 function filesBelow(directory, pattern) {

@@ -68,11 +68,18 @@ export class ObjectNamespace {
 const parameterError = (method: string, type: string): TypeError =>
   new TypeError(`Failed to execute '${method}' on 'DurableObjectNamespace': parameter 1 is not of type '${type}'.`);
 
+/** Who calls from outside any object: decides whether a call may be made, and when its outcome is handed out. */
+export interface OutsideCaller {
+  call(send: () => Promise<unknown>): Promise<unknown>;
+}
+
 export class DurableObjectNamespace {
   readonly #namespace: ObjectNamespace;
+  readonly #outside: OutsideCaller | undefined;
 
-  constructor(namespace: ObjectNamespace) {
+  constructor(namespace: ObjectNamespace, outside?: OutsideCaller) {
     this.#namespace = namespace;
+    this.#outside = outside;
   }
 
   idFromName(name: string): DurableObjectId {
@@ -93,7 +100,7 @@ export class DurableObjectNamespace {
   get(id: DurableObjectId): Stub {
     if (!(id instanceof DurableObjectId)) throw parameterError('get', 'DurableObjectId');
     if (!DurableObjectId.isOf(this.#namespace.number, id)) throw new TypeError('Durable Object ID is not valid for this namespace.');
-    return makeStub(this.#namespace, id);
+    return makeStub(this.#namespace, id, this.#outside);
   }
 
   getByName(name: string): Stub {
@@ -138,6 +145,11 @@ abstract class Call implements Delivery, Departure {
 
   /** Leaves in a turn of its own, after the code that makes the call and the commit of what it wrote. */
   start(): Promise<unknown> {
+    const { outside } = this.target;
+    return outside === undefined ? this.#send() : outside.call(() => this.#send());
+  }
+
+  #send(): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -245,6 +257,7 @@ class StubTarget {
   constructor(
     readonly namespace: ObjectNamespace,
     readonly id: DurableObjectId,
+    readonly outside: OutsideCaller | undefined,
   ) {
     this.resetsSeen = namespace.resets(id);
   }
@@ -324,6 +337,6 @@ const stubHandler: ProxyHandler<StubTarget> = {
 
 export type Stub = { readonly id: DurableObjectId; readonly name: string | undefined } & Record<string, unknown>;
 
-function makeStub(namespace: ObjectNamespace, id: DurableObjectId): Stub {
-  return new Proxy(new StubTarget(namespace, id), stubHandler) as unknown as Stub;
+function makeStub(namespace: ObjectNamespace, id: DurableObjectId, outside: OutsideCaller | undefined): Stub {
+  return new Proxy(new StubTarget(namespace, id, outside), stubHandler) as unknown as Stub;
 }

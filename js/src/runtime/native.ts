@@ -86,7 +86,8 @@ export interface NativeServer {
 }
 
 export interface Native {
-  openEngine(directory: string): NativeEngine;
+  /** undefined: in memory, with nothing left after close(). */
+  openEngine(directory: string | undefined): NativeEngine;
 }
 
 export function loadNative(): Native {

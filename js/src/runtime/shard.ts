@@ -74,6 +74,7 @@ export class Shard implements OutputGate {
   /** Hands on what has gathered beside commits. */
   onFlush: (() => void) | undefined;
   #flushScheduled = false;
+  #closed = false;
   readonly #idleMs: number;
   readonly #hosts: (ObjectHost | undefined)[] = [];
   readonly #dirty: Instance[] = [];
@@ -98,13 +99,14 @@ export class Shard implements OutputGate {
   }
 
   /** Makes `env[binding]`. The key names the namespace on disk; bindings with the same key share its objects. */
-  bind(binding: string, className: string, objectClass: ObjectClass, key: string): void {
+  bind(binding: string, className: string, objectClass: ObjectClass, key: string): ObjectNamespace {
     let namespace = this.#namespaces.get(key);
     if (namespace === undefined) {
       namespace = new ObjectNamespace(this, className, objectClass, key);
       this.#namespaces.set(key, namespace);
     }
     this.env[binding] = new DurableObjectNamespace(namespace);
+    return namespace;
   }
 
   register(host: ObjectHost): void {
@@ -204,7 +206,7 @@ export class Shard implements OutputGate {
 
   readonly #flushScheduledNow = (): void => {
     this.#flushScheduled = false;
-    this.flush();
+    if (!this.#closed) this.flush();
   };
 
   /** Commits go to the disk, responses to the front. */
@@ -254,9 +256,9 @@ export class Shard implements OutputGate {
 
   // Life cycle.
 
-  evictIdle(): void {
+  evictIdle(idleMs = this.#idleMs): void {
     this.nowMs = Date.now();
-    for (const slot of this.native.idle(this.nowMs, this.#idleMs)) {
+    for (const slot of this.native.idle(this.nowMs, idleMs)) {
       const host = this.#hosts[slot]!;
       host.evict();
       this.native.remove(slot);
@@ -265,8 +267,19 @@ export class Shard implements OutputGate {
     }
   }
 
+  /** Whether an object is in memory. */
+  get hasObjects(): boolean {
+    return this.#hosts.some((host) => host !== undefined);
+  }
+
+  /** Every instance goes, and whoever waits for one gets the error. */
+  resetAll(error: Error): void {
+    for (const host of this.#hosts) host?.reset(error);
+  }
+
   /** All databases are closed; before engine.close(). */
   close(): void {
+    this.#closed = true;
     clearInterval(this.#sweep);
     this.commitAll();
     this.native.close();

@@ -1,0 +1,168 @@
+/** Objects in a process of the user's own: a data directory, and the namespaces that the user's code registers. */
+import { resolve } from 'node:path';
+import { setTimeout } from 'node:timers';
+import { DurableObjectNamespace, type ObjectClass } from '../runtime/namespace.js';
+import { loadNative, type NativeEngine } from '../runtime/native.js';
+import { Shard } from '../runtime/shard.js';
+import { Outside } from './outside.js';
+
+export interface OpenOptions {
+  /** The folder where the objects live, or ':memory:'. */
+  storageDir: string;
+  /** Objects without work for this long leave memory. */
+  idleMs?: number;
+  /** What objects find in `env` beside the namespaces. */
+  env?: Record<string, unknown>;
+}
+
+export interface NamespaceOptions {
+  storage?: 'sqlite' | 'kv';
+  /** What the namespace is called on disk. */
+  key?: string;
+}
+
+export interface CloseOptions {
+  /** How long calls in flight may take. */
+  graceMs?: number;
+}
+
+const IN_MEMORY = ':memory:';
+const IDLE_MS = 10_000;
+const IDLE_MS_MAX = 86_400_000;
+const CLOSE_GRACE_MS = 10_000;
+/** How often close() looks whether objects that work without a caller are done. */
+const CLOSE_POLL_MS = 5;
+
+/** The directories that are open in this process. */
+const openDirectories = new Set<string>();
+
+/** Opens the data directory, creating it when missing. One registry at a time has it open. */
+export function open(options: OpenOptions): Registry {
+  checkOptions('open', options, ['storageDir', 'idleMs', 'env']);
+  const { storageDir, idleMs = IDLE_MS, env = {} } = options;
+  if (typeof storageDir !== 'string' || storageDir === '')
+    throw new TypeError(`open() needs storageDir: the folder where the objects live, or '${IN_MEMORY}'.`);
+  if (!Number.isInteger(idleMs) || idleMs < 1 || idleMs > IDLE_MS_MAX)
+    throw new RangeError(`The idleMs of open() must be a whole number from 1 to ${IDLE_MS_MAX}.`);
+  const directory = storageDir === IN_MEMORY ? undefined : resolve(storageDir);
+  return new Registry(openEngine(directory), directory, idleMs, env);
+}
+
+function openEngine(directory: string | undefined): NativeEngine {
+  if (directory !== undefined && openDirectories.has(directory))
+    throw new Error(`The data directory ${directory} is open in this process already. Use that registry, or close it first.`);
+  try {
+    return loadNative().openEngine(directory);
+  } catch (error) {
+    // The engine speaks of the command line.
+    const message = (error as Error).message.replaceAll('--data', 'storageDir');
+    throw new Error(message, { cause: error });
+  }
+}
+
+function checkOptions(method: string, options: unknown, known: string[]): void {
+  if (typeof options !== 'object' || options === null) throw new TypeError(`The options of ${method}() must be an object.`);
+  const unknown = Object.keys(options).find((name) => !known.includes(name));
+  if (unknown !== undefined) throw new TypeError(`${method}() has no option "${unknown}", only ${known.join(', ')}.`);
+}
+
+/** The one place to change when a registry serves key-value classes. */
+function refuseKeyValue(name: string, storage: unknown): void {
+  if (storage === 'sqlite') return;
+  if (storage !== 'kv') throw new TypeError(`The storage of the namespace "${name}" must be 'sqlite' or 'kv'.`);
+  throw new Error(`The namespace "${name}" asks for key-value storage, which this version of Perdure does not serve yet; use { storage: 'sqlite' }.`);
+}
+
+/** A problem of user code that has no caller to go to. */
+function report(what: string, error: unknown): void {
+  try {
+    console.error(what, error);
+  } catch {
+    console.error(what, 'an error that cannot be printed');
+  }
+}
+
+export class Registry {
+  readonly #engine: NativeEngine;
+  readonly #directory: string | undefined;
+  readonly #shard: Shard;
+  readonly #outside: Outside;
+  /** By key: what its objects are made of. */
+  readonly #classes = new Map<string, ObjectClass>();
+  #closed: Promise<void> | undefined;
+
+  constructor(engine: NativeEngine, directory: string | undefined, idleMs: number, env: Record<string, unknown>) {
+    this.#engine = engine;
+    this.#directory = directory;
+    this.#shard = new Shard({ engine, report, idleMs, onWake: () => {} });
+    this.#outside = new Outside(this.#shard);
+    Object.assign(this.#shard.env, env);
+    if (directory !== undefined) openDirectories.add(directory);
+  }
+
+  /** Serves `objectClass` under `name`; objects find the namespace as `env[name]`. */
+  namespace(name: string, objectClass: ObjectClass, options: NamespaceOptions = {}): DurableObjectNamespace {
+    if (this.#closed !== undefined) throw new Error('The registry has been closed.');
+    if (typeof name !== 'string' || name === '') throw new TypeError('namespace() needs a name: a string that is not empty.');
+    if (typeof objectClass !== 'function' || typeof objectClass.prototype !== 'object')
+      throw new TypeError(`The namespace "${name}" needs a class: namespace('${name}', MyClass).`);
+    checkOptions('namespace', options, ['storage', 'key']);
+    const { storage = 'sqlite', key = name } = options;
+    refuseKeyValue(name, storage);
+    if (typeof key !== 'string' || key === '') throw new TypeError(`The key of the namespace "${name}" must be a string that is not empty.`);
+    if (name in this.#shard.env) throw new Error(`The objects' env has "${name}" already; register each namespace once, under a name of its own.`);
+    const registered = this.#classes.get(key);
+    if (registered !== undefined && registered !== objectClass)
+      throw new Error(`The namespace key "${key}" belongs to the class "${registered.name}" already.`);
+    this.#classes.set(key, objectClass);
+    return new DurableObjectNamespace(this.#shard.bind(name, objectClass.name, objectClass, key), this.#outside);
+  }
+
+  /**
+   * Refuses new calls, lets those in flight and what objects have given to waitUntil() finish, resets
+   * what is not done in time, and leaves every object a plain SQLite file.
+   */
+  close(options: CloseOptions = {}): Promise<void> {
+    checkOptions('close', options, ['graceMs']);
+    const { graceMs = CLOSE_GRACE_MS } = options;
+    if (!(graceMs >= 0)) throw new RangeError('The graceMs of close() must be a number of milliseconds, 0 or more.');
+    return (this.#closed ??= this.#close(graceMs));
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    this.#outside.refuse('The registry has been closed.');
+    try {
+      await this.#finish(Date.now() + graceMs);
+    } finally {
+      if (this.#directory !== undefined) openDirectories.delete(this.#directory);
+    }
+  }
+
+  async #finish(deadline: number): Promise<void> {
+    const shard = this.#shard;
+    const calls = this.#outside.quiet();
+    await before(deadline, calls);
+    // A call that an object has made of its own is delivered before the first look.
+    await new Promise<void>((resolve) => shard.turn(resolve, undefined));
+    for (shard.evictIdle(0); shard.hasObjects && Date.now() < deadline; shard.evictIdle(0)) await delay(CLOSE_POLL_MS);
+    shard.resetAll(new Error('The registry was closed before the object had finished its work.'));
+    await calls;
+    shard.close();
+    this.#engine.close();
+    this.#outside.closed();
+  }
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Resolves with `promise`, or at the deadline. */
+async function before(deadline: number, promise: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, Math.max(0, deadline - Date.now()));
+  });
+  await Promise.race([promise, late]);
+  clearTimeout(timer);
+}
