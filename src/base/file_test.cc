@@ -184,7 +184,7 @@ INSTANTIATE_TEST_SUITE_P(All, FileSystemTest, testing::Values(false, true),
                          });
 
 TEST(RealFileSystem, AFullDiskIsAnErrorOfItsOwn) {
-  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP();
+  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full here";
   const auto file = real_file_system().open("/dev/full", Mode::kReadWrite);
   try {
     file->write(0, text("x"));
