@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 WITHOUT_ASLR := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 SOURCES = git ls-files -z '*.h' '*.cc'
 
-.PHONY: all system setup build serve test sanitize bench format check-format clean
+.PHONY: all system setup build serve test conformance sanitize bench format check-format clean
 
 all: build
 
@@ -40,6 +40,9 @@ test: build tests/runtimes/node_modules/.package-lock.json
 	npm run --silent check
 	ctest --test-dir $(BUILD) --output-on-failure
 	node --test tests/*.test.mjs tests/runtime/*.test.mjs
+
+conformance: build
+	node conformance/run.mjs
 
 sanitize: setup
 	cmake --preset asan && cmake --build --preset asan

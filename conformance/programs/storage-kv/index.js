@@ -1,0 +1,37 @@
+// API section 6 on a key-value class, which has neither SQL nor the synchronous key-value storage.
+import { DurableObject } from 'cloudflare:workers';
+import { addStorageSections } from '../../sections/storage.mjs';
+import { Program } from '../../support/program.mjs';
+
+const program = new Program();
+
+export class Subject extends DurableObject {
+  section(name) {
+    return program.runInObject(name, this.ctx, this.env, this);
+  }
+}
+
+addStorageSections(program);
+
+program.inObject('what it has not', ({ check, storage, sql, kv }) => {
+  check('typeof sql', () => typeof sql);
+  check('typeof kv', () => typeof kv);
+  check('tag of sql', () => Object.prototype.toString.call(sql));
+  check('tag of kv', () => Object.prototype.toString.call(kv));
+  check('sql.exec', () => sql.exec('SELECT 1'));
+  check('sql.exec()', () => sql.exec());
+  check('sql.databaseSize', () => sql.databaseSize);
+  check('sql.prepare', () => typeof sql.prepare);
+  check('kv.get', () => kv.get('a'));
+  check('kv.get()', () => kv.get());
+  check('kv.put', () => kv.put('a', 1));
+  check('kv.delete', () => kv.delete('a'));
+  check('kv.list', () => kv.list());
+  check('transactionSync', () => storage.transactionSync(() => 1));
+  check('transactionSync()', () => storage.transactionSync());
+  check('getCurrentBookmark', () => storage.getCurrentBookmark());
+  check('getBookmarkForTime', () => storage.getBookmarkForTime(0));
+  check('onNextSessionRestoreBookmark', () => storage.onNextSessionRestoreBookmark('x'));
+});
+
+export default program.worker;
