@@ -169,10 +169,17 @@ napi_value evict(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// -> what outputs of the object depend on now
+// commit(slot, writes of the transaction that said allowUnconfirmed) -> what outputs of the object
+// depend on now
 napi_value commit(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 2> call(env, info);
+  return make_number(env, static_cast<double>(call.self->shard.commit(call.uint(0), call.uint(1))));
+}
+
+napi_value rollback(napi_env env, napi_callback_info info) {
   Call<ShardHost, 1> call(env, info);
-  return make_number(env, static_cast<double>(call.self->shard.commit(call.uint(0))));
+  call.self->shard.rollback(call.uint(0));
+  return nullptr;
 }
 
 napi_value observe(napi_env env, napi_callback_info info) {
@@ -184,25 +191,23 @@ napi_value observe(napi_env env, napi_callback_info info) {
 // savepoint(slot, action, depth): 0 opens, 1 releases, 2 rolls back to it and releases it.
 napi_value savepoint(napi_env env, napi_callback_info info) {
   Call<ShardHost, 3> call(env, info);
-  store::Database& database = call.self->shard.database(call.uint(0));
-  const std::string name = "_cf_savepoint_" + std::to_string(call.uint(2));
+  runtime::Shard& shard = call.self->shard;
   switch (call.uint(1)) {
     case 0:
-      database.execute(("SAVEPOINT " + name).c_str());
+      shard.open_savepoint(call.uint(0), call.uint(2));
       break;
     case 1:
-      database.execute(("RELEASE " + name).c_str());
+      shard.release_savepoint(call.uint(0), call.uint(2));
       break;
     default:
-      database.execute(("ROLLBACK TO " + name).c_str());
-      database.execute(("RELEASE " + name).c_str());
+      shard.rollback_savepoint(call.uint(0), call.uint(2));
   }
   return nullptr;
 }
 
 napi_value begin(napi_env env, napi_callback_info info) {
   Call<ShardHost, 1> call(env, info);
-  return make_bool(env, call.self->shard.begin_write(call.uint(0)));
+  return make_bool(env, call.self->shard.begin(call.uint(0)));
 }
 
 napi_value database_size(napi_env env, napi_callback_info info) {
@@ -221,6 +226,12 @@ napi_value database_memory(napi_env env, napi_callback_info info) {
 napi_value durable_lsn(napi_env env, napi_callback_info info) {
   Call<ShardHost, 0> call(env, info);
   return make_number(env, static_cast<double>(call.self->engine.open_store().log().durable_lsn()));
+}
+
+// -> the LSN of the last commit of any object
+napi_value appended_lsn(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 0> call(env, info);
+  return make_number(env, static_cast<double>(call.self->shard.store().log().appended_lsn()));
 }
 
 // The commits of a batch go to the disk.
@@ -286,11 +297,13 @@ napi_value create_shard(napi_env env, napi_callback_info info) {
   method<evict>(env, out, "evict", host);
   method<begin>(env, out, "begin", host);
   method<commit>(env, out, "commit", host);
+  method<rollback>(env, out, "rollback", host);
   method<observe>(env, out, "observe", host);
   method<savepoint>(env, out, "savepoint", host);
   method<database_size>(env, out, "databaseSize", host);
   method<database_memory>(env, out, "memory", host);
   method<durable_lsn>(env, out, "durableLsn", host);
+  method<appended_lsn>(env, out, "appendedLsn", host);
   method<flush_log>(env, out, "flushLog", host);
   method<wake_when_durable>(env, out, "wakeWhenDurable", host);
   method<keep>(env, out, "keep", host);

@@ -56,7 +56,7 @@ std::vector<EventId> Object::reset(std::uint64_t now_ms) {
   waiting_ = {};
   waiting_head_ = 0;
   state_ = State::kAbsent;
-  transaction_open_ = false;
+  rolled_back();
   blocks_ = 0;
   in_flight_ = 0;
   holds_ = 0;
@@ -80,15 +80,25 @@ void Object::evict() {
   state_ = State::kAbsent;
 }
 
-bool Object::will_write() noexcept {
+bool Object::will_begin() noexcept {
   if (transaction_open_) return false;
   transaction_open_ = true;
   return true;
 }
 
-void Object::committed(Lsn lsn) noexcept {
+bool Object::will_write() noexcept {
+  ++writes_;
+  return will_begin();
+}
+
+void Object::committed(Lsn lsn, std::uint32_t unconfirmed_writes) noexcept {
+  if (unconfirmed_writes < writes_) observe(lsn);
+  rolled_back();
+}
+
+void Object::rolled_back() noexcept {
   transaction_open_ = false;
-  observe(lsn);
+  writes_ = 0;
 }
 
 void Object::observe(Lsn lsn) noexcept { output_lsn_ = std::max(output_lsn_, lsn); }

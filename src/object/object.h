@@ -68,13 +68,16 @@ class Object {
   [[nodiscard]] bool idle(std::uint64_t now_ms, std::uint64_t idle_ms) const noexcept;
   void evict();  // only when idle
 
-  // The implicit transaction (DESIGN: one for each synchronous run). A write asks will_write();
-  // true means: begin it now and call for a commit when the run ends.
+  // The transaction: the implicit one (DESIGN: one for each synchronous run), or the one of
+  // storage.transaction(). will_begin() opens it, and so does each write, which asks will_write();
+  // true means that it was not open: begin it now, and see to its end.
+  bool will_begin() noexcept;
   bool will_write() noexcept;
   [[nodiscard]] bool transaction_open() const noexcept { return transaction_open_; }
-  // The transaction was committed at `lsn`, or nothing was left of it (rolled back, undone).
-  void committed(Lsn lsn) noexcept;
-  void rolled_back() noexcept { transaction_open_ = false; }
+  // The transaction was committed at `lsn`, or nothing was left of it (rolled back, undone). So
+  // many of its writes said `allowUnconfirmed`: when all did, outputs do not wait for it.
+  void committed(Lsn lsn, std::uint32_t unconfirmed_writes = 0) noexcept;
+  void rolled_back() noexcept;
 
   // The object has seen something that depends on `lsn` (a reply of another object).
   void observe(Lsn lsn) noexcept;
@@ -92,6 +95,7 @@ class Object {
   std::uint32_t blocks_ = 0;
   std::uint32_t in_flight_ = 0;
   std::uint32_t holds_ = 0;
+  std::uint32_t writes_ = 0;  // of the open transaction
   std::uint64_t idle_since_ms_ = 0;
   Lsn output_lsn_ = 0;
   // A queue: the first `waiting_head_` are gone. Not a deque, which costs 600 bytes when empty.

@@ -147,5 +147,26 @@ TEST(Object, OneTransactionForARunAndOutputsDependOnIt) {
   EXPECT_EQ(object.output_lsn(), 12u) << "what was seen never becomes less";
 }
 
+TEST(Object, OutputsDoNotDependOnACommitWhoseWritesWereAllUnconfirmed) {
+  Object object = ready();
+  EXPECT_TRUE(object.will_begin());
+  EXPECT_FALSE(object.will_write());
+  object.will_write();
+  object.committed(5, 2);
+  EXPECT_EQ(object.output_lsn(), 0u);
+  object.will_write();
+  object.will_write();
+  object.committed(6, 1);
+  EXPECT_EQ(object.output_lsn(), 6u) << "one of the two writes was to be confirmed";
+  object.will_write();
+  object.rolled_back();
+  object.will_write();
+  object.committed(7, 1);
+  EXPECT_EQ(object.output_lsn(), 6u) << "what was rolled back does not count";
+  object.will_begin();
+  object.committed(8);
+  EXPECT_EQ(object.output_lsn(), 6u) << "nothing was written";
+}
+
 }  // namespace
 }  // namespace perdure::object

@@ -57,13 +57,16 @@ void Shard::close() {
   free_.clear();
 }
 
-bool Shard::begin_write(Slot slot) {
-  ShardObject& object = at(slot);
+bool Shard::begin(Slot slot) { return begin(at(slot), slot, false); }
+
+bool Shard::begin_write(Slot slot) { return begin(at(slot), slot, true); }
+
+bool Shard::begin(ShardObject& object, Slot slot, bool to_write) {
   // It would have nobody to commit it.
   if (object.core.state() == object::Object::State::kAbsent)
     throw Error(ErrorCode::kInvalid, "This Durable Object has no instance that could write.");
   store::Database& database = this->database(slot);
-  if (!object.core.will_write()) return false;
+  if (!(to_write ? object.core.will_write() : object.core.will_begin())) return false;
   try {
     database.begin();
   } catch (...) {
@@ -73,17 +76,46 @@ bool Shard::begin_write(Slot slot) {
   return true;
 }
 
-Lsn Shard::commit(Slot slot) {
+Lsn Shard::commit(Slot slot, std::uint32_t unconfirmed_writes) {
   ShardObject& object = at(slot);
   if (object.core.transaction_open()) {
     try {
-      object.core.committed(object.database->commit());
+      object.core.committed(object.database->commit(), unconfirmed_writes);
     } catch (...) {
       object.core.rolled_back();
       throw;
     }
   }
   return object.core.output_lsn();
+}
+
+void Shard::rollback(Slot slot) {
+  ShardObject& object = at(slot);
+  if (!object.core.transaction_open()) return;
+  object.core.rolled_back();
+  object.database->rollback();
+}
+
+namespace {
+
+void execute(store::Database& database, const char* action, std::uint32_t depth) {
+  const std::string sql = std::string(action) + " _cf_savepoint_" + std::to_string(depth);
+  database.execute(sql.c_str());
+}
+
+}  // namespace
+
+void Shard::open_savepoint(Slot slot, std::uint32_t depth) {
+  execute(database(slot), "SAVEPOINT", depth);
+}
+
+void Shard::release_savepoint(Slot slot, std::uint32_t depth) {
+  execute(database(slot), "RELEASE", depth);
+}
+
+void Shard::rollback_savepoint(Slot slot, std::uint32_t depth) {
+  execute(database(slot), "ROLLBACK TO", depth);
+  release_savepoint(slot, depth);
 }
 
 std::vector<Slot> Shard::idle(std::uint64_t now_ms, std::uint64_t idle_ms) const {

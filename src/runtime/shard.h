@@ -54,17 +54,29 @@ class Shard {
   // Forgets all objects. What was not committed is rolled back.
   void close();
 
-  // Opens the implicit transaction when none is open; true when it did: the host then calls
-  // commit() at the end of the synchronous run. Throws when the object has no instance.
+  // Opens the object's transaction when none is open; true when it did: the host then calls
+  // commit() at the end of the synchronous run, or at the end of storage.transaction(). Throws when
+  // the object has no instance. Each write calls begin_write(), which is counted.
+  bool begin(Slot slot);
   bool begin_write(Slot slot);
-  // Commits the implicit transaction if one is open; returns what outputs depend on now. After an
-  // error (thrown) nothing of the transaction is left, and the object must be reset.
-  Lsn commit(Slot slot);
+  // Commits the transaction if one is open; returns what outputs depend on now. So many of its
+  // writes said `allowUnconfirmed`. After an error (thrown) nothing of the transaction is left, and
+  // the object must be reset.
+  Lsn commit(Slot slot, std::uint32_t unconfirmed_writes = 0);
+  // Nothing is left of the transaction, if one is open.
+  void rollback(Slot slot);
+
+  // Transactions inside the open one, the outermost with depth 0. Rolling back to one ends it, too.
+  void open_savepoint(Slot slot, std::uint32_t depth);
+  void release_savepoint(Slot slot, std::uint32_t depth);
+  void rollback_savepoint(Slot slot, std::uint32_t depth);
 
   // Slots whose instance has been idle for idle_ms.
   [[nodiscard]] std::vector<Slot> idle(std::uint64_t now_ms, std::uint64_t idle_ms) const;
 
  private:
+  bool begin(ShardObject& object, Slot slot, bool to_write);
+
   store::Store& store_;
   Catalog& catalog_;
   std::vector<std::unique_ptr<ShardObject>> objects_;

@@ -10,17 +10,23 @@ import { startLab } from '../support/lab.mjs';
 
 const syncMs = 400;
 
-test('outputs wait until what they depend on is durable', async (t) => {
+async function startSlowLab(t) {
   const library = join(temporaryDirectory(t), 'slow-sync.so');
   execFileSync('cc', ['-shared', '-fPIC', '-o', library, join(root, 'tests/fixtures/slow-sync.c'), '-ldl']);
-  const lab = await startLab(t, { wrapper: ['env', `LD_PRELOAD=${library}`, `PERDURE_TEST_SYNC_MS=${syncMs}`] });
-  const timed = async (run) => {
-    const start = performance.now();
-    const value = await run();
-    return { ms: performance.now() - start, value };
-  };
-  const waits = ({ ms }, what) => assert.ok(ms >= syncMs, `${what} left after ${ms} ms`);
-  const isFree = ({ ms }, what) => assert.ok(ms < syncMs / 2, `${what} took ${ms} ms`);
+  return startLab(t, { wrapper: ['env', `LD_PRELOAD=${library}`, `PERDURE_TEST_SYNC_MS=${syncMs}`] });
+}
+
+async function timed(run) {
+  const start = performance.now();
+  const value = await run();
+  return { ms: performance.now() - start, value };
+}
+
+const waits = ({ ms }, what) => assert.ok(ms >= syncMs, `${what} left after ${ms} ms`);
+const isFree = ({ ms }, what) => assert.ok(ms < syncMs / 2, `${what} took ${ms} ms`);
+
+test('outputs wait until what they depend on is durable', async (t) => {
+  const lab = await startSlowLab(t);
   const settled = () => lab.object('a', ({ storage }) => storage.sync());
 
   waits(await timed(() => lab.object('a', ({ kv }) => kv.put('n', 1))), 'the answer to a write');
@@ -175,4 +181,32 @@ test('a part of a stream leaves after the commit of the run that gave it, or not
   });
   assert.equal(value[0], 'sound');
   assert.match(value[1], /FOREIGN KEY constraint failed/);
+});
+
+test('outputs do not wait for writes with allowUnconfirmed', async (t) => {
+  const lab = await startSlowLab(t);
+  await lab.object('a', ({ storage }) => storage.put('n', 0));
+  const settled = () => lab.object('a', ({ storage }) => storage.sync());
+  const unconfirmed = {
+    put: ({ storage }) => storage.put('n', 1, { allowUnconfirmed: true }),
+    'put of several': ({ storage }) => storage.put({ n: 2, m: 2 }, { allowUnconfirmed: true }),
+    delete: ({ storage }) => storage.delete(['n', 'none'], { allowUnconfirmed: true }),
+    transaction: ({ storage }) => storage.transaction((txn) => txn.put('n', 3, { allowUnconfirmed: true })),
+    deleteAll: ({ storage }) => storage.deleteAll({ allowUnconfirmed: true }),
+  };
+  for (const [name, run] of Object.entries(unconfirmed)) {
+    isFree(await timed(() => lab.object('a', run)), name);
+    isFree(await timed(() => lab.object('a', ({ storage }) => storage.get('n'))), `a read after ${name}`);
+    const synced = await timed(settled); // the disk has been at work since the commit
+    assert.ok(synced.ms > syncMs / 2, `sync() after ${name} took ${synced.ms} ms`);
+  }
+  const confirmed = {
+    put: ({ storage }) => storage.put('n', 1),
+    'put without the option': ({ storage }) => storage.put('n', 2, { allowUnconfirmed: false }),
+    'put with another write': ({ storage, kv }) => { kv.put('m', 1); return storage.put('n', 3, { allowUnconfirmed: true }); },
+    'put before another write': ({ storage, sql }) => { storage.put('n', 4, { allowUnconfirmed: true }); sql.exec('CREATE TABLE t (a)'); },
+    transaction: ({ storage }) => storage.transaction((txn) => { txn.put('n', 5, { allowUnconfirmed: true }); txn.put('n', 6); }),
+    deleteAll: ({ storage }) => storage.deleteAll(),
+  };
+  for (const [name, run] of Object.entries(confirmed)) waits(await timed(() => lab.object('a', run)), name);
 });

@@ -308,8 +308,12 @@ export class ObjectHost implements StateHost, StorageHost {
     this.reset(error);
   }
 
+  commitNow(): void {
+    this.shard.commit(this.#instance!);
+  }
+
   durable(): Promise<void> {
-    return this.shard.durable(this.shard.observedLsn);
+    return this.shard.durable(this.native.appendedLsn());
   }
 
   toString(): string {

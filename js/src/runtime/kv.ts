@@ -155,10 +155,10 @@ export class KeyValue {
   }
 }
 
-/** Checks list options as both interfaces do. */
-export function listOptions(options: ListOptions | undefined): ListOptions {
+/** Checks list options as all interfaces do; `of` is the one that was called. */
+export function listOptions(options: ListOptions | undefined, of: string): ListOptions {
   if (options === undefined || options === null) return {};
-  if (typeof options !== 'object') throw new TypeError("Failed to execute 'list' on 'SyncKvStorage': parameter 1 is not of type 'ListOptions'.");
+  if (typeof options !== 'object') throw new TypeError(`Failed to execute 'list' on '${of}': parameter 1 is not of type 'ListOptions'.`);
   if (options.start !== undefined && options.startAfter !== undefined)
     throw new TypeError('list() cannot be called with both start and startAfter values.');
   const checked: ListOptions = { reverse: Boolean(options.reverse) };
@@ -207,7 +207,7 @@ export class SyncKvStorage {
 
   /** One list at a time: a new one ends the one before. */
   list(options?: ListOptions): IterableIterator<[string, unknown]> {
-    const pairs = this.#kv.pairs(listOptions(options));
+    const pairs = this.#kv.pairs(listOptions(options, 'SyncKvStorage'));
     const mark = {};
     this.#listing = mark;
     const check = (): void => {

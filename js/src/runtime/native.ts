@@ -32,7 +32,8 @@ export interface NativeShard {
   idle(nowMs: number, idleMs: number): number[];
   evict(slot: number): void;
   begin(slot: number): boolean;
-  commit(slot: number): number;
+  commit(slot: number, unconfirmedWrites: number): number;
+  rollback(slot: number): void;
   observe(slot: number, lsn: number): void;
   savepoint(slot: number, action: 0 | 1 | 2, depth: number): void;
   databaseSize(slot: number): number;
@@ -53,6 +54,7 @@ export interface NativeShard {
   deleteAll(slot: number): boolean;
   flushLog(): void;
   durableLsn(): number;
+  appendedLsn(): number;
   wakeWhenDurable(lsn: number): void;
   keep(): void;
   unkeep(): void;

@@ -161,7 +161,7 @@ export class Shard implements OutputGate {
     const { host, storage } = instance;
     let lsn: number;
     try {
-      lsn = this.native.commit(host.slot);
+      lsn = this.native.commit(host.slot, storage.unconfirmedWrites);
     } catch (error) {
       if (instance.stray) {
         this.strayLosses++;

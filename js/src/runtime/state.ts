@@ -1,6 +1,7 @@
 /** What an object's constructor gets as `ctx`. */
+import { absent } from './absent.js';
 import type { DurableObjectId } from './ids.js';
-import { absent, type DurableObjectStorage, type StorageCore } from './storage.js';
+import type { DurableObjectStorage, StorageCore } from './storage.js';
 
 /** What the state needs of the object's host. `core` tells which instance asks: it may be gone. */
 export interface StateHost {

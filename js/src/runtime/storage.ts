@@ -1,12 +1,14 @@
 /** ctx.storage. */
+import { absent } from './absent.js';
 import { type Exchange, OUT_BEGAN } from './exchange.js';
-import { KeyValue, type ListOptions, SyncKvStorage, checkKey, listOptions } from './kv.js';
+import { KeyValue, SyncKvStorage } from './kv.js';
 import type { NativeShard } from './native.js';
 import { SqlEngine, type SqlOwner, SqlStorage } from './sql.js';
-import { decodeValue } from './values.js';
+import { checkOptions, parameterError, type PutOptions, StorageOperations } from './storage-operations.js';
+import { type TransactionBody, type TransactionHost, Transactions } from './transaction.js';
 
 /** What the storage needs of the object's host. */
-export interface StorageHost {
+export interface StorageHost extends TransactionHost {
   readonly slot: number;
   readonly native: NativeShard;
   readonly exchange: Exchange;
@@ -18,24 +20,28 @@ export interface StorageHost {
   durable(): Promise<void>;
 }
 
-const PAIRS_MAX = 128;
+/** Values of `action` of native.savepoint(). */
+const OPEN = 0;
+const RELEASE = 1;
+const ROLL_BACK = 2;
 
-/** For what programs of Cloudflare may use and Perdure does not have yet. */
-export const absent = (what: string): Error => new Error(`${what} is not served by this version of Perdure.`);
-
-/** One instance's view of its database: the implicit transaction, and whether the instance is still there. */
+/** One instance's view of its database: the transaction, and whether the instance is still there. */
 export class StorageCore implements SqlOwner {
   readonly slot: number;
   readonly native: NativeShard;
   readonly exchange: Exchange;
   readonly #host: StorageHost;
   alive = true;
-  /** A transaction is open. */
+  /** The implicit transaction is open: it commits when the synchronous run ends. */
   dirty = false;
+  /** Writes of the open transaction that said `allowUnconfirmed`. */
+  unconfirmedWrites = 0;
+  /** How many transactions are open inside the database's one. */
+  savepoints = 0;
+  #transactions: Transactions | undefined;
   #commit: Promise<void> | undefined;
   #resolve: (() => void) | undefined;
   #reject: ((error: Error) => void) | undefined;
-  #savepoints = 0;
 
   constructor(host: StorageHost) {
     this.#host = host;
@@ -57,7 +63,7 @@ export class StorageCore implements SqlOwner {
     if (this.alive && this.native.transactionLost(this.slot)) this.#host.breakDown(new Error(message));
   }
 
-  /** Settles when the transaction that is open now commits; at once when none is. */
+  /** Settles when the implicit transaction that is open now commits; at once when none is. */
   committed(): Promise<void> {
     if (!this.dirty) return Promise.resolve();
     if (this.#commit === undefined) {
@@ -71,9 +77,11 @@ export class StorageCore implements SqlOwner {
     return this.#commit;
   }
 
-  /** Told by the host once the transaction is committed, or could not be. */
+  /** Told by the host once the transaction is committed, or the instance is gone. */
   settle(error: Error | undefined): void {
     this.dirty = false;
+    this.unconfirmedWrites = 0;
+    if (error !== undefined) this.#transactions?.abandon();
     if (this.#commit === undefined) return;
     if (error === undefined) this.#resolve!();
     else this.#reject!(error);
@@ -84,11 +92,25 @@ export class StorageCore implements SqlOwner {
     return this.#host.durable();
   }
 
+  openSavepoint(): number {
+    this.native.savepoint(this.slot, OPEN, this.savepoints);
+    return this.savepoints++;
+  }
+
+  releaseSavepoint(depth: number): void {
+    this.savepoints = depth;
+    this.native.savepoint(this.slot, RELEASE, depth);
+  }
+
+  rollBackSavepoint(depth: number): void {
+    this.savepoints = depth;
+    this.native.savepoint(this.slot, ROLL_BACK, depth);
+  }
+
   transactionSync<T>(body: () => T): T {
     this.check();
     if (this.native.begin(this.slot)) this.began();
-    const depth = this.#savepoints++;
-    this.native.savepoint(this.slot, 0, depth);
+    const depth = this.openSavepoint();
     let result: T;
     try {
       result = body();
@@ -97,18 +119,27 @@ export class StorageCore implements SqlOwner {
         throw new TypeError('The callback of transactionSync() must be synchronous, but it returned a promise.');
       }
     } catch (error) {
-      this.#savepoints = depth;
-      if (this.alive && !this.native.transactionLost(this.slot)) this.native.savepoint(this.slot, 2, depth);
+      if (this.alive && !this.native.transactionLost(this.slot)) this.rollBackSavepoint(depth);
       throw error;
     }
-    this.#savepoints = depth;
     this.check();
-    this.native.savepoint(this.slot, 1, depth);
+    this.releaseSavepoint(depth);
     return result;
+  }
+
+  get transactions(): Transactions {
+    return (this.#transactions ??= new Transactions(this, this.#host));
+  }
+
+  /** True inside transaction() and transactionSync(). */
+  get inTransaction(): boolean {
+    return this.savepoints > 0 || this.#transactions?.open === true;
   }
 }
 
-export class DurableObjectStorage {
+const NAME = 'DurableObjectStorage';
+
+export class DurableObjectStorage extends StorageOperations {
   readonly #core: StorageCore;
   readonly #keyValue: KeyValue;
   readonly #sqlEngine: SqlEngine;
@@ -116,82 +147,29 @@ export class DurableObjectStorage {
   readonly kv: SyncKvStorage;
 
   constructor(core: StorageCore) {
+    const keyValue = new KeyValue(core);
+    super(core, keyValue, NAME);
     this.#core = core;
-    this.#keyValue = new KeyValue(core);
+    this.#keyValue = keyValue;
     this.#sqlEngine = new SqlEngine(core);
     this.sql = new SqlStorage(this.#sqlEngine, core);
-    this.kv = new SyncKvStorage(this.#keyValue);
+    this.kv = new SyncKvStorage(keyValue);
   }
 
-  async get(key: string | string[]): Promise<unknown> {
-    if (!Array.isArray(key)) return this.#keyValue.get(text('get', key, arguments.length));
-    if (key.length > PAIRS_MAX) throw new RangeError(`Maximum number of keys is ${PAIRS_MAX}.`);
-    const found = new Map<string, unknown>();
-    for (const each of sortedByUtf8(new Set(key.map(String)))) {
-      const value = this.#keyValue.get(each);
-      if (value !== undefined) found.set(each, value);
-    }
-    return found;
-  }
-
-  /** Not an async function: the promise is the one of the commit, without steps in between. */
-  put(key: string | Record<string, unknown>, value?: unknown): Promise<void> {
-    try {
-      if (typeof key === 'object' && key !== null && value === undefined) this.#putAll(key);
-      else {
-        const name = text('put', key, arguments.length);
-        if (value === undefined) throw new TypeError('put() called with undefined value.');
-        this.#keyValue.put(name, value);
-      }
-    } catch (error) {
-      return Promise.reject(error as Error);
-    }
-    return this.#core.committed();
-  }
-
-  #putAll(entries: Record<string, unknown>): void {
-    const pairs = Object.entries(entries).filter(([, value]) => value !== undefined);
-    if (pairs.length > PAIRS_MAX) throw new RangeError(`Maximum number of key value pairs is ${PAIRS_MAX}.`);
-    this.#core.check();
-    // All are encoded before the first is written: a value that can not be writes nothing.
-    const encoded = pairs.map(([key, value]) => [key, this.#keyValue.encode(key, value)] as const);
-    for (const [key, value] of encoded) this.#keyValue.putEncoded(key, value);
-  }
-
-  async delete(key: string | string[]): Promise<boolean | number> {
-    let result: boolean | number;
-    if (Array.isArray(key)) {
-      if (key.length > PAIRS_MAX) throw new RangeError(`Maximum number of keys is ${PAIRS_MAX}.`);
-      result = 0;
-      for (const each of key) if (this.#keyValue.delete(String(each))) result++;
-    } else {
-      const name = text('delete', key, arguments.length);
-      checkKey(name);
-      result = this.#keyValue.delete(name);
-    }
-    await this.#core.committed();
-    return result;
-  }
-
-  async list(options?: ListOptions): Promise<Map<string, unknown>> {
-    const checked = listOptions(options);
-    const flat = this.#keyValue.list(checked, checked.limit ?? -1);
-    const found = new Map<string, unknown>();
-    for (let i = 0; i < flat.length; i += 2) found.set(flat[i] as string, decodeValue(flat[i + 1]!));
-    return found;
-  }
-
-  async deleteAll(): Promise<void> {
-    this.#core.check();
-    this.#sqlEngine.forget();
+  async deleteAll(options?: PutOptions): Promise<void> {
+    checkOptions(options, 'deleteAll', NAME, 1, 'PutOptions');
     const core = this.#core;
+    core.check();
+    if (core.inTransaction) throw new Error('Cannot call deleteAll() within a transaction');
+    this.#sqlEngine.forget();
     core.exchange.header[OUT_BEGAN] = 0;
     try {
       core.native.deleteAll(core.slot);
     } finally {
       if (core.exchange.header[OUT_BEGAN] === 1) core.began();
     }
-    return this.#core.committed();
+    if (options?.allowUnconfirmed) core.unconfirmedWrites++;
+    return core.committed();
   }
 
   /** Resolves when everything written so far is on stable storage. */
@@ -201,15 +179,18 @@ export class DurableObjectStorage {
     return this.#core.durable();
   }
 
+  /** No other event is delivered until `body` has ended; then all that was written meanwhile commits, or nothing. */
+  async transaction<T>(body: TransactionBody<T>, options?: object): Promise<T> {
+    if (typeof body !== 'function') throw parameterError('transaction', NAME, 1, 'function');
+    checkOptions(options, 'transaction', NAME, 2, 'TransactionOptions');
+    return this.#core.transactions.run(body, this.#keyValue);
+  }
+
   transactionSync<T>(body: () => T): T {
-    if (typeof body !== 'function')
-      throw new TypeError("Failed to execute 'transactionSync' on 'DurableObjectStorage': parameter 1 is not of type 'function'.");
+    if (typeof body !== 'function') throw parameterError('transactionSync', NAME, 1, 'function');
     return this.#core.transactionSync(body);
   }
 
-  async transaction(): Promise<never> {
-    throw absent('storage.transaction()');
-  }
   async getAlarm(): Promise<never> {
     throw absent('storage.getAlarm()');
   }
@@ -228,15 +209,8 @@ export class DurableObjectStorage {
   async onNextSessionRestoreBookmark(): Promise<never> {
     throw absent('storage.onNextSessionRestoreBookmark()');
   }
-}
 
-function text(method: string, key: unknown, given: number): string {
-  if (typeof key === 'string') return key;
-  const type = method === 'put' ? 'string or object' : 'string or Array';
-  if (given === 0) throw new TypeError(`Failed to execute '${method}' on 'DurableObjectStorage': parameter 1 is not of type '${type}'.`);
-  return `${key as string}`;
-}
-
-function sortedByUtf8(keys: Set<string>): string[] {
-  return [...keys].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  get [Symbol.toStringTag](): string {
+    return NAME;
+  }
 }

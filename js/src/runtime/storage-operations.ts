@@ -1,0 +1,140 @@
+/** What ctx.storage and the `txn` of storage.transaction() have in common: the key-value operations. */
+import { checkKey, type KeyValue, type ListOptions, listOptions } from './kv.js';
+import type { StorageCore } from './storage.js';
+import { decodeValue } from './values.js';
+
+/** Reads never wait, so `allowConcurrency` and `noCache` change nothing. */
+export interface GetOptions {
+  allowConcurrency?: boolean;
+  noCache?: boolean;
+}
+
+export interface PutOptions extends GetOptions {
+  /** Outputs do not wait until the write is durable. */
+  allowUnconfirmed?: boolean;
+}
+
+const PAIRS_MAX = 128;
+
+const PUT_FORMS =
+  'put() may only be called with a single key-value pair and optional options as put(key, value, options) or with multiple key-value pairs and optional options as put(entries, options)';
+
+export function parameterError(method: string, of: string, parameter: number, type: string): TypeError {
+  return new TypeError(`Failed to execute '${method}' on '${of}': parameter ${parameter} is not of type '${type}'.`);
+}
+
+/** Options are an object, or left out. */
+export function checkOptions(options: unknown, method: string, of: string, parameter: number, type: string): void {
+  if (options === undefined || typeof options === 'object' || typeof options === 'function') return;
+  throw parameterError(method, of, parameter, type);
+}
+
+export class StorageOperations {
+  readonly #core: StorageCore;
+  readonly #keyValue: KeyValue;
+  /** As error texts call it. */
+  readonly #name: string;
+  /** Throws when `method` cannot be called any more. */
+  readonly #check: ((method: string) => void) | undefined;
+
+  constructor(core: StorageCore, keyValue: KeyValue, name: string, check?: (method: string) => void) {
+    this.#core = core;
+    this.#keyValue = keyValue;
+    this.#name = name;
+    this.#check = check;
+  }
+
+  async get(key: string | string[], options?: GetOptions): Promise<unknown> {
+    if (arguments.length === 0) throw parameterError('get', this.#name, 1, 'string or Array');
+    if (options !== undefined) checkOptions(options, 'get', this.#name, 2, 'GetOptions');
+    this.#check?.('get');
+    if (!Array.isArray(key)) {
+      const name = typeof key === 'string' ? key : `${key as string}`;
+      checkKey(name);
+      return this.#keyValue.get(name);
+    }
+    const found = new Map<string, unknown>();
+    for (const each of sortedByUtf8(new Set(keyTexts(key)))) {
+      const value = this.#keyValue.get(each);
+      if (value !== undefined) found.set(each, value);
+    }
+    return found;
+  }
+
+  /** Not an async function: the promise is the one of the commit, without steps in between. */
+  put(key: string | Record<string, unknown>, value?: unknown, options?: PutOptions): Promise<void> {
+    try {
+      if (arguments.length === 0) throw parameterError('put', this.#name, 1, 'string or object');
+      if (options !== undefined) checkOptions(options, 'put', this.#name, 3, 'PutOptions');
+      if (typeof key === 'object' && key !== null && !Array.isArray(key)) {
+        if (value !== undefined && typeof value !== 'object' && typeof value !== 'function') throw new TypeError(PUT_FORMS);
+        this.#putAll(key, (value as PutOptions | null | undefined) ?? options);
+      } else {
+        const name = typeof key === 'string' ? key : `${key as unknown as string}`;
+        this.#check?.('put');
+        if (value === undefined) throw new TypeError('put() called with undefined value.');
+        this.#keyValue.put(name, value);
+        this.#wrote(1, options);
+      }
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+    return this.#core.committed();
+  }
+
+  #putAll(entries: Record<string, unknown>, options: PutOptions | undefined): void {
+    this.#check?.('put');
+    const pairs = Object.entries(entries).filter(([, value]) => value !== undefined);
+    if (pairs.length > PAIRS_MAX) throw new RangeError(`Maximum number of key value pairs is ${PAIRS_MAX}.`);
+    this.#core.check();
+    // All are encoded before the first is written: a value that can not be writes nothing.
+    const encoded = pairs.map(([key, value]) => [key, this.#keyValue.encode(key, value)] as const);
+    for (const [key, value] of encoded) this.#keyValue.putEncoded(key, value);
+    this.#wrote(pairs.length, options);
+  }
+
+  async delete(key: string | string[], options?: PutOptions): Promise<boolean | number> {
+    if (arguments.length === 0) throw parameterError('delete', this.#name, 1, 'string or Array');
+    if (options !== undefined) checkOptions(options, 'delete', this.#name, 2, 'PutOptions');
+    this.#check?.('delete');
+    let result: boolean | number;
+    if (Array.isArray(key)) {
+      const keys = keyTexts(key);
+      result = 0;
+      for (const each of keys) if (this.#keyValue.delete(each)) result++;
+      this.#wrote(keys.length, options);
+    } else {
+      const name = `${key}`;
+      checkKey(name);
+      result = this.#keyValue.delete(name);
+      this.#wrote(1, options);
+    }
+    await this.#core.committed();
+    return result;
+  }
+
+  async list(options?: ListOptions & GetOptions): Promise<Map<string, unknown>> {
+    const checked = listOptions(options, this.#name);
+    this.#check?.('list');
+    const flat = this.#keyValue.list(checked, checked.limit ?? -1);
+    const found = new Map<string, unknown>();
+    for (let i = 0; i < flat.length; i += 2) found.set(flat[i] as string, decodeValue(flat[i + 1]!));
+    return found;
+  }
+
+  #wrote(writes: number, options: PutOptions | undefined): void {
+    if (options?.allowUnconfirmed) this.#core.unconfirmedWrites += writes;
+  }
+}
+
+/** The keys of one call; throws before anything is read or written. */
+function keyTexts(keys: unknown[]): string[] {
+  if (keys.length > PAIRS_MAX) throw new RangeError(`Maximum number of keys is ${PAIRS_MAX}.`);
+  const texts = keys.map((key) => `${key as string}`);
+  for (const text of texts) checkKey(text);
+  return texts;
+}
+
+function sortedByUtf8(keys: Set<string>): string[] {
+  return [...keys].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+}
