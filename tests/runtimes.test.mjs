@@ -5,7 +5,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { root } from './support/files.mjs';
+import { root, temporaryDirectory } from './support/files.mjs';
 import { findRuntimes } from './support/runtimes.mjs';
 
 const run = promisify(execFile);
@@ -32,3 +32,17 @@ for (const { name, version, path, args } of runtimes) {
     t.diagnostic(`${name} ${version}: ${passed} tests of ${files.length} files`);
   });
 }
+
+test('each runtime reads the values that any other has written', async (t) => {
+  const program = 'tests/fixtures/library-values.mjs';
+  for (const writer of runtimes) {
+    const data = join(temporaryDirectory(t), 'data');
+    await run(writer.path, [...writer.args, program, 'write', data], { cwd: root });
+    for (const reader of runtimes) {
+      const { stdout } = await run(reader.path, [...reader.args, program, 'read', data], { cwd: root }).catch((error) => {
+        throw new Error(`${reader.name} does not read what ${writer.name} wrote:\n${error.stderr}`);
+      });
+      assert.ok(Number(stdout) > 10);
+    }
+  }
+});

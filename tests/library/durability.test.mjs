@@ -7,7 +7,7 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { runArguments, test } from '../support/suite.mjs';
 
-const syncMs = 400;
+const syncMs = 300;
 const fixture = (name) => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
 
 /** Milliseconds that each step of tests/fixtures/library-durability.mjs took. */

@@ -4,7 +4,7 @@
  * Stored: JSON text where JSON gives back exactly what structured clone would, V8's serialization
  * otherwise (the wire format that workerd stores, too). The SQLite type of the column tells which.
  */
-import { Deserializer, Serializer } from 'node:v8';
+import { readClone, writeClone } from './clone-format.js';
 
 /** Objects within one value that are tracked by a linear search; beyond, structured clone decides. */
 const NESTED_MAX = 32;
@@ -47,27 +47,15 @@ function isExactMember(value: unknown, seen: object[]): boolean {
   return typeof value === 'object' && value !== null ? isExactObject(value, seen) : isJsonExact(value);
 }
 
-class CloneSerializer extends Serializer {
-  /** Node calls it for the error to throw; plain `Error` is its default. */
-  protected _getDataCloneError(message: string): Error {
-    return new DOMException(message, 'DataCloneError');
-  }
-}
-
 /** Throws a DataCloneError for what can not be cloned. */
 export function encodeValue(value: unknown): string | Uint8Array {
   if (isJsonExact(value)) return JSON.stringify(value);
-  const serializer = new CloneSerializer();
-  serializer.writeHeader();
-  serializer.writeValue(value);
-  return serializer.releaseBuffer();
+  return writeClone(value);
 }
 
 export function decodeValue(stored: string | ArrayBuffer): unknown {
   if (typeof stored === 'string') return JSON.parse(stored);
-  const deserializer = new Deserializer(new Uint8Array(stored));
-  deserializer.readHeader();
-  return deserializer.readValue();
+  return readClone(new Uint8Array(stored));
 }
 
 const { Headers, ReadableStream, Request, Response } = globalThis; // user code may replace the globals
