@@ -344,6 +344,18 @@ test('Request and Response are classes like any other', async () => {
   assert.equal(logged, true);
 });
 
+test('a program that replaces the global classes gets its answers out all the same', async (t) => {
+  const own = await startLab(t);
+  const url = await own.handle('/replaced', async (request, env) => {
+    const { Response: Original } = globalThis;
+    for (const name of ['Request', 'Response']) globalThis[name] = class {};
+    const stub = env.COUNTER.getByName('replaced');
+    return stub.run('(tools, response) => response', new Original('through a call'));
+  });
+  const response = await fetch(url, { signal: AbortSignal.timeout(5000) });
+  assert.deepEqual([response.status, await response.text()], [200, 'through a call']);
+});
+
 test('a Worker that throws what nobody can look at is answered like any other failure', async () => {
   const url = await lab.handle('/unreadable', () => {
     throw new Proxy({}, { getPrototypeOf() { throw new Error('trap'); } });

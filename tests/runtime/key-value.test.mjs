@@ -54,6 +54,51 @@ test('what JSON can say is stored as JSON text, all else as a BLOB', async (t) =
   assert.equal(sqlite(file, 'SELECT key, typeof(value), iif(typeof(value) = \'text\', value, \'\') FROM _cf_KV ORDER BY key'), 'clone|blob|\njson|text|{"a":[1,"é"]}');
 });
 
+test('what a put stores is what structured clone sees, whatever the value inherits or hides', async () => {
+  const found = await lab.object('own-members', async ({ kv, storage }) => {
+    const store = (name, value) => { kv.put(name, value); return kv.get(name); };
+    // Too long for the way of small values, and short enough for it.
+    const both = (make) => [store('small', make('s')), store('large', make('x'.repeat(100)))];
+    const changing = (text) => {
+      let reads = 0;
+      return Object.defineProperty({ text }, 'n', { enumerable: true, get: () => (reads++ % 2 === 0 ? 1 : new Date(5)) });
+    };
+    const results = {
+      changing: both(changing).map(({ n }) => n === 1 || n.getTime() === 5),
+      hidden: both((text) => Object.defineProperty({ text: text[0] }, 'toJSON', { value: () => 'hidden' })),
+      nested: both((text) => [Object.defineProperty([text[0]], 'toJSON', { value: () => 'hidden' })]),
+      proxies: [],
+    };
+    for (const value of [new Proxy({ a: 1 }, {}), [new Proxy([1], {})], new Proxy({ a: 'x'.repeat(100) }, {})]) {
+      try { kv.put('proxy', value); results.proxies.push('stored'); } catch (error) { results.proxies.push(error.name); }
+    }
+    const during = (define, make) => {
+      define();
+      try { return both(make); } finally { delete Object.prototype.extra; delete Object.prototype.toJSON; delete Array.prototype.toJSON; }
+    };
+    results.inherited = during(() => { Object.prototype.extra = 'inherited'; }, (text) => ({ a: { b: text[0] } })).map((value) => Object.keys(value.a));
+    results.setter = during(() => Object.defineProperty(Object.prototype, 'extra', { configurable: true, set() {} }), (text) => ({ extra: text[0] })).map((value) => Object.keys(value));
+    results.toJson = during(() => Object.defineProperty(Object.prototype, 'toJSON', { configurable: true, value: () => 'all' }), (text) => ({ a: [text[0]] }));
+    results.arrayToJson = during(() => { Array.prototype.toJSON = () => 'all'; }, (text) => [text[0]]);
+    Object.prototype.extra = 'inherited';
+    await storage.put('through-storage', { a: 'x' });
+    delete Object.prototype.extra;
+    results.storage = Object.keys(await storage.get('through-storage'));
+    return results;
+  });
+  assert.deepEqual(found, {
+    changing: [true, true],
+    hidden: [{ text: 's' }, { text: 'x' }],
+    nested: [[['s']], [['x']]],
+    proxies: ['DataCloneError', 'DataCloneError', 'DataCloneError'],
+    inherited: [['b'], ['b']],
+    setter: [['extra'], ['extra']],
+    toJson: [{ a: ['s'] }, { a: ['x'] }],
+    arrayToJson: [['s'], ['x']],
+    storage: ['a'],
+  });
+});
+
 test('changing a value after put or get changes nothing that is stored', async () => {
   const results = await lab.object('mutate', async ({ kv, storage }) => {
     const value = { n: 1, list: [1] };

@@ -3,7 +3,10 @@
  * handing the string to the addon cost more than SQLite's own work for a small value; this is one
  * pass of plain stores. Whatever is not small, plain ASCII data goes the general way (values.ts).
  */
+import { types } from 'node:util';
 import { type Exchange, TEXT_BYTES_MAX } from './exchange.js';
+
+const { isProxy } = types;
 
 /** The value does not go this way. */
 export const NOT_HERE = -1;
@@ -16,6 +19,12 @@ const OBJECTS_MAX = 16;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
+
+/** User code has given all objects a member that for…in shows: it goes wrong here, and is rare. */
+function inheritsEnumerable(): boolean {
+  for (const _ in Object.prototype) return true;
+  return false;
+}
 
 export class JsonWriter {
   readonly #bytes: Uint8Array;
@@ -39,10 +48,11 @@ export class JsonWriter {
     return at + length;
   }
 
-  /** Writes the value's JSON at `at`, if that is exact (see isJsonExact); returns its end or NOT_HERE. */
+  /** Writes the value's JSON at `at`, if that is exact (see exactCopy); returns its end or NOT_HERE. */
   value(value: unknown, at: number): number {
     this.#seen.length = 0;
-    return this.#any(value, at);
+    const end = this.#any(value, at);
+    return inheritsEnumerable() ? NOT_HERE : end;
   }
 
   #any(value: unknown, at: number): number {
@@ -96,7 +106,7 @@ export class JsonWriter {
 
   #object(value: object, at: number): number {
     const seen = this.#seen;
-    if (seen.length === OBJECTS_MAX || seen.includes(value)) return NOT_HERE;
+    if (seen.length === OBJECTS_MAX || seen.includes(value) || isProxy(value)) return NOT_HERE;
     seen.push(value);
     const prototype = Object.getPrototypeOf(value) as unknown;
     if (prototype === Object.prototype) return this.#members(value as Record<string, unknown>, at);

@@ -4,68 +4,93 @@
  * Stored: JSON text where JSON gives back exactly what structured clone would, V8's serialization
  * otherwise (the wire format that workerd stores, too). The SQLite type of the column tells which.
  */
+import { types } from 'node:util';
 import { readClone, writeClone } from './clone-format.js';
+import { isRequest, isResponse } from './http.js';
+
+const { isProxy } = types;
 
 /** Objects within one value that are tracked by a linear search; beyond, structured clone decides. */
 const NESTED_MAX = 32;
 
-/** True when JSON.parse(JSON.stringify(value)) equals a structured clone of the value. */
-export function isJsonExact(value: unknown): boolean {
+const NOT_EXACT = Symbol('not exact');
+
+// User code may replace what the globals hold; what is meant here is what came with the process.
+const { Headers, ReadableStream, Error, AggregateError, DOMException, Map, Set, structuredClone } = globalThis;
+const { defineProperty, getPrototypeOf, keys } = Object;
+const { parse, stringify } = JSON;
+const objectPrototype = Object.prototype;
+const arrayPrototype = Array.prototype;
+
+/** JSON.stringify() would obey a toJSON() that every object, or every array, inherits. */
+const inheritsToJson = (): boolean => 'toJSON' in arrayPrototype;
+
+/**
+ * A copy of plain data that JSON represents exactly (JSON.parse() of its text equals a structured clone),
+ * or NOT_EXACT. Each member is read once, as structured clone does: what a getter returned is what is
+ * looked at and kept.
+ */
+function exactCopy(value: unknown, seen: object[]): unknown {
   switch (typeof value) {
     case 'string':
     case 'boolean':
-      return true;
+      return value;
     case 'number':
-      return Number.isFinite(value) && !Object.is(value, -0);
+      return Number.isFinite(value) && !Object.is(value, -0) ? value : NOT_EXACT;
     case 'object':
-      return value === null || isExactObject(value, []);
+      if (value === null) return null;
+      // The same object twice stays one object in a structured clone; a cycle can not be JSON at all.
+      if (seen.length >= NESTED_MAX || seen.includes(value) || isProxy(value)) return NOT_EXACT;
+      seen.push(value);
+      return Array.isArray(value) ? copyItems(value, seen) : copyMembers(value as Record<string, unknown>, seen);
     default:
-      return false;
+      return NOT_EXACT;
   }
 }
 
-function isExactObject(value: object, seen: object[]): boolean {
-  // The same object twice stays one object in a structured clone; a cycle can not be JSON at all.
-  if (seen.length >= NESTED_MAX || seen.includes(value)) return false;
-  seen.push(value);
-  if (Array.isArray(value)) {
-    if (Object.getPrototypeOf(value) !== Array.prototype) return false;
-    for (let i = 0; i < value.length; i++) {
-      // A hole reads as undefined, which JSON can not say.
-      if (!isExactMember(value[i], seen)) return false;
-    }
-    return Object.keys(value).length === value.length; // no property beside the indexes
+function copyItems(value: unknown[], seen: object[]): unknown {
+  // A property beside the indexes makes the two counts differ, and so does a hole, which JSON can not say.
+  if (getPrototypeOf(value) !== arrayPrototype || keys(value).length !== value.length) return NOT_EXACT;
+  const copy: unknown[] = [];
+  for (let i = 0; i < value.length; i++) {
+    const item = exactCopy(value[i], seen);
+    if (item === NOT_EXACT) return NOT_EXACT;
+    copy.push(item);
   }
-  if (Object.getPrototypeOf(value) !== Object.prototype) return false;
-  for (const key in value) {
-    if (!isExactMember((value as Record<string, unknown>)[key], seen)) return false;
-  }
-  return true;
+  return copy;
 }
 
-function isExactMember(value: unknown, seen: object[]): boolean {
-  return typeof value === 'object' && value !== null ? isExactObject(value, seen) : isJsonExact(value);
+function copyMembers(value: Record<string, unknown>, seen: object[]): unknown {
+  if (getPrototypeOf(value) !== objectPrototype) return NOT_EXACT;
+  const copy: Record<string, unknown> = {};
+  for (const key of keys(value)) {
+    const member = exactCopy(value[key], seen);
+    if (member === NOT_EXACT) return NOT_EXACT;
+    // An assignment would meet a setter or a read-only member, such as `__proto__` or one of a frozen prototype.
+    if (key in objectPrototype) defineProperty(copy, key, { value: member, writable: true, enumerable: true, configurable: true });
+    else copy[key] = member;
+  }
+  return copy;
 }
 
 /** Throws a DataCloneError for what can not be cloned. */
 export function encodeValue(value: unknown): string | Uint8Array {
-  if (isJsonExact(value)) return JSON.stringify(value);
+  const copy = exactCopy(value, []);
+  if (copy !== NOT_EXACT && !inheritsToJson()) return stringify(copy);
   return writeClone(value);
 }
 
 export function decodeValue(stored: string | ArrayBuffer): unknown {
-  if (typeof stored === 'string') return JSON.parse(stored);
+  if (typeof stored === 'string') return parse(stored) as unknown;
   return readClone(new Uint8Array(stored));
 }
-
-const { Headers, ReadableStream, Request, Response } = globalThis; // user code may replace the globals
 
 function isPrimitive(value: unknown): boolean {
   return (typeof value !== 'object' && typeof value !== 'function') || value === null;
 }
 
 function isHandedOver(value: unknown): boolean {
-  return value instanceof Response || value instanceof Request || value instanceof ReadableStream || value instanceof Headers;
+  return isResponse(value) || isRequest(value) || value instanceof ReadableStream || value instanceof Headers;
 }
 
 /**
@@ -77,7 +102,8 @@ export function passValue(value: unknown): unknown {
   if (value instanceof Error) return copyError(value);
   // What can be used once is handed over, not copied; nested in something else it is refused below.
   if (isHandedOver(value)) return value instanceof Headers ? new Headers(value) : value;
-  if (isJsonExact(value)) return copyExact(value);
+  const copy = exactCopy(value, []);
+  if (copy !== NOT_EXACT) return copy;
   refuseForeign(value);
   return structuredClone(value);
 }
@@ -89,19 +115,6 @@ export function passArguments(values: unknown[]): unknown[] {
   if (copied === 0) return values;
   if (copied === 1 || values.some(isHandedOver)) return values.map(passValue);
   return passValue(values) as unknown[];
-}
-
-/** Copies what isJsonExact has approved of. */
-function copyExact(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value;
-  if (Array.isArray(value)) return value.map(copyExact);
-  const copy: Record<string, unknown> = {};
-  for (const key in value) {
-    const member = copyExact((value as Record<string, unknown>)[key]);
-    if (key === '__proto__') Object.defineProperty(copy, key, { value: member, writable: true, enumerable: true, configurable: true });
-    else copy[key] = member;
-  }
-  return copy;
 }
 
 const cloneable = new Set<unknown>([
