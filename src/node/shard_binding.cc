@@ -31,6 +31,13 @@ void ShardHost::remove_statement(std::uint32_t number) {
   free_statements.push_back(number);
 }
 
+Prepared& ShardHost::statement(std::uint32_t number) const {
+  if (number >= statements.size() || statements[number] == nullptr)
+    throw Error(ErrorCode::kInvalid,
+                "This SQL statement is gone: its object or the shard has been closed.");
+  return *statements[number];
+}
+
 void ShardHost::begin_write(runtime::Slot slot) {
   exchange->header[kBegan] = shard.begin_write(slot) ? 1 : 0;
 }
@@ -182,12 +189,6 @@ napi_value rollback(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-napi_value observe(napi_env env, napi_callback_info info) {
-  Call<ShardHost, 2> call(env, info);
-  call.self->shard.at(call.uint(0)).core.observe(call.u64(1));
-  return nullptr;
-}
-
 // savepoint(slot, action, depth): 0 opens, 1 releases, 2 rolls back to it and releases it.
 napi_value savepoint(napi_env env, napi_callback_info info) {
   Call<ShardHost, 3> call(env, info);
@@ -214,13 +215,6 @@ napi_value database_size(napi_env env, napi_callback_info info) {
   Call<ShardHost, 1> call(env, info);
   return make_number(env,
                      static_cast<double>(call.self->shard.database(call.uint(0)).bytes_in_use()));
-}
-
-napi_value database_memory(napi_env env, napi_callback_info info) {
-  Call<ShardHost, 1> call(env, info);
-  const auto& database = call.self->shard.at(call.uint(0)).database;
-  return make_number(env,
-                     database == nullptr ? 0.0 : static_cast<double>(database->memory_bytes()));
 }
 
 napi_value durable_lsn(napi_env env, napi_callback_info info) {
@@ -298,10 +292,8 @@ napi_value create_shard(napi_env env, napi_callback_info info) {
   method<begin>(env, out, "begin", host);
   method<commit>(env, out, "commit", host);
   method<rollback>(env, out, "rollback", host);
-  method<observe>(env, out, "observe", host);
   method<savepoint>(env, out, "savepoint", host);
   method<database_size>(env, out, "databaseSize", host);
-  method<database_memory>(env, out, "memory", host);
   method<durable_lsn>(env, out, "durableLsn", host);
   method<appended_lsn>(env, out, "appendedLsn", host);
   method<flush_log>(env, out, "flushLog", host);

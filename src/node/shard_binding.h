@@ -18,7 +18,8 @@ namespace perdure::node {
 struct Prepared {
   store::Statement statement;
   runtime::Slot slot = 0;
-  std::string bound_text;  // what the text parameters point into while the statement runs
+  std::string bound_text;            // what the text parameters point into while the statement runs
+  std::uint64_t returned_bytes = 0;  // by RETURNING, in this run of the statement
 };
 
 // One shard as its JavaScript environment holds it. Everything on that environment's thread.
@@ -39,6 +40,8 @@ struct ShardHost {
 
   std::uint32_t add_statement(runtime::Slot slot, store::Statement statement);
   void remove_statement(std::uint32_t number);
+  // Throws Error when there is no such statement (any more): the shard has been closed.
+  [[nodiscard]] Prepared& statement(std::uint32_t number) const;
   // Opens the implicit transaction if need be, and tells in header[kBegan] whether it did.
   void begin_write(runtime::Slot slot);
   void finalize_statements(runtime::Slot slot);

@@ -13,6 +13,8 @@ namespace {
 // A longer text is a string of its own, so that keeping one cell of a batch keeps little else
 // alive.
 constexpr int kBatchTextMax = 256;
+// A batch ends with the row in which its long texts and its blobs reach this size.
+constexpr std::size_t kBatchExtraBytesMax = std::size_t{1} << 20;
 
 void bind_extra(napi_env env, sqlite3_stmt* statement, int index, napi_value value,
                 std::string& scratch) {
@@ -80,11 +82,16 @@ class Batch {
 
   [[nodiscard]] bool room_for(int columns) const {
     return cells_ + static_cast<std::size_t>(columns) <= Exchange::kCellsMax &&
-           text_.size() < Exchange::kTextBytesMax;
+           text_.size() < Exchange::kTextBytesMax && extra_bytes_ < kBatchExtraBytesMax;
   }
 
   void add_row(sqlite3_stmt* statement, int columns) {
     for (int i = 0; i < columns; ++i) add_cell(statement, i);
+  }
+
+  // About what the batch takes in JavaScript.
+  [[nodiscard]] std::size_t bytes() const {
+    return cells_ * sizeof(double) + text_.size() + extra_bytes_;
   }
 
   // undefined, the texts in one string, or [texts, extra values …]
@@ -119,7 +126,7 @@ class Batch {
           exchange_.lengths[cells_] = size;
           kind = CellKind::kText;
         } else {
-          extras_.push_back(text_value(env_, text, static_cast<std::size_t>(size)));
+          add_extra(text_value(env_, text, static_cast<std::size_t>(size)), size);
           kind = CellKind::kExtra;
         }
         break;
@@ -127,7 +134,7 @@ class Batch {
       case SQLITE_BLOB: {
         const auto* data = static_cast<const std::byte*>(sqlite3_column_blob(statement, column));
         const int size = sqlite3_column_bytes(statement, column);
-        extras_.push_back(make_array_buffer(env_, {data, static_cast<std::size_t>(size)}));
+        add_extra(make_array_buffer(env_, {data, static_cast<std::size_t>(size)}), size);
         kind = CellKind::kExtra;
         break;
       }
@@ -137,50 +144,57 @@ class Batch {
     exchange_.kinds[cells_++] = static_cast<std::uint8_t>(kind);
   }
 
+  void add_extra(napi_value value, int size) {
+    extras_.push_back(value);
+    extra_bytes_ += static_cast<std::size_t>(size);
+  }
+
   napi_env env_;
   Exchange& exchange_;
   std::string& text_;
   std::size_t cells_ = 0;
+  std::size_t extra_bytes_ = 0;
   std::vector<napi_value> extras_;
 };
 
 // A statement failed: what SQLite rolled back by itself ended the implicit transaction as well.
-napi_value failed(napi_env env, ShardHost& host, Prepared& prepared, int code) {
-  Exchange& exchange = *host.exchange;
-  store::Database& database = host.shard.database(prepared.slot);
-  const store::SqlError error = database.error(code);
+napi_value failed(napi_env env, ShardHost& host, Prepared& prepared, const store::SqlError& error) {
   sqlite3_reset(prepared.statement.handle());
-  exchange.header[kStatus] = kFailed;
+  host.exchange->header[kStatus] = kFailed;
   return make_string(env, error.what());
 }
 
-// run(extras?): header in: statement, parameters (-1: go on with an open cursor), rows at most.
-// Out: rows, status, whether it began the implicit transaction. -> texts and extra values, or the
-// message of an error.
-napi_value run(napi_env env, napi_callback_info info) {
-  Call<ShardHost, 1> call(env, info);
-  ShardHost& host = *call.self;
+// What a write returns is held at once (js/src/runtime/sql.ts), so there is an end to it. It has
+// been written by then, and nothing less than its transaction can be undone.
+constexpr std::uint64_t kReturnedBytesMax = std::uint64_t{256} << 20;
+
+void count_returned(store::Database& database, Prepared& prepared, std::size_t bytes) {
+  prepared.returned_bytes += bytes;
+  if (prepared.returned_bytes <= kReturnedBytesMax) return;
+  sqlite3_reset(prepared.statement.handle());
+  database.rollback();
+  throw store::SqlError(
+      SQLITE_TOOBIG, "The rows that a single statement returned with RETURNING are larger than " +
+                         std::to_string(kReturnedBytesMax >> 20) +
+                         " MiB; its transaction was rolled back. Write fewer rows at a time: "
+                         "SQLITE_TOOBIG");
+}
+
+// Starts a statement with the parameters that JavaScript left. Throws SqlError.
+void start(napi_env env, ShardHost& host, Prepared& prepared, int parameters, napi_value extras) {
+  bind(env, host, prepared, parameters, extras);
+  prepared.returned_bytes = 0;
+  if (!prepared.statement.writes()) return;
+  if (host.shard.begin_write(prepared.slot)) host.exchange->header[kBegan] = 1;
+}
+
+// Takes up to `rows_max` rows, as many as there is room for. Throws SqlError.
+napi_value run_batch(napi_env env, ShardHost& host, Prepared& prepared, std::int32_t rows_max) {
   Exchange& exchange = *host.exchange;
-  Prepared& prepared = *host.statements[static_cast<std::size_t>(exchange.header[kStatement])];
   sqlite3_stmt* statement = prepared.statement.handle();
-  const int parameters = exchange.header[kParameters];
-  const std::int32_t rows_max = exchange.header[kRowsMax];
-  exchange.header[kBegan] = 0;
-  exchange.header[kRows] = 0;
-  if (parameters >= 0) {
-    try {
-      bind(env, host, prepared, parameters, call.args[0]);
-    } catch (const store::SqlError& error) {
-      exchange.header[kStatus] = kFailed;
-      return make_string(env, error.what());
-    }
-    if (prepared.statement.writes() && host.shard.begin_write(prepared.slot))
-      exchange.header[kBegan] = 1;
-  }
   int columns = sqlite3_column_count(statement);
   Batch batch(env, host);
   std::int32_t rows = 0;
-  exchange.header[kStatus] = kMore;
   while (rows < rows_max && batch.room_for(columns)) {
     const int code = sqlite3_step(statement);
     if (rows == 0) {  // the first step may prepare the statement anew
@@ -192,23 +206,57 @@ napi_value run(napi_env env, napi_callback_info info) {
       ++rows;
       continue;
     }
-    if (code != SQLITE_DONE) return failed(env, host, prepared, code);
+    if (code != SQLITE_DONE) throw host.shard.database(prepared.slot).error(code);
     sqlite3_reset(statement);
     exchange.header[kStatus] = kDone;
     break;
   }
   exchange.header[kRows] = rows;
+  if (rows > 0 && prepared.statement.writes())
+    count_returned(host.shard.database(prepared.slot), prepared, batch.bytes());
   return batch.finish();
 }
 
+// run(extras?): header in: statement, parameters (-1: go on with an open cursor), rows at most.
+// Out: rows, status, whether it began the implicit transaction. -> texts and extra values, or the
+// message of an error.
+napi_value run(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  ShardHost& host = *call.self;
+  Exchange& exchange = *host.exchange;
+  Prepared& prepared = host.statement(static_cast<std::uint32_t>(exchange.header[kStatement]));
+  const int parameters = exchange.header[kParameters];
+  const std::int32_t rows_max = exchange.header[kRowsMax];
+  exchange.header[kBegan] = 0;
+  exchange.header[kRows] = 0;
+  exchange.header[kStatus] = kMore;
+  try {
+    if (parameters >= 0) start(env, host, prepared, parameters, call.args[0]);
+    if (prepared.statement.alters_as_user()) {
+      host.shard.database(prepared.slot).alter_as_user(prepared.statement);
+      exchange.header[kStatus] = kDone;
+      exchange.header[kReprepared] =
+          sqlite3_stmt_status(prepared.statement.handle(), SQLITE_STMTSTATUS_REPREPARE, 0);
+      return nullptr;
+    }
+    return run_batch(env, host, prepared, rows_max);
+  } catch (const store::SqlError& error) {
+    return failed(env, host, prepared, error);
+  }
+}
+
 // Runs a statement that is not the last of its query to its end.
-void run_to_end(ShardHost& host, runtime::Slot slot, const store::Statement& statement) {
+void run_to_end(ShardHost& host, runtime::Slot slot, store::Statement& statement) {
   store::Database& database = host.shard.database(slot);
   if (sqlite3_bind_parameter_count(statement.handle()) != 0)
     throw Error(ErrorCode::kSql,
                 "When executing multiple SQL statements in a single call, only the last statement "
                 "can have parameters.");
   if (statement.writes() && host.shard.begin_write(slot)) host.exchange->header[kBegan] = 1;
+  if (statement.alters_as_user()) {
+    database.alter_as_user(statement);
+    return;
+  }
   int code = SQLITE_ROW;
   while (code == SQLITE_ROW) code = sqlite3_step(statement.handle());
   if (code != SQLITE_DONE) throw database.error(code);
@@ -226,7 +274,7 @@ napi_value column_names(napi_env env, napi_callback_info info) {
   Call<ShardHost, 1> call(env, info);
   napi_value out = nullptr;
   check(env, napi_create_array(env, &out));
-  append_names(env, call.self->statements.at(call.uint(0))->statement.handle(), out, 0);
+  append_names(env, call.self->statement(call.uint(0)).statement.handle(), out, 0);
   return out;
 }
 
@@ -273,7 +321,7 @@ napi_value prepare(napi_env env, napi_callback_info info) {
 // reset(statement): an open cursor is given up.
 napi_value reset_statement(napi_env env, napi_callback_info info) {
   Call<ShardHost, 1> call(env, info);
-  sqlite3_reset(call.self->statements.at(call.uint(0))->statement.handle());
+  sqlite3_reset(call.self->statement(call.uint(0)).statement.handle());
   return nullptr;
 }
 

@@ -19,7 +19,6 @@ Object::Admission Object::arrive(EventId event) {
   waiting_.push_back(event);
   if (state_ != State::kAbsent) return Admission::kWait;
   state_ = State::kConstructing;
-  ++incarnation_;
   return Admission::kConstruct;
 }
 

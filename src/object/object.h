@@ -34,8 +34,6 @@ class Object {
   static constexpr std::uint32_t kBlockTimeoutMs = 30'000;
 
   [[nodiscard]] State state() const noexcept { return state_; }
-  // Counts the instances: work of an older one that comes back after a reset is recognized by it.
-  [[nodiscard]] std::uint32_t incarnation() const noexcept { return incarnation_; }
 
   // An event comes in. In order: while others wait, it waits behind them. Throws Error(kFull) when
   // kWaitingEventsMax wait already.
@@ -91,7 +89,6 @@ class Object {
 
   State state_ = State::kAbsent;
   bool transaction_open_ = false;
-  std::uint32_t incarnation_ = 0;
   std::uint32_t blocks_ = 0;
   std::uint32_t in_flight_ = 0;
   std::uint32_t holds_ = 0;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 
 #include "sqlite3.h"
 
@@ -133,74 +132,6 @@ bool Authorizer::allows(int action, std::string_view first, std::string_view sec
     default:  // ATTACH, DETACH, temporary objects, and whatever is new
       return false;
   }
-}
-
-namespace {
-
-// The words of a statement: names (without their quotes), operators as single characters.
-class Words {
- public:
-  explicit Words(std::string_view sql) : sql_(sql) {}
-
-  // Empty at the end.
-  std::string_view next() {
-    skip_blanks();
-    if (at_ >= sql_.size()) return {};
-    const char c = sql_[at_];
-    if (c == '"' || c == '`' || c == '\'') return quoted(c);
-    if (c == '[') return quoted(']');
-    const std::size_t start = at_++;
-    if (is_name(c)) {
-      while (at_ < sql_.size() && is_name(sql_[at_])) ++at_;
-    }
-    return sql_.substr(start, at_ - start);
-  }
-
- private:
-  static bool is_name(char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte >= 0x80 || std::isalnum(byte) != 0 || c == '_' || c == '$';
-  }
-
-  std::string_view quoted(char end) {
-    const std::size_t start = ++at_;
-    at_ = std::min(sql_.find(end, at_), sql_.size());
-    const auto word = sql_.substr(start, at_ - start);
-    if (at_ < sql_.size()) ++at_;
-    return word;
-  }
-
-  void skip_blanks() {
-    while (at_ < sql_.size()) {
-      const auto rest = sql_.substr(at_);
-      if (std::isspace(static_cast<unsigned char>(rest[0])) != 0) {
-        ++at_;
-      } else if (rest.starts_with("--")) {
-        at_ = std::min(sql_.find('\n', at_), sql_.size());
-      } else if (rest.starts_with("/*")) {
-        const std::size_t end = sql_.find("*/", at_ + 2);
-        at_ = end == std::string_view::npos ? sql_.size() : end + 2;
-      } else {
-        return;
-      }
-    }
-  }
-
-  std::string_view sql_;
-  std::size_t at_ = 0;
-};
-
-}  // namespace
-
-bool renames_to_reserved_name(std::string_view sql) {
-  Words words(sql);
-  std::string_view previous;
-  for (auto word = words.next(); !word.empty(); previous = word, word = words.next()) {
-    if (equal_ignoring_case(previous, "rename") && equal_ignoring_case(word, "to")) {
-      return is_reserved_name(words.next());
-    }
-  }
-  return false;
 }
 
 }  // namespace perdure::store

@@ -28,7 +28,7 @@ class Authorizer {
   void reset() noexcept { refused_transaction_ = alters_table_ = false; }
   // It was refused as a transaction statement: the text for the user is kTransactionMessage.
   [[nodiscard]] bool refused_transaction() const noexcept { return refused_transaction_; }
-  // It alters a table. SQLite does not tell the authorizer the new name of a table.
+  // It alters a table; Database::alter_as_user() looks at what became of the names.
   [[nodiscard]] bool alters_table() const noexcept { return alters_table_; }
 
   static const char kTransactionMessage[];
@@ -46,8 +46,5 @@ class Authorizer {
 
 // True for the names that only the engine uses, in any case: `_cf_…`.
 [[nodiscard]] bool is_reserved_name(std::string_view name) noexcept;
-
-// True when `sql` is an ALTER TABLE … RENAME TO a reserved name.
-[[nodiscard]] bool renames_to_reserved_name(std::string_view sql);
 
 }  // namespace perdure::store

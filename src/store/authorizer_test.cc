@@ -15,6 +15,7 @@ class AuthorizerTest : public ::testing::Test {
   AuthorizerTest() {
     database_.execute(
         "CREATE TABLE _cf_KV(key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID; CREATE TABLE t(a, b);"
+        "CREATE TABLE \"\"(a); CREATE TABLE \"a\"\"b\"(a); CREATE TABLE \"a RENAME TO b\"(a);"
         "INSERT INTO t VALUES (1, 2)");
   }
   // What a user gets: the error, or "ok".
@@ -56,6 +57,10 @@ TEST_F(AuthorizerTest, Refuses) {
            "CREATE INDEX _cf_x ON t(a)",
            "CREATE TRIGGER _cf_x AFTER INSERT ON t BEGIN SELECT 1; END",
            "ALTER TABLE t RENAME TO _cf_x",
+           "ALTER TABLE t RENAME TO \"_cf_\"\"x\"",
+           "ALTER TABLE \"\" RENAME TO _cf_x",
+           "ALTER TABLE \"a\"\"b\" RENAME TO _CF_x",
+           "ALTER TABLE \"a RENAME TO b\" RENAME TO _cf_x",
            "ALTER TABLE t /* RENAME TO a */ RENAME -- x\n TO \"_CF_x\"",
            "ALTER TABLE _cf_KV RENAME TO x",
            "ALTER TABLE _cf_KV ADD COLUMN x",
@@ -86,7 +91,29 @@ TEST_F(AuthorizerTest, Refuses) {
        }) {
     EXPECT_EQ(user(sql), kAuth) << sql;
   }
-  EXPECT_EQ(query(database_, "SELECT name FROM sqlite_schema WHERE type = 'table'"), "_cf_KV;t");
+  EXPECT_EQ(query(database_, "SELECT name FROM sqlite_schema WHERE type = 'table'"),
+            "_cf_KV;t;;a\"b;a RENAME TO b");
+}
+
+TEST_F(AuthorizerTest, ARefusedRenameLeavesTheRest) {
+  database_.begin();
+  EXPECT_EQ(user("INSERT INTO t VALUES (3, 4)"), "ok");
+  EXPECT_EQ(user("ALTER TABLE t RENAME TO _cf_x"), kAuth);
+  EXPECT_EQ(user("CREATE VIRTUAL TABLE f USING fts5(a)"), "ok");
+  // The shadow tables of the new name would be reserved ones.
+  EXPECT_NE(user("ALTER TABLE f RENAME TO _cf"), "ok");
+  EXPECT_EQ(user("ALTER TABLE t RENAME TO u"), "ok");
+  EXPECT_EQ(user("PRAGMA case_sensitive_like = ON"), "ok");
+  EXPECT_EQ(user("ALTER TABLE u RENAME TO _CF_x"), kAuth);
+  EXPECT_EQ(user("ALTER TABLE u RENAME TO nope.x"),
+            "near \".\": syntax error at offset 28: SQLITE_ERROR");
+  EXPECT_EQ(user("ALTER TABLE u DROP COLUMN nope"),
+            "no such column: \"nope\" at offset 26: SQLITE_ERROR");
+  EXPECT_EQ(user("EXPLAIN ALTER TABLE u RENAME TO _cf_x"), "ok");
+  EXPECT_TRUE(database_.in_transaction());
+  database_.commit();
+  EXPECT_EQ(query(database_, "SELECT a FROM u"), "1;3");
+  EXPECT_EQ(query(database_, "SELECT name FROM sqlite_schema WHERE name LIKE '_cf%'"), "_cf_KV");
 }
 
 TEST_F(AuthorizerTest, RefusesVacuum) {

@@ -51,15 +51,20 @@ bool has_compiled_settings() {
 
 // ---- Statement
 
-Statement::Statement(sqlite3_stmt* handle)
-    : handle_(handle), writes_(handle != nullptr && sqlite3_stmt_readonly(handle) == 0) {}
+Statement::Statement(sqlite3_stmt* handle, bool alters_as_user)
+    : handle_(handle),
+      writes_(handle != nullptr && sqlite3_stmt_readonly(handle) == 0),
+      alters_as_user_(alters_as_user) {}
 
 Statement::Statement(Statement&& other) noexcept
-    : handle_(std::exchange(other.handle_, nullptr)), writes_(other.writes_) {}
+    : handle_(std::exchange(other.handle_, nullptr)),
+      writes_(other.writes_),
+      alters_as_user_(other.alters_as_user_) {}
 
 Statement& Statement::operator=(Statement&& other) noexcept {
   std::swap(handle_, other.handle_);
   std::swap(writes_, other.writes_);
+  std::swap(alters_as_user_, other.alters_as_user_);
   return *this;
 }
 
@@ -147,14 +152,9 @@ Statement Database::prepare(std::string_view sql, Access access, std::size_t* ta
     }
     throw error(code);
   }
-  Statement statement(prepared);
-  const auto length = static_cast<std::size_t>(rest - sql.data());
-  if (access == Access::kUser && state.authorizer.alters_table() &&
-      renames_to_reserved_name(sql.substr(0, length))) {
-    throw SqlError(SQLITE_AUTH, "not authorized: SQLITE_AUTH");
-  }
-  if (tail != nullptr) *tail = length;
-  return statement;
+  if (tail != nullptr) *tail = static_cast<std::size_t>(rest - sql.data());
+  const bool alters = access == Access::kUser && state.authorizer.alters_table();
+  return Statement(prepared, alters && sqlite3_stmt_isexplain(prepared) == 0);
 }
 
 void Database::execute(const char* sql) {
@@ -166,6 +166,30 @@ void Database::execute(const char* sql) {
 int Database::step(Statement& statement) {
   const State::EngineAccess engine(state_->authorizer);
   return sqlite3_step(statement.handle());
+}
+
+std::int64_t Database::count_reserved_names() {
+  // Not LIKE, which `PRAGMA case_sensitive_like` changes.
+  Statement count =
+      prepare("SELECT count(*) FROM sqlite_schema WHERE substr(name, 1, 4) = '_cf_' COLLATE NOCASE",
+              Access::kEngine);
+  const int code = step(count);
+  if (code != SQLITE_ROW) throw error(code);
+  return sqlite3_column_int64(count.handle(), 0);
+}
+
+void Database::alter_as_user(Statement& statement) {
+  const std::int64_t before = count_reserved_names();
+  execute("SAVEPOINT _cf_alter");
+  sqlite3_step(statement.handle());
+  if (const int code = sqlite3_reset(statement.handle()); code != SQLITE_OK) {
+    const SqlError failure = error(code);
+    if (in_transaction()) execute("RELEASE _cf_alter");
+    throw failure;
+  }
+  const bool allowed = count_reserved_names() == before;
+  execute(allowed ? "RELEASE _cf_alter" : "ROLLBACK TO _cf_alter; RELEASE _cf_alter");
+  if (!allowed) throw SqlError(SQLITE_AUTH, "not authorized: SQLITE_AUTH");
 }
 
 void Database::run(Statement& statement, const char* sql) {

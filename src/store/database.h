@@ -41,7 +41,7 @@ enum class Access : std::uint8_t { kUser, kEngine };
 class Statement {
  public:
   Statement() = default;
-  explicit Statement(sqlite3_stmt* handle);
+  explicit Statement(sqlite3_stmt* handle, bool alters_as_user = false);
   Statement(Statement&& other) noexcept;
   Statement& operator=(Statement&& other) noexcept;
   ~Statement();
@@ -51,10 +51,13 @@ class Statement {
   explicit operator bool() const noexcept { return handle_ != nullptr; }
   // True when running it can change the database.
   [[nodiscard]] bool writes() const noexcept { return writes_; }
+  // True for an ALTER TABLE of user SQL: to be run by Database::alter_as_user().
+  [[nodiscard]] bool alters_as_user() const noexcept { return alters_as_user_; }
 
  private:
   sqlite3_stmt* handle_ = nullptr;
   bool writes_ = false;
+  bool alters_as_user_ = false;
 };
 
 // One object's open SQLite database on the log. One thread at a time. The VFS below turns each
@@ -80,6 +83,11 @@ class Database {
   // sqlite3_step for a statement that was prepared with Access::kEngine: a change of the schema
   // makes SQLite prepare it again, which the authorizer must let through.
   int step(Statement& statement);
+
+  // Runs a statement whose alters_as_user() holds. SQLite does not tell the authorizer
+  // what a table is to be called, so the names are looked at afterwards: when there are more that
+  // only the engine uses, all is undone and SqlError thrown. The transaction must be open.
+  void alter_as_user(Statement& statement);
 
   // Runs statements of the engine's own, without results.
   void execute(const char* sql);
@@ -107,6 +115,7 @@ class Database {
 
  private:
   void run(Statement& statement, const char* sql);
+  std::int64_t count_reserved_names();
 
   sqlite3* handle_ = nullptr;
   std::shared_ptr<DatabaseFile> file_;

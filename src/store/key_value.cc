@@ -27,12 +27,21 @@ constexpr const char* kLists[] = {
     "SELECT key, value FROM _cf_KV WHERE key >= ?1 AND key < ?2 ORDER BY key DESC",
 };
 
-// What a user can have made; what hangs on it first. An index goes with its table, a shadow table
-// with its virtual table.
+// What a user can have made, and what SQLite made for it (sqlite_stat1); what hangs on it first. An
+// index goes with its table, a shadow table with its virtual table. Not LIKE, which a user's
+// `PRAGMA case_sensitive_like` changes.
 constexpr char kEverything[] =
     "SELECT type, name FROM sqlite_schema WHERE type IN ('trigger', 'view') "
-    "OR (type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name <> '_cf_METADATA') "
-    "ORDER BY type = 'table', sql NOT LIKE 'create virtual%'";
+    "OR (type = 'table' AND name <> '_cf_METADATA' "
+    "AND (name NOT GLOB 'sqlite_*' OR name GLOB 'sqlite_stat*')) "
+    "ORDER BY type = 'table', sql NOT GLOB 'CREATE VIRTUAL*'";
+
+// SQLite drops its table of AUTOINCREMENT under another name only.
+constexpr char kHasSequence[] = "SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence'";
+constexpr char kRenameSequence[] =
+    "UPDATE sqlite_schema SET name = '_cf_sequence', tbl_name = '_cf_sequence', "
+    "sql = 'CREATE TABLE _cf_sequence(name, seq)' WHERE name = 'sqlite_sequence'";
+constexpr char kDropSequence[] = "DROP TABLE _cf_sequence";
 
 void bind_text(const Statement& statement, int index, std::string_view text) {
   // An empty view may have no address, which SQLite takes for NULL.
@@ -187,30 +196,84 @@ KeyValue::Cursor KeyValue::list(const ListOptions& options) {
   });
 }
 
+namespace {
+
+// Sets one of SQLite's switches until the end of a scope, when it has its usual value again.
+class Switched {
+ public:
+  Switched(sqlite3* handle, int option, bool on, bool usual)
+      : handle_(handle), option_(option), usual_(usual) {
+    sqlite3_db_config(handle_, option_, on ? 1 : 0, nullptr);
+  }
+  ~Switched() { sqlite3_db_config(handle_, option_, usual_ ? 1 : 0, nullptr); }
+  Switched(const Switched&) = delete;
+  Switched& operator=(const Switched&) = delete;
+
+ private:
+  sqlite3* handle_;
+  int option_;
+  bool usual_;
+};
+
+// Foreign keys that are violated, deferred to the end of the transaction.
+bool has_open_violations(sqlite3* handle) {
+  int current = 0;
+  int highest = 0;
+  sqlite3_db_status(handle, SQLITE_DBSTATUS_DEFERRED_FKS, &current, &highest, 0);
+  return current != 0;
+}
+
+std::string text_of(const Statement& statement, int column) {
+  return reinterpret_cast<const char*>(sqlite3_column_text(statement.handle(), column));
+}
+
+}  // namespace
+
 void KeyValue::remove_all() {
   forget_table();
-  // Dropping a table checks foreign keys, in an order that nobody can get right.
   sqlite3* handle = database_.handle();
-  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_FKEY, 0, nullptr);
-  struct EnableForeignKeys {
-    sqlite3* handle;
-    ~EnableForeignKeys() { sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_FKEY, 1, nullptr); }
-  } const enable{handle};
-  for (;;) {
-    std::string drop;
-    {
-      Statement next = database_.prepare(kEverything, Access::kEngine);
-      const int code = step(next);
-      if (code == SQLITE_DONE) break;
-      if (code != SQLITE_ROW) throw database_.error(code);
-      const auto text = [&](int column) {
-        return std::string(
-            reinterpret_cast<const char*>(sqlite3_column_text(next.handle(), column)));
-      };
-      drop = "DROP " + text(0) + " " + quoted(text(1));
+  // Dropping a table checks foreign keys, in an order that nobody can get right, so they are off;
+  // but SQLite counts violations that are open already and must see how they go.
+  const bool counting = has_open_violations(handle);
+  if (counting) database_.execute("PRAGMA defer_foreign_keys = ON");
+  {
+    const Switched foreign_keys(handle, SQLITE_DBCONFIG_ENABLE_FKEY, counting, true);
+    while (drop_next()) {
     }
-    database_.execute(drop.c_str());
   }
+  if (first_of(kHasSequence)) drop_sequence_table();
+}
+
+// The first row of a query; an empty statement when there is none.
+Statement KeyValue::first_of(const char* sql) {
+  Statement statement = database_.prepare(sql, Access::kEngine);
+  const int code = step(statement);
+  if (code == SQLITE_DONE) return {};
+  if (code != SQLITE_ROW) throw database_.error(code);
+  return statement;
+}
+
+bool KeyValue::drop_next() {
+  std::string drop;
+  {
+    const Statement next = first_of(kEverything);
+    if (!next) return false;
+    drop = "DROP " + text_of(next, 0) + " " + quoted(text_of(next, 1));
+  }
+  database_.execute(drop.c_str());
+  return true;
+}
+
+void KeyValue::drop_sequence_table() {
+  const std::int64_t version = sqlite3_column_int64(first_of("PRAGMA schema_version").handle(), 0);
+  {
+    const Switched defensive(database_.handle(), SQLITE_DBCONFIG_DEFENSIVE, false, true);
+    const Switched writable(database_.handle(), SQLITE_DBCONFIG_WRITABLE_SCHEMA, true, false);
+    database_.execute(kRenameSequence);
+    // Makes SQLite read the schema again.
+    database_.execute(("PRAGMA schema_version = " + std::to_string(version + 1)).c_str());
+  }
+  database_.execute(kDropSequence);
 }
 
 // ---- Cursor

@@ -68,8 +68,9 @@ class KeyValue {
   bool remove(std::string_view key);
   Cursor list(const ListOptions& options);
 
-  // Drops everything that the object stored: keys, and the user's tables, views and triggers. The
-  // engine's other tables (`_cf_METADATA`) stay.
+  // Drops everything that the object stored: keys, the user's tables, views and triggers, and what
+  // SQLite keeps about them (AUTOINCREMENT, ANALYZE). The engine's other tables (`_cf_METADATA`)
+  // stay. The transaction must be open; foreign keys that it violated are no concern any more.
   void remove_all();
 
  private:
@@ -81,6 +82,9 @@ class KeyValue {
   Statement& prepared(Statement& statement, const char* sql);
   int step(Statement& statement);
   void forget_table();
+  Statement first_of(const char* sql);
+  bool drop_next();
+  void drop_sequence_table();
   template <typename Run>
   auto with_table(Run&& run);
 

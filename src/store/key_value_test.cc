@@ -132,19 +132,52 @@ TEST_F(KeyValueTest, RemoveAllLeavesAnEmptyDatabase) {
       "CREATE VIRTUAL TABLE f USING fts5(x)",
       "CREATE VIRTUAL TABLE r USING rtree(id, a, b)",
       "INSERT INTO f VALUES ('hello')",
+      "ANALYZE",
+      "PRAGMA case_sensitive_like = ON",
   };
   for (const auto* sql : statements) query(*database_, sql, Access::kUser);
   database_->execute("CREATE TABLE _cf_METADATA(k, v)");
   database_->begin();
   kv_->remove_all();
   database_->commit();
-  EXPECT_EQ(query(*database_, "SELECT name FROM sqlite_schema"), "sqlite_sequence;_cf_METADATA");
-  EXPECT_EQ(query(*database_, "SELECT count(*) FROM sqlite_sequence"), "0");
+  EXPECT_EQ(query(*database_, "SELECT name FROM sqlite_schema"), "_cf_METADATA");
   EXPECT_EQ(query(*database_, "PRAGMA integrity_check"), "ok");
   EXPECT_EQ(query(*database_, "PRAGMA foreign_keys"), "1");
   EXPECT_EQ(get("a"), "none");
   put("a", "2");
   EXPECT_EQ(get("a"), "text:2");
+  query(*database_, statements[0], Access::kUser);
+  EXPECT_EQ(query(*database_, "INSERT INTO p DEFAULT VALUES RETURNING a", Access::kUser), "1");
+}
+
+TEST_F(KeyValueTest, RemoveAllTakesOpenViolationsOfForeignKeysAlong) {
+  database_->begin();
+  for (const auto* sql : {
+           "CREATE TABLE p(a INTEGER PRIMARY KEY, c REFERENCES c(a) DEFERRABLE INITIALLY DEFERRED)",
+           "CREATE TABLE c(a INTEGER PRIMARY KEY, p REFERENCES p(a) DEFERRABLE INITIALLY DEFERRED)",
+           "CREATE TABLE now(p REFERENCES p(a))",
+           "INSERT INTO p VALUES (1, 7), (2, 8)",
+           "INSERT INTO c VALUES (1, 1), (2, 9)",
+           "PRAGMA defer_foreign_keys = ON",
+           "INSERT INTO now VALUES (1), (5)",
+           "DELETE FROM p WHERE a = 1",
+       }) {
+    query(*database_, sql, Access::kUser);
+  }
+  kv_->remove_all();
+  query(*database_, "CREATE TABLE t(a)", Access::kUser);
+  EXPECT_NO_THROW(database_->commit());
+  EXPECT_EQ(query(*database_, "SELECT name FROM sqlite_schema"), "t");
+}
+
+TEST_F(KeyValueTest, ARolledBackRemoveAllLeavesEverything) {
+  query(*database_, "CREATE TABLE p(a INTEGER PRIMARY KEY AUTOINCREMENT)", Access::kUser);
+  query(*database_, "INSERT INTO p VALUES (41)", Access::kUser);
+  database_->begin();
+  kv_->remove_all();
+  database_->rollback();
+  EXPECT_EQ(query(*database_, "INSERT INTO p DEFAULT VALUES RETURNING a", Access::kUser), "42");
+  EXPECT_THROW(query(*database_, "UPDATE sqlite_schema SET sql = ''", Access::kEngine), SqlError);
 }
 
 }  // namespace

@@ -22,6 +22,10 @@ namespace perdure::store::testing {
 inline std::string query(Database& database, std::string_view sql,
                          Access access = Access::kEngine) {
   Statement statement = database.prepare(sql, access);
+  if (statement.alters_as_user()) {
+    database.alter_as_user(statement);
+    return "";
+  }
   std::string text;
   int code = SQLITE_ROW;
   const auto step = [&] {

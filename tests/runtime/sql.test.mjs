@@ -1,6 +1,9 @@
 // ctx.storage.sql. The words of the errors are workerd's.
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { build } from 'esbuild';
+import { root } from '../support/files.mjs';
 import { startLab } from '../support/lab.mjs';
 
 const lab = await startLab({ after });
@@ -180,6 +183,76 @@ test('a write that returns rows has happened when exec() returns', async () => {
   assert.deepEqual(counts, [1000, 999, { a: 5, b: 6 }]);
 });
 
+test('what RETURNING gives is held in batches, up to a limit', async (t) => {
+  const own = await startLab(t);
+  const numbers = 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)';
+  const result = await own.object('many', async ({ sql }, numbers) => {
+    sql.exec('CREATE TABLE t (a, b)');
+    const start = performance.now();
+    let sum = 0;
+    for (const { a } of sql.exec(`${numbers} INSERT INTO t SELECT i, 'text' FROM n RETURNING a, b, a + 1, a + 2`, 200_000)) sum += a;
+    return { sum, slow: performance.now() - start > 20_000 };
+  }, numbers);
+  assert.deepEqual(result, { sum: 200_000 * 200_001 / 2, slow: false });
+  const tooMuch = () => own.object('too much', ({ sql, attempt }, numbers) => {
+    sql.exec('CREATE TABLE IF NOT EXISTS t (a)');
+    return attempt(() => sql.exec(`${numbers} INSERT INTO t SELECT i FROM n RETURNING zeroblob(1048576)`, 300));
+  }, numbers);
+  await assert.rejects(tooMuch, /^Error: The rows that a single statement returned with RETURNING are larger than 256 MiB; its transaction was rolled back\. Write fewer rows at a time: SQLITE_TOOBIG$/);
+  const left = await own.object('too much', ({ sql }) => sql.exec("SELECT name FROM sqlite_master WHERE type = 'table'").toArray());
+  assert.deepEqual(left, []);
+});
+
+test('renaming a table to a name of the engine is refused and undone', async () => {
+  const refused = 'Error: not authorized: SQLITE_AUTH';
+  const results = await runAll('rename', [
+    ['CREATE TABLE ""(a); CREATE TABLE "a""b"(a); CREATE TRIGGER spy AFTER INSERT ON "" BEGIN INSERT INTO "a""b" VALUES (new.a); END'],
+    ['ALTER TABLE "" RENAME TO _cf_x'],
+    ['SELECT 1; ALTER TABLE "" RENAME TO _cf_KV; SELECT 2'],
+    ['ALTER TABLE "a""b" RENAME TO "_CF_x"'],
+    ['INSERT INTO "" VALUES (5)'],
+    ['ALTER TABLE "a""b" RENAME TO b'],
+    ['ALTER TABLE b RENAME COLUMN a TO _cf_a'],
+    ['SELECT * FROM b'],
+    ["SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"],
+  ]);
+  assert.deepEqual(results, [[], refused, refused, refused, [], [], [], [{ _cf_a: 5 }], [{ name: '' }, { name: 'b' }]]);
+});
+
+test('the statements that stay prepared are those that were used last; none is lost', async () => {
+  const { outputFiles } = await build({ entryPoints: [join(root, 'js/src/runtime/sql.ts')], bundle: true, write: false, format: 'esm', platform: 'node' });
+  const { SqlEngine } = await import(`data:text/javascript,${encodeURIComponent(outputFiles[0].text)}`);
+  const prepared = [];
+  const finalized = [];
+  const exchange = { header: new Int32Array(16), kinds: [], numbers: [] };
+  const native = {
+    prepare: (slot, query) => [prepared.push(query) - 1, 0, false, true],
+    run: () => { exchange.header.set([0, 1, 0, 0]); },
+    finalize: (id) => finalized.push(prepared[id]),
+  };
+  const engine = new SqlEngine({ slot: 0, native, exchange, alive: true, check() {}, began() {}, failed() {} });
+  for (let i = 0; i < 5000; i++) {
+    engine.exec(`SELECT ${i}`, []);
+    engine.exec('hot', []);
+    if (i < 900) engine.exec('warm', []);
+  }
+  assert.equal(prepared.filter((query) => query === 'hot').length, 1);
+  assert.deepEqual([finalized.includes('hot'), finalized.includes('warm')], [false, true]);
+  assert.ok(prepared.length - finalized.length <= 1000);
+  // In the order of their last use.
+  assert.deepEqual(finalized.filter((query) => query !== 'warm'), Array.from({ length: finalized.length - 1 }, (_, i) => `SELECT ${i}`));
+  // What is used once, because its text came with another statement or is in use, goes even when it cannot be bound.
+  const stay = prepared.length - finalized.length;
+  native.prepare = (slot, query) => [prepared.push(query) - 1, 1, false, false];
+  assert.throws(() => engine.exec('SELECT 1; SELECT ?', [1n]), /BigInt/);
+  assert.throws(() => engine.exec('SELECT 1; SELECT ?', [1, 2]), /Wrong number/);
+  assert.equal(prepared.length - finalized.length, stay);
+  native.prepare = (slot, query) => [prepared.push(query) - 1, 0, false, true];
+  const long = 'x'.repeat(300_000);
+  for (let i = 0; i < 10; i++) engine.exec(`${i}${long}`, []);
+  assert.ok(prepared.filter((query) => !finalized.includes(query)).join('').length <= 1 << 20);
+});
+
 test('cursors that nobody holds any more do not keep their statements', async () => {
   const done = await lab.object('abandoned', async ({ sql }) => {
     sql.exec('CREATE TABLE t (a)');
@@ -298,6 +371,22 @@ test('what SQLite comes with', async () => {
 });
 
 test('databaseSize and deleteAll', async () => {
+  const again = await lab.object('as-new', async ({ sql, storage }) => {
+    const inserted = () => {
+      sql.exec('CREATE TABLE p (id INTEGER PRIMARY KEY AUTOINCREMENT); CREATE TABLE c (p REFERENCES p (id) DEFERRABLE INITIALLY DEFERRED)');
+      sql.exec('INSERT INTO c VALUES (99)');
+      return sql.exec('INSERT INTO p DEFAULT VALUES RETURNING id').one().id;
+    };
+    const first = inserted();
+    sql.exec('ANALYZE');
+    await storage.deleteAll(); // while a foreign key is violated
+    const left = sql.exec('SELECT name FROM sqlite_master').toArray();
+    const size = sql.databaseSize;
+    const second = inserted();
+    await storage.deleteAll();
+    return [first, left, size, second];
+  });
+  assert.deepEqual(again, [1, [], 4096, 1]);
   const results = await lab.object('size', async ({ sql, kv, storage, attempt }) => {
     sql.exec('CREATE TABLE t (a)');
     const created = sql.databaseSize;

@@ -34,10 +34,8 @@ export interface NativeShard {
   begin(slot: number): boolean;
   commit(slot: number, unconfirmedWrites: number): number;
   rollback(slot: number): void;
-  observe(slot: number, lsn: number): void;
   savepoint(slot: number, action: 0 | 1 | 2, depth: number): void;
   databaseSize(slot: number): number;
-  memory(slot: number): number;
   prepare(slot: number, sql: string): [number, number, boolean, boolean, ...string[]];
   run(extras?: unknown[]): string | unknown[] | undefined;
   columnNames(statement: number): string[];

@@ -32,8 +32,14 @@ const INLINE_TEXT_MAX = 64;
 /** Rows that exec() fetches at once; most queries end within them. */
 const FIRST_ROWS = 16;
 const BATCH_ROWS = 256;
-/** SQL text of the statements kept prepared for one object, least recently used first out. */
+/**
+ * What one object keeps prepared: this much SQL text, and this many statements (about 1.5 KB each). What
+ * exceeds a limit goes together with a part of what is left, the least recently used first, so that
+ * the search for them is rare.
+ */
 const CACHED_SQL_CHARS_MAX = 1 << 20;
+const CACHED_STATEMENTS_MAX = 1000;
+const KEPT_PART = 3 / 4;
 
 type MakeRow = (values: SqlValue[], at: number) => Row;
 
@@ -70,6 +76,8 @@ const batchRows = (shape: Shape): number => Math.min(BATCH_ROWS, Math.floor(CELL
 class Prepared {
   /** A cursor that is not at its end uses the statement. */
   busy = false;
+  /** When it was used last, in executions of its object. */
+  used = 0;
   shape: Shape;
   /** How often SQLite had prepared it anew when its shape was looked at. */
   reprepared = 0;
@@ -103,6 +111,7 @@ export class SqlEngine {
   readonly #owner: SqlOwner;
   readonly #cache = new Map<string, Prepared>();
   #cachedChars = 0;
+  #uses = 0;
   #generation = 0;
 
   constructor(owner: SqlOwner) {
@@ -125,24 +134,21 @@ export class SqlEngine {
       prepared = new Prepared(id, parameters, writes, names, this.#generation);
       if (cached) this.#remember(query, prepared);
     }
-    if (bindings.length !== prepared.parameters) {
-      if (!cached) this.#finalize(prepared);
-      throw new Error('Wrong number of parameter bindings for SQL query.');
-    }
+    prepared.used = ++this.#uses;
     const header = owner.exchange.header;
-    const extras = bindings.length === 0 ? undefined : this.#bind(bindings);
-    header[IN_PARAMETERS] = bindings.length;
     let values: SqlValue[];
+    let later: SqlValue[][] | undefined;
     try {
+      if (bindings.length !== prepared.parameters) throw new Error('Wrong number of parameter bindings for SQL query.');
+      const extras = bindings.length === 0 ? undefined : this.#bind(bindings);
+      header[IN_PARAMETERS] = bindings.length;
       values = this.#fetch(prepared, prepared.shape.names.length === 0 ? 1 : FIRST_ROWS, extras);
-      // A write that returns rows has done its work at the first of them, and no commit is possible
-      // while it is open: its rows are taken at once.
-      while (prepared.writes && !this.done()) values = values.concat(this.more(prepared, batchRows(prepared.shape)));
+      if (prepared.writes && header[OUT_STATUS] !== DONE) later = this.#rest(prepared);
     } catch (error) {
       if (!cached) this.#finalize(prepared);
       throw error;
     }
-    const cursor = new SqlStorageCursor(this, prepared, values, !cached);
+    const cursor = new SqlStorageCursor(this, prepared, values, later, !cached);
     if (header[OUT_STATUS] === DONE) {
       if (!cached) this.#finalize(prepared);
     } else {
@@ -150,6 +156,16 @@ export class SqlEngine {
       abandoned.register(cursor, { sql: this, prepared, once: !cached }, cursor);
     }
     return cursor;
+  }
+
+  /**
+   * A write that returns rows has done its work at the first of them, and no commit is possible while it is
+   * open: its rows are taken at once. The addon limits their size. The last batch comes first.
+   */
+  #rest(prepared: Prepared): SqlValue[][] {
+    const batches: SqlValue[][] = [];
+    while (!this.done()) batches.push(this.more(prepared, batchRows(prepared.shape)));
+    return batches.reverse();
   }
 
   /** The next rows of an open cursor, flat; done() tells whether they were the last. */
@@ -203,13 +219,18 @@ export class SqlEngine {
   #remember(query: string, prepared: Prepared): void {
     this.#cache.set(query, prepared);
     this.#cachedChars += query.length;
-    if (this.#cachedChars <= CACHED_SQL_CHARS_MAX) return;
-    for (const [text, old] of this.#cache) {
-      if (this.#cachedChars <= CACHED_SQL_CHARS_MAX) break;
-      if (old.busy || old === prepared) continue;
-      this.#cache.delete(text);
-      this.#cachedChars -= text.length;
-      this.#finalize(old);
+    if (this.#cachedChars > CACHED_SQL_CHARS_MAX || this.#cache.size > CACHED_STATEMENTS_MAX) this.#shrink(prepared);
+  }
+
+  #shrink(newest: Prepared): void {
+    const oldestFirst = [...this.#cache].sort(([, a], [, b]) => a.used - b.used);
+    for (const [query, prepared] of oldestFirst) {
+      if (this.#cachedChars <= CACHED_SQL_CHARS_MAX * KEPT_PART && this.#cache.size <= CACHED_STATEMENTS_MAX * KEPT_PART) return;
+      // One that runs in an open cursor stays.
+      if (prepared.busy || prepared === newest) continue;
+      this.#cache.delete(query);
+      this.#cachedChars -= query.length;
+      this.#finalize(prepared);
     }
   }
 
@@ -331,13 +352,16 @@ export class SqlStorageCursor implements IterableIterator<Row> {
   /** Cells that were fetched and not yet handed out start at #at. */
   #values: SqlValue[];
   #at = 0;
+  /** Batches that were fetched and follow, the last one first. */
+  readonly #later: SqlValue[][] | undefined;
   #open: boolean;
 
-  constructor(sql: SqlEngine, prepared: Prepared, values: SqlValue[], once: boolean) {
+  constructor(sql: SqlEngine, prepared: Prepared, values: SqlValue[], later: SqlValue[][] | undefined, once: boolean) {
     this.#sql = sql;
     this.#prepared = prepared;
     this.#shape = prepared.shape;
     this.#values = values;
+    this.#later = later;
     this.#once = once;
     this.#open = !sql.done();
   }
@@ -345,7 +369,7 @@ export class SqlStorageCursor implements IterableIterator<Row> {
   /** Makes sure that a row is there to hand out; false at the end. */
   #fill(): boolean {
     if (this.#at < this.#values.length) return true;
-    if (!this.#open) return false;
+    if (!this.#open) return this.#fillFromLater();
     try {
       this.#values = this.#sql.more(this.#prepared, batchRows(this.#shape));
     } catch (error) {
@@ -356,6 +380,14 @@ export class SqlStorageCursor implements IterableIterator<Row> {
     this.#at = 0;
     if (this.#sql.done()) this.#close();
     return this.#values.length > 0;
+  }
+
+  #fillFromLater(): boolean {
+    const values = this.#later?.pop();
+    if (values === undefined) return false;
+    this.#values = values;
+    this.#at = 0;
+    return values.length > 0;
   }
 
   #close(): void {
