@@ -14,6 +14,9 @@ const blobMiB = 1;
 /** Enough for more than one segment, and for less than two. */
 const writesMax = 120;
 
+/** Larger than what the filler leaves of the disk, the spare segment counted in. */
+const manyMiB = 120;
+
 /** Runs a command with an empty disk of `diskMiB` at its first argument, which only it sees. */
 const withSmallDisk = [
   'unshare', '--user', '--map-root-user', '--mount', 'sh', '-c',
@@ -36,6 +39,15 @@ export class Thing extends DurableObject {
       blob,
     ).one().count;
   }
+  /** In one transaction, larger than a segment of the log. */
+  writeMany(mebibytes) {
+    const { sql } = this.ctx.storage;
+    sql.exec('CREATE TABLE IF NOT EXISTS many(blob BLOB)');
+    for (let i = 0; i < mebibytes; i++) sql.exec('INSERT INTO many VALUES (?)', randomBytes(1 << 20));
+  }
+  countMany() {
+    return this.ctx.storage.sql.exec("SELECT count(*) AS n FROM sqlite_master WHERE name = 'many'").one().n;
+  }
   read() {
     return this.ctx.storage.sql.exec('SELECT count FROM t').one().count;
   }
@@ -48,6 +60,8 @@ export default {
     const thing = env.THING.getByName('a');
     try {
       if (path === '/write') return new Response(String(await thing.write()));
+      if (path === '/write-many') return new Response(String(await thing.writeMany(${manyMiB})));
+      if (path === '/count-many') return new Response(String(await thing.countMany()));
       if (path === '/read') return new Response(String(await thing.read()));
     } catch (error) {
       return new Response(error.message, { status: 507 });
@@ -56,7 +70,8 @@ export default {
   },
 };`;
 
-test('a full disk refuses commits until there is room', { skip: !canMount && 'cannot mount here' }, async (t) => {
+/** Serves `source` with its data on a disk that is nearly full. */
+async function serveOnSmallDisk(t) {
   const directory = temporaryDirectory(t);
   const disk = join(directory, 'disk');
   mkdirSync(disk);
@@ -71,6 +86,11 @@ test('a full disk refuses commits until there is room', { skip: !canMount && 'ca
     temporary: join(directory, 'tmp'),
   });
   assert.equal(await server.text('/fill'), 'ok');
+  return server;
+}
+
+test('a full disk refuses commits until there is room', { skip: !canMount && 'cannot mount here' }, async (t) => {
+  const server = await serveOnSmallDisk(t);
 
   let written = 0;
   let refused;
@@ -92,5 +112,18 @@ test('a full disk refuses commits until there is room', { skip: !canMount && 'ca
     response = await fetch(`${server.url}/write`);
   } while (response.status !== 200 && Date.now() < deadline);
   assert.equal(await response.text(), String(written + 1), 'commits are taken again');
+  assert.equal((await server.stop()).code, 0);
+});
+
+test('a commit that is larger than the rest of the disk is refused, and the object goes on without it', { skip: !canMount && 'cannot mount here' }, async (t) => {
+  const server = await serveOnSmallDisk(t);
+  assert.equal(await server.text('/write'), '1');
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const response = await fetch(`${server.url}/write-many`);
+    assert.deepEqual([response.status, await response.text()], [507, 'database or disk is full: SQLITE_FULL']);
+    assert.equal(await server.text('/count-many'), '0');
+    assert.equal(await server.text('/write'), String(attempt + 2));
+  }
+  assert.equal(await server.text('/free'), 'ok');
   assert.equal((await server.stop()).code, 0);
 });
