@@ -29,6 +29,12 @@ export interface RunningServer {
   recovery: { records: number; cutBytes: number; cutFile: string; cutOffset: number };
 }
 
+/** Of what a stop gives up, this many are named. */
+const NAMED_MAX = 10;
+
+const some = (names: string[]): string =>
+  names.slice(0, NAMED_MAX).join(', ') + (names.length > NAMED_MAX ? ` and ${names.length - NAMED_MAX} more` : '');
+
 /** Requests in flight and promises given to waitUntil() get this long to finish when the server stops. */
 const STOP_GRACE_MS = 10_000;
 
@@ -108,9 +114,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     recovery: engine.recovery,
     async stop() {
       const deadline = Date.now() + STOP_GRACE_MS;
-      await running.stop(STOP_GRACE_MS);
-      const abandoned = await shard.background.settled(Math.max(0, deadline - Date.now()));
-      if (abandoned !== undefined) console.error(`Stopped after ${STOP_GRACE_MS / 1000} s of waiting: ${abandoned}`);
+      const cut = await running.stop(STOP_GRACE_MS);
+      if (cut.length > 0) console.error(`Stopped with ${cut.length} requests unanswered: ${some(cut)}`);
+      const left = await shard.background.settled(Math.max(0, deadline - Date.now()));
+      if (left.length > 0) console.error(`Stopped with ${left.length} promises given to waitUntil() not settled: ${some([...new Set(left)])}`);
       close();
     },
   };

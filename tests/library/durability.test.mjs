@@ -25,7 +25,7 @@ function measure(t) {
 
 test('outcomes wait until what they depend on is durable', (t) => {
   const ms = measure(t);
-  const waits = ['write', 'error after a write', 'response', 'body after a write', 'read of what is not durable'];
+  const waits = ['write', 'error after a write', 'response', 'body after a write', 'read of what is not durable', 'body of a request', 'error of a stream'];
   const free = ['read', 'calls between objects', 'awaited put', 'body before a write'];
   assert.deepEqual(Object.keys(ms).sort(), [...waits, ...free].sort());
   for (const step of waits) assert.ok(ms[step] > syncMs / 2, `${step}: left after ${ms[step]} ms`);

@@ -210,3 +210,71 @@ test('outputs do not wait for writes with allowUnconfirmed', async (t) => {
   };
   for (const [name, run] of Object.entries(confirmed)) waits(await timed(() => lab.object('a', run)), name);
 });
+
+test('code of one object that runs because another one reads, cancels or calls it is still its own', async (t) => {
+  const lab = await startLab(t, { args: ['--idle-ms', '100000'] });
+  const value = await lab.worker(async ({ env, attempt, shared }) => {
+    const notes = {};
+    shared.lose = (name, { sql, env, attempt }) => {
+      notes[name] = attempt(() => env.COUNTER.getByName('receiver').run(`({ kv }) => void kv.put(${JSON.stringify(name)}, 1)`));
+      sql.exec('CREATE TABLE IF NOT EXISTS p (id INTEGER PRIMARY KEY); CREATE TABLE IF NOT EXISTS c (p REFERENCES p (id))');
+      sql.exec('PRAGMA defer_foreign_keys = ON; INSERT INTO c VALUES (1)');
+    };
+    const reads = [];
+    for (const how of ['pull', 'cancel']) {
+      await env.COUNTER.getByName(`feeds ${how}`).run(`(tools, how) => {
+        tools.self.onFetch = () => new Response(new ReadableStream({
+          pull: (controller) => { if (how === 'pull') tools.shared.lose('pull', tools); controller.enqueue(new Uint8Array(1)); },
+          cancel: () => tools.shared.lose('cancel', tools),
+        }, { highWaterMark: 0 }));
+      }`, how);
+      reads.push(await env.COUNTER.getByName(`reads ${how}`).run(`async ({ env, attempt, kv }, how) => {
+        const reader = (await env.COUNTER.getByName('feeds ' + how).fetch('http://x/')).body.getReader();
+        const outcome = await attempt(async () => (await (how === 'pull' ? reader.read() : reader.cancel()))?.done);
+        kv.put('still', 'mine');
+        return outcome;
+      }`, how));
+    }
+    // A plain call through what they share.
+    await env.COUNTER.getByName('called').run('(tools) => { tools.shared.call = () => tools.shared.lose("call", tools); }');
+    await env.COUNTER.getByName('calls').run('({ shared }) => shared.call()');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    return [reads, await notes.pull, await notes.cancel, await notes.call, await env.COUNTER.getByName('receiver').run('({ kv }) => [...kv.list()]')];
+  });
+  const [[pulled, cancelled], ...notes] = value;
+  assert.match(pulled, /FOREIGN KEY constraint failed/);
+  assert.equal(cancelled, undefined);
+  for (const note of notes.slice(0, 3)) assert.match(note, /FOREIGN KEY constraint failed/);
+  assert.deepEqual(notes[3], []);
+});
+
+test('a lost commit ends no upload that has nothing to do with it', async (t) => {
+  const lab = await startLab(t);
+  const sizes = [];
+  const sink = http.createServer((request, response) => {
+    let size = 0;
+    request.on('data', (part) => (size += part.length)).on('end', () => {
+      sizes.push(size);
+      response.end('ok');
+    });
+  });
+  await once(sink.listen(0, '127.0.0.1'), 'listening');
+  t.after(() => sink.close());
+  const upload = lab.worker(async (_, url) => {
+    let parts = 0;
+    const body = new ReadableStream({
+      async pull(controller) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        if (parts++ === 10) controller.close();
+        else controller.enqueue(new Uint8Array(10));
+      },
+    });
+    return (await fetch(url, { method: 'POST', body })).text();
+  }, `http://127.0.0.1:${sink.address().port}/`);
+  await lab.object('other', async ({ sql }) => {
+    await crypto.subtle.digest('SHA-256', new Uint8Array(1)); // after it, nobody knows whose code runs
+    sql.exec('CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE c (p REFERENCES p (id)); PRAGMA defer_foreign_keys = ON; INSERT INTO c VALUES (1)');
+  }).catch(() => {});
+  assert.equal(await upload, 'ok');
+  assert.deepEqual(sizes, [100]);
+});

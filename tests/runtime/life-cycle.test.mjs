@@ -230,6 +230,11 @@ test('an object with work is not evicted', async () => {
       await env.COUNTER.getByName('other').echo(1);
       setTimeout(() => {}, 1000);
     }],
+    ['a timer after an immediate', 'immediate', () => void setImmediate(() => setTimeout(() => {}, 1000))],
+    ['a timer after ticks', 'ticks', async () => {
+      await null;
+      process.nextTick(() => setTimeout(() => {}, 1000));
+    }],
     ['an interval', 'interval', ({ self }) => {
       let times = 0;
       const id = Number(setInterval(() => ++times === 10 && clearInterval(id), 100));
@@ -243,7 +248,22 @@ test('an object with work is not evicted', async () => {
     }],
     ['a stream as an argument', 'argument', ({ env, shared }) =>
       void env.COUNTER.getByName('takes').run('({ shared }, stream) => { shared.taken = stream; }', new ReadableStream({ pull: (controller) => shared.later.then(() => controller.close()) }))],
+    ['a call that nobody awaits', 'calls', ({ env, kv, attempt, shared }) => {
+      shared.outcomes = [];
+      void env.COUNTER.getByName('slow').run('({ shared }) => shared.later').then(() => shared.outcomes.push(attempt(() => kv.put('called', 1))));
+    }],
+    ['a fetch that nobody awaits', 'fetches', ({ kv, attempt, shared }) => {
+      void fetch(shared.slowUrl).then(() => shared.outcomes.push(attempt(() => kv.put('fetched', 1))));
+    }],
+    ['an upload that nobody awaits', 'uploads', ({ shared }) => {
+      void fetch(shared.slowUrl, { method: 'POST', body: new ReadableStream({ pull: (controller) => shared.later.then(() => controller.close()) }) });
+    }],
   ];
+  await lab.handle('/slow', async (request, env, ctx, shared) => {
+    await Promise.all([shared.later, request.text()]);
+    return new Response('slow');
+  });
+  await lab.worker(({ shared }, url) => void (shared.slowUrl = url), `${lab.url}/slow`);
   await afterWhile();
   const before = await Promise.all(kinds.map(([, name]) => lab.object(name, instance)));
   const working = kinds.map(([, name, work]) => lab.object(name, work));
@@ -261,6 +281,39 @@ test('an object with work is not evicted', async () => {
   await sleep(1000 + 3 * idleMs);
   const later = await Promise.all(kinds.map(([, name]) => lab.object(name, instance)));
   for (const [i, number] of later.entries()) assert.notEqual(number, before[i], `${kinds[i][0]} is over`);
+  assert.deepEqual(await lab.worker(({ shared }) => shared.outcomes), [undefined, undefined]);
+});
+
+test('a body that nobody reads keeps no object', async () => {
+  await lab.constructors('answers', ({ self }) => { self.onFetch = () => new Response('ok'); });
+  const bodies = [() => 'ping', () => new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(1)) })];
+  for (const [i, body] of bodies.entries()) {
+    const before = await lab.object(`unread ${i}`, instance);
+    await lab.object(`unread ${i}`, async ({ env }, body) => {
+      await env.COUNTER.getByName('answers').fetch('http://x/', { method: 'POST', body: (0, eval)(body)() });
+    }, body.toString());
+    await sleep(3 * idleMs);
+    assert.notEqual(await lab.object(`unread ${i}`, instance), before, String(body));
+  }
+});
+
+test('code that runs after a timer of an object has thrown is not taken for the object\'s', async () => {
+  const value = await lab.worker(async ({ env, attempt }) => {
+    const seen = [];
+    await env.COUNTER.getByName('throws').run(`({ ctx }) => {
+      setTimeout(() => { try { ctx.abort('it is gone'); } catch {} throw new Error('from a timer'); }, 20);
+      setTimeout(() => { queueMicrotask(() => { throw new Error('from a microtask'); }); }, 20);
+    }`);
+    setTimeout(() => {
+      seen.push(attempt(() => env.COUNTER.getByName('other').run('() => "fine"')));
+      setTimeout(() => seen.push('timer'), 1);
+    }, 20);
+    const start = Date.now();
+    while (Date.now() - start < 40); // all are due at once
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    return Promise.all(seen);
+  });
+  assert.deepEqual(value, ['fine', 'timer']);
 });
 
 test('timers that are cleared, in any way, and streams that are cancelled keep no object', async () => {
@@ -340,6 +393,35 @@ test('streams of bytes stay so; Node finds its own timers', async () => {
   assert.deepEqual(value, [[3, 3, 3, 0, 2, 2], 201, 'Made', 'b']);
 });
 
+test('a promise that waitUntil() cannot even wait for', async () => {
+  const before = await lab.object('hostile', instance);
+  const error = await lab.object('hostile', ({ ctx, attempt }) => {
+    const promise = Object.defineProperty(Promise.resolve(), 'constructor', { get() { throw new Error('no constructor'); } });
+    return attempt(() => ctx.waitUntil(promise));
+  });
+  assert.equal(error, 'Error: no constructor');
+  await sleep(3 * idleMs);
+  assert.notEqual(await lab.object('hostile', instance), before);
+});
+
+test('a reader of a stream goes on as itself', async () => {
+  const value = await lab.worker(async ({ env, shared }) => {
+    shared.fired = [];
+    await env.COUNTER.getByName('parts').run(`({ self }) => { self.onFetch = () => new Response(new ReadableStream({
+      async pull(controller) { await new Promise((resolve) => setTimeout(resolve, 5)); controller.enqueue(new Uint8Array(3)); controller.close(); } })); }`);
+    await env.COUNTER.getByName('reads').run(`async ({ env, shared }) => {
+      await (await env.COUNTER.getByName('parts').fetch('http://x/')).text();
+      setTimeout(() => shared.fired.push('object'), 50);
+    }`);
+    await (await env.COUNTER.getByName('parts').fetch('http://x/')).text();
+    setTimeout(() => shared.fired.push('worker'), 50);
+    await env.COUNTER.getByName('parts').run('({ ctx }) => ctx.abort()').catch(() => {});
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    return shared.fired.sort();
+  });
+  assert.deepEqual(value, ['object', 'worker']);
+});
+
 test('a clean stop waits for waitUntil, and says what it gave up', async (t) => {
   const first = await startLab(t);
   await first.object('late', ({ ctx, storage, shared }) => ctx.waitUntil((async () => {
@@ -355,10 +437,15 @@ test('a clean stop waits for waitUntil, and says what it gave up', async (t) => 
   assert.equal(await second.object('late', ({ kv }) => kv.get('late')), true);
   assert.equal(await second.object('later', ({ kv }) => kv.get('later')), true);
   await second.object('never', ({ ctx }) => ctx.waitUntil(new Promise(() => {})));
+  await second.handle('/hangs', () => new Promise(() => {}));
+  const hanging = fetch(`${second.url}/hangs`).catch((error) => error);
+  await second.text('/lab').catch(() => {});
   const start = performance.now();
   const { code, stderr } = await second.stop();
+  assert.ok((await hanging) instanceof Error);
   assert.equal(code, 0);
-  assert.match(stderr, /Stopped after 10 s of waiting: 1 promises given to waitUntil\(\) had not settled: Counter "never"/);
+  assert.match(stderr, /Stopped with 1 promises given to waitUntil\(\) not settled: Counter "never"/);
+  assert.match(stderr, /Stopped with 1 requests unanswered: GET http:\/\/\S+\/hangs/);
   assert.ok(performance.now() - start < 20_000);
 });
 
@@ -370,7 +457,7 @@ test('a rejected waitUntil, an unhandled rejection and a throwing timer are repo
   });
   await sleep(50);
   assert.equal(await lab.object('reports', () => 1), 1);
-  for (const text of ['Counter "reports": a promise given to waitUntil() was rejected: Error: from waitUntil', 'Unhandled rejection: Error: nobody waits', 'Uncaught exception: Error: from a timer']) {
+  for (const text of ['Counter "reports": a promise given to waitUntil() was rejected: Error: from waitUntil', 'Unhandled rejection: Error: nobody waits', 'Counter "reports": a timer has thrown: Error: from a timer']) {
     assert.ok(lab.output.stderr.includes(text), text);
   }
 });

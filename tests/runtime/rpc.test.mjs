@@ -239,3 +239,22 @@ test('an error that is its own cause, or has many, is passed on like any other',
   });
   assert.deepEqual(found, ['Error: self', 'Error: 199']);
 });
+
+test('stub.fetch: a signal ends the wait of the caller alone', async () => {
+  const value = await lab.worker(async ({ env, attempt, shared }) => {
+    const stub = env.COUNTER.getByName('signals');
+    await stub.run('({ self, shared }) => { self.onFetch = async (request) => { await new Promise((resolve) => setTimeout(resolve, 100)); shared.aborted = request.signal.aborted; return new Response(); }; }');
+    const outcomes = [];
+    for (const make of [(signal) => stub.fetch('http://x/', { signal }), (signal) => stub.fetch(new Request('http://x/', { signal })), (signal) => stub.fetch(new Request(new Request('http://x/', { signal }), { method: 'POST' }))]) {
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(new Error('mine')), 20);
+      shared.aborted = undefined;
+      outcomes.push(await attempt(() => make(controller.signal)), await attempt(() => make(AbortSignal.abort(new Error('before')))));
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      outcomes.push(shared.aborted);
+    }
+    outcomes.push((await stub.fetch('http://x/', { signal: new AbortController().signal })).status);
+    return outcomes;
+  });
+  assert.deepEqual(value, [...Array(3)].flatMap(() => ['Error: mine', 'Error: before', false]).concat(200));
+});

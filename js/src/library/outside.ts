@@ -60,9 +60,13 @@ export class Outside implements OutsideCaller {
   /** What is read from later is held back later. */
   #held(value: unknown): unknown {
     if (value instanceof ReadableStream) return this.#heldStream(value as ReadableStream<unknown>);
-    if (!(value instanceof Response) || value.body === null) return value;
-    const { status, statusText, headers } = value;
-    return new Response(this.#heldStream(value.body), { status, statusText, headers });
+    if (value instanceof Response && value.body !== null) {
+      const { status, statusText, headers } = value;
+      return new Response(this.#heldStream(value.body), { status, statusText, headers });
+    }
+    if (value instanceof Request && value.body !== null)
+      return new Request(value, { body: this.#heldStream(value.body), duplex: 'half' } as RequestInit);
+    return value;
   }
 
   #heldStream<T>(stream: ReadableStream<T>): ReadableStream<T> {
@@ -70,12 +74,11 @@ export class Outside implements OutsideCaller {
     return new ReadableStream<T>(
       {
         pull: async (controller) => {
-          const { done, value } = await reader.read();
-          await this.#durable();
+          const { done, value } = (await this.#outcome(() => reader.read())) as { done: boolean; value: T };
           if (done) controller.close();
           else controller.enqueue(value);
         },
-        cancel: (reason) => reader.cancel(reason),
+        cancel: (reason) => this.#outcome(() => reader.cancel(reason)) as Promise<void>,
       },
       { highWaterMark: 0 },
     );

@@ -1,9 +1,6 @@
 /** Promises given to waitUntil(): work that goes on beside requests, and that a clean stop waits for. */
 import { clearTimeout, setTimeout } from 'node:timers'; // user code may replace the globals
 
-/** Of the work that a stop gives up, this many are named. */
-const NAMED_MAX = 10;
-
 export class Background {
   readonly #report: (what: string, error: unknown) => void;
   /** Who has work, once for each promise. */
@@ -14,33 +11,32 @@ export class Background {
     this.#report = report;
   }
 
-  /** `done` is called when the promise has settled; a rejection is reported. */
-  add(owner: string, promise: unknown, done?: () => void): void {
+  /** `hold` is called at once, and what it returns when the promise has settled. A rejection is reported. */
+  add(owner: string, promise: unknown, hold?: () => () => void): void {
+    const settled = Promise.resolve(promise); // user code: it may throw
     const work = { owner };
     this.#pending.add(work);
+    const release = hold?.();
     const finish = (): void => {
       this.#pending.delete(work);
-      done?.();
+      release?.();
       if (this.#pending.size === 0) this.#settled?.();
     };
-    Promise.resolve(promise).then(finish, (error: unknown) => {
+    settled.then(finish, (error: unknown) => {
       this.#report(`${owner}: a promise given to waitUntil() was rejected:`, error);
       finish();
     });
   }
 
-  /** Resolves when no work is left, or after `graceMs`; gives what is left then, in words. */
-  async settled(graceMs: number): Promise<string | undefined> {
-    if (this.#pending.size === 0) return undefined;
+  /** Resolves when no work is left, or after `graceMs`, with the owners of what is left then. */
+  async settled(graceMs: number): Promise<string[]> {
     let timer: NodeJS.Timeout | undefined;
-    await new Promise<void>((resolve) => {
-      this.#settled = resolve;
-      timer = setTimeout(resolve, graceMs);
-    });
+    if (this.#pending.size > 0)
+      await new Promise<void>((resolve) => {
+        this.#settled = resolve;
+        timer = setTimeout(resolve, graceMs);
+      });
     clearTimeout(timer);
-    if (this.#pending.size === 0) return undefined;
-    const owners = [...new Set([...this.#pending].map(({ owner }) => owner))];
-    const more = owners.length > NAMED_MAX ? ` and ${owners.length - NAMED_MAX} more` : '';
-    return `${this.#pending.size} promises given to waitUntil() had not settled: ${owners.slice(0, NAMED_MAX).join(', ')}${more}`;
+    return [...this.#pending].map(({ owner }) => owner);
   }
 }

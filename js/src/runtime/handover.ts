@@ -10,7 +10,13 @@ const { ReadableStream } = globalThis; // user code may replace the globals
 
 type Bytes = ReadableStream<Uint8Array>;
 
-/** A stream between the object that feeds it and whoever reads it. */
+/**
+ * Parts of a body that are read before somebody asks for them: one that was made of text or bytes is at
+ * its end then, so that it keeps no object although nobody reads it.
+ */
+const BODY_READ_AHEAD = 1;
+
+/** A stream between the object that feeds it and whoever reads it. Each side's code runs in turns of its own. */
 class Feed {
   readonly #reader: ReadableStreamDefaultReader<unknown>;
   readonly #from: Instance;
@@ -18,28 +24,53 @@ class Feed {
   readonly #forget: () => void;
   #lost: { error: unknown } | undefined;
   #ended = false;
+  /** What was read ahead, in order. */
+  readonly #ahead: Promise<{ part: unknown } | undefined>[] = [];
 
-  constructor(source: ReadableStream<unknown>, from: Instance) {
+  /** Reads `ahead` parts before anybody asks for them. */
+  constructor(source: ReadableStream<unknown>, from: Instance, ahead: number) {
     this.#reader = source.getReader();
     this.#from = from;
     this.#release = from.hold();
     this.#forget = from.onReset((error) => {
       this.#lost = { error };
-      this.cancel(error).catch(() => {});
+      void this.cancel(error);
     });
+    this.#reader.closed.then(
+      () => this.#end(),
+      () => {}, // read() throws it
+    );
+    for (let i = 0; i < ahead; i++) {
+      const next = this.#next();
+      next.catch(() => {}); // whoever reads gets it
+      this.#ahead.push(next);
+    }
   }
 
   #end(): void {
+    if (this.#ended) return;
     this.#ended = true;
     this.#release();
     this.#forget();
   }
 
-  /** The next part, after the commit of the run that gave it; undefined at the end. */
+  /** The next part, after the commit of the run that gave it; undefined at the end. For code that runs in a turn of the reader's. */
   async read(): Promise<{ part: unknown } | undefined> {
+    const { shard } = this.#from.host;
+    const reading = shard.current;
     try {
+      return await (this.#ahead.shift() ?? this.#next());
+    } finally {
+      await shard.turnOf(reading);
+    }
+  }
+
+  async #next(): Promise<{ part: unknown } | undefined> {
+    const { shard } = this.#from.host;
+    try {
+      await shard.turnOf(this.#from);
       const { done, value } = await this.#reader.read();
-      this.#from.host.shard.commitAll();
+      shard.commitAll();
       if (this.#lost !== undefined) throw this.#lost.error;
       if (!done) return { part: value };
     } catch (error) {
@@ -50,16 +81,20 @@ class Feed {
     return undefined;
   }
 
-  /** Nobody reads any more. */
-  cancel(reason: unknown): Promise<void> {
-    if (this.#ended) return Promise.resolve();
+  /** Nobody reads any more. What the object's own code makes of that is nobody's answer. */
+  async cancel(reason: unknown): Promise<void> {
+    if (this.#ended) return;
     this.#end();
-    return this.#reader.cancel(reason);
+    await this.#from.host.shard.turnOf(this.#from);
+    this.#reader.cancel(reason).catch(() => {});
   }
 }
 
 /** A stream that is dropped before its end is as good as cancelled. */
-const dropped = new FinalizationRegistry<Feed>((feed) => void feed.cancel(new Error('Nobody reads this stream any more.')).catch(() => {}));
+const dropped = new FinalizationRegistry<Feed>((feed) => void feed.cancel(new Error('Nobody reads this stream any more.')));
+
+/** The feeds of requests that were handed over. */
+const bodies = new WeakMap<Request, Feed>();
 
 function isByteStream(stream: ReadableStream<unknown>): boolean {
   try {
@@ -70,9 +105,8 @@ function isByteStream(stream: ReadableStream<unknown>): boolean {
   }
 }
 
-function feed(source: ReadableStream<unknown>, from: Instance): ReadableStream<unknown> {
-  const bytes = isByteStream(source);
-  const feed = new Feed(source, from);
+/** The reader's end of `feed`. */
+function fedStream(bytes: boolean, feed: Feed): ReadableStream<unknown> {
   const pull = async (controller: ReadableStreamDefaultController<unknown> | ReadableByteStreamController): Promise<void> => {
     let next = await feed.read();
     // A byte stream has no empty parts.
@@ -90,11 +124,31 @@ function feed(source: ReadableStream<unknown>, from: Instance): ReadableStream<u
   return stream;
 }
 
+function fedBody(source: Bytes, from: Instance, note?: (feed: Feed) => void): Bytes {
+  const bytes = isByteStream(source);
+  const feed = new Feed(source, from, BODY_READ_AHEAD);
+  note?.(feed);
+  return fedStream(bytes, feed) as Bytes;
+}
+
 /** `value` for another object or the outside, where `from` is the object whose code gives it. */
 export function handOver(value: unknown, from: Instance): unknown {
   if (typeof value !== 'object' || value === null) return value;
-  if (value instanceof ReadableStream) return value.locked ? value : feed(value as ReadableStream<unknown>, from);
-  if (isResponse(value)) return withResponseBody(value, (body) => feed(body, from) as Bytes);
-  if (isRequest(value)) return withRequestBody(value, (body) => feed(body, from) as Bytes);
+  if (value instanceof ReadableStream) return value.locked ? value : fedStream(isByteStream(value), new Feed(value as ReadableStream<unknown>, from, 0));
+  if (isResponse(value)) return withResponseBody(value, (body) => fedBody(body, from));
+  if (isRequest(value)) return handOverRequest(value, from);
   return value;
+}
+
+function handOverRequest(request: Request, from: Instance): Request {
+  let feed: Feed | undefined;
+  const handed = withRequestBody(request, (body) => fedBody(body, from, (made) => (feed = made)));
+  if (feed !== undefined) bodies.set(handed, feed);
+  return handed;
+}
+
+/** The request is answered: a body that nobody has begun to read keeps nobody. */
+export function endUnread(request: Request): void {
+  if (request.bodyUsed || request.body?.locked !== false) return;
+  void bodies.get(request)?.cancel(new Error('The request was answered before its body was read.'));
 }

@@ -259,33 +259,38 @@ export class ObjectHost implements StateHost, StorageHost {
   // What ctx does.
 
   waitUntil(core: StorageCore, promise: unknown): void {
-    const release = core.alive ? this.#instance!.hold() : undefined;
-    this.shard.background.add(this.toString(), promise, release);
+    const instance = core.alive ? this.#instance! : undefined;
+    this.shard.background.add(this.toString(), promise, instance && (() => instance.hold()));
   }
 
   /** When it fails, the instance is gone: its code never sees the promise settle. */
   blockConcurrencyWhile<T>(core: StorageCore, body: () => T | Promise<T>): Promise<T> {
     core.check();
     this.native.block(this.slot);
-    let timer: NodeJS.Timeout | undefined;
+    let timer!: NodeJS.Timeout;
     const limit = new Promise<never>((_, reject) => {
       timer = setTimeout(
         () => reject(new Error('A call to blockConcurrencyWhile() in a Durable Object waited for too long. The call was canceled and the Durable Object was reset.')),
         BLOCK_TIMEOUT_MS,
       );
     });
+    const forget = this.#instance!.onReset(() => clearTimeout(timer));
+    const done = (): void => {
+      clearTimeout(timer);
+      forget();
+    };
     // The body starts in a run of its own, after the code that asked for it.
     return new Promise<T>((resolve) => {
       Promise.race([resolved.then(body), limit]).then(
         (value) => {
-          clearTimeout(timer);
+          done();
           if (!core.alive) return;
           this.native.unblock(this.slot);
           resolve(value);
           this.#drain();
         },
         (thrown: unknown) => {
-          clearTimeout(timer);
+          done();
           if (core.alive) this.reset(thrown);
         },
       );

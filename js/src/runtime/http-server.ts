@@ -33,7 +33,10 @@ class Exchange {
   /** Reads the response's body. */
   reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
 
-  constructor(readonly id: number) {}
+  constructor(
+    readonly id: number,
+    readonly request: () => Request,
+  ) {}
 
   signal(): AbortSignal {
     this.controller ??= new AbortController();
@@ -57,6 +60,8 @@ export class HttpServer {
   readonly #exchanges = new Map<number, Exchange>();
   #unflushed = 0;
   #stopped: (() => void) | undefined;
+  /** Requests that got no whole answer since stop(). */
+  readonly #abandoned: string[] = [];
   #closed = false;
 
   constructor(shard: Shard, handle: (request: Request) => unknown) {
@@ -73,14 +78,15 @@ export class HttpServer {
     return this.#server.port;
   }
 
-  /** Stops accepting; resolves when the requests in flight have their responses. */
-  stop(graceMs: number): Promise<void> {
+  /** Stops accepting; resolves when the requests in flight have their responses, with those that have none in time. */
+  stop(graceMs: number): Promise<string[]> {
     return new Promise<void>((resolve) => {
       this.#stopped = resolve;
       this.#server.stop(graceMs);
     }).then(() => {
       this.#closed = true;
       this.#server.close();
+      return this.#abandoned;
     });
   }
 
@@ -96,7 +102,6 @@ export class HttpServer {
     }
     if (this.#stopped !== undefined && this.#server.stopped()) {
       this.#stopped();
-      this.#stopped = undefined;
     }
   }
 
@@ -119,7 +124,7 @@ export class HttpServer {
   }
 
   #onRequest(id: number, head: string, bytes: ArrayBuffer | undefined, complete: boolean): void {
-    const exchange = new Exchange(id);
+    const exchange = new Exchange(id, () => request);
     this.#exchanges.set(id, exchange);
     const body: IncomingBody = { bytes, complete, stream: () => this.#bodyStream(exchange, bytes) };
     const request = incomingRequest(head, body, () => exchange.signal());
@@ -201,6 +206,7 @@ export class HttpServer {
     const exchange = this.#exchanges.get(id);
     if (exchange === undefined) return;
     this.#exchanges.delete(id);
+    if (this.#stopped !== undefined) this.#abandoned.push(describe(exchange.request()));
     exchange.gone = new DOMException(why, 'AbortError') as unknown as Error;
     exchange.failBody(exchange.gone);
     exchange.controller?.abort(exchange.gone);
@@ -256,9 +262,10 @@ export class HttpServer {
     const reader = body.getReader();
     exchange.reader = reader;
     const { id } = exchange;
-    if (exchange.gone === undefined) this.#send(HEAD, id, outgoing.status, outgoing.head, undefined);
     try {
-      if (exchange.gone !== undefined || request.method === 'HEAD') await reader.cancel(exchange.gone);
+      if (exchange.gone === undefined) this.#send(HEAD, id, outgoing.status, outgoing.head, undefined);
+      // What the body's own code makes of that is nobody's answer.
+      if (exchange.gone !== undefined || request.method === 'HEAD') reader.cancel(exchange.gone).catch(() => {});
       else while (await this.#pump(exchange, reader));
     } catch (error) {
       reader.cancel(error).catch(() => {});

@@ -9,7 +9,7 @@ const NodeRequest = globalThis.Request;
 const NodeResponse = globalThis.Response;
 const nodeFetch = globalThis.fetch;
 // User code may replace the globals.
-const { Headers, ReadableStream, TransformStream, URL, URLSearchParams } = globalThis;
+const { Headers, ReadableStream, URL, URLSearchParams } = globalThis;
 
 type BodyInit = ConstructorParameters<typeof NodeResponse>[0];
 type ResponseInit = NonNullable<ConstructorParameters<typeof NodeResponse>[1]>;
@@ -223,15 +223,30 @@ export function incomingRequest(head: string, body: IncomingBody, aborted: () =>
 /** `Request` for user code: Node's, which also takes the requests that come in. */
 class PerdureRequest extends NodeRequest {
   readonly #cf: unknown;
+  /** Its body is made while it is read. */
+  readonly #streamed: boolean;
+  /** The signal that was given for it. */
+  readonly #signal: AbortSignal | undefined;
 
   constructor(input: Request | string | URL, init?: RequestInit) {
     const fromRequest = input instanceof NodeRequest;
     super(fromRequest ? IncomingRequest.real(input) : input, withDuplex(init));
+    this.#streamed = init?.body === undefined || init.body === null ? fromRequest && PerdureRequest.isStreamed(input) : streamedBody(init.body) !== undefined;
+    this.#signal = init?.signal === undefined ? (fromRequest ? PerdureRequest.givenSignal(input) : undefined) : (init.signal ?? undefined);
     this.#cf = (init as { cf?: unknown } | undefined)?.cf ?? (fromRequest ? (input as { cf?: unknown }).cf : undefined);
   }
 
   get cf(): unknown {
     return this.#cf;
+  }
+
+  /** Of a request that was made otherwise nobody knows, so it may be. */
+  static isStreamed(request: Request): boolean {
+    return !(#streamed in request) || request.#streamed;
+  }
+
+  static givenSignal(request: Request): AbortSignal | undefined {
+    return #signal in request ? request.#signal : undefined;
   }
 
   static override [Symbol.hasInstance](value: unknown): boolean {
@@ -246,9 +261,12 @@ export const isRequest = (value: unknown): value is Request => value instanceof 
 /** `new Request(…)` for the runtime: user code may have replaced the global one. */
 export const makeRequest = (input: Request | string | URL, init?: RequestInit): Request => new PerdureRequest(input, init);
 
+/** The signal that user code gave for a request. */
+export const givenSignal = (request: Request): AbortSignal | undefined => PerdureRequest.givenSignal(request);
+
 /** The request with `wrap` around its body, if user code made it and it has a body that was not read. */
 export function withRequestBody(request: Request, wrap: (body: ReadableStream<Uint8Array>) => ReadableStream<Uint8Array>): Request {
-  if (IncomingRequest.is(request) || request.body === null || request.bodyUsed || request.body.locked) return request;
+  if (IncomingRequest.is(request) || !PerdureRequest.isStreamed(request) || request.body === null || request.bodyUsed || request.body.locked) return request;
   return new PerdureRequest(request, { body: wrap(request.body as ReadableStream<Uint8Array>) });
 }
 
@@ -269,6 +287,8 @@ function isInstance(type: unknown, ours: unknown, nodes: { prototype: object }, 
 const TEXT_TYPE = 'text/plain;charset=UTF-8';
 const FORM_TYPE = 'application/x-www-form-urlencoded;charset=UTF-8';
 const headerName = /^[!#$%&'*+.^_`|~\dA-Za-z-]+$/;
+/** What may stand behind a status; an upstream, or code that redefines members, can give anything. */
+const reasonPhrase = /^[\t\x20-\x7e\x80-\xff]+$/;
 const headerValue = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 /** A response on its way out. */
@@ -480,9 +500,9 @@ const decodedEncodings = /^\s*(x-gzip|gzip|deflate|br)\s*(,\s*(x-gzip|gzip|defla
 
 function takeReal(response: Response): Outgoing {
   if (response.bodyUsed || response.body?.locked === true) throw usedBody();
-  if (response.status < 200) throw new TypeError(`A response with status ${response.status} cannot be sent.`);
+  if (!(response.status >= 200 && response.status <= 599)) throw new TypeError(`A response with status ${response.status} cannot be sent.`);
   const isDecoded = response.body !== null && decoded.has(response.body);
-  let head = response.statusText === '' ? '' : ` ${response.statusText}\r\n`;
+  let head = reasonPhrase.test(response.statusText) ? ` ${response.statusText}\r\n` : '';
   for (const [name, value] of response.headers) {
     if (!isDecoded || (name !== 'content-encoding' && name !== 'content-length')) head += `${name}: ${value}\r\n`;
   }
@@ -506,31 +526,33 @@ function streamedBody(body: unknown): ReadableStream<Uint8Array> | undefined {
   return Symbol.asyncIterator in body ? (ReadableStream as unknown as { from(parts: unknown): ReadableStream<Uint8Array> }).from(body) : undefined;
 }
 
-/** An output to the outside: each part of it waits for `ready()`, which user code's commits decide. */
+/** Where outputs to the outside wait for what they depend on. */
 export interface OutputGate {
-  /** Notes whose output it is, for `ready` and `deliver`. */
+  /** An output of the code that runs now, whose object stays in memory until `end()`. */
   output(): Output;
 }
 export interface Output {
-  /** Resolves when the output may leave. */
+  /** Resolves when what was said up to now may leave. */
   ready(): Promise<void>;
   /** Settles a promise of the code that made the output, in its own turn. */
   deliver(settle: () => void): void;
+  /** Nothing more of it leaves, and nothing comes back. */
+  end(): void;
 }
 
 /** `fetch` for user code: the request, and each part of a body that is a stream, goes through the gate. */
 export function gatedFetch(gate: OutputGate) {
   return (input: Request | string | URL, init?: RequestInit): Promise<Response> => {
     const output = gate.output();
-    const wrap = (body: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> =>
-      body.pipeThrough(
-        new TransformStream<Uint8Array, Uint8Array>({
-          async transform(part, controller) {
-            await output.ready();
-            controller.enqueue(part);
-          },
-        }),
-      );
+    // The request until it is answered, and its body until that has left.
+    let parts = 1;
+    const ended = (): void => {
+      if (--parts === 0) output.end();
+    };
+    const wrap = (body: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> => {
+      parts++;
+      return gatedBody(body, output, ended);
+    };
     const go = async (): Promise<Response> => {
       const body = streamedBody(init?.body);
       const options = withDuplex(body === undefined || body.locked ? init : { ...init, body: wrap(body) });
@@ -539,12 +561,46 @@ export function gatedFetch(gate: OutputGate) {
       return send(request, options);
     };
     return new Promise((resolve, reject) => {
+      const settle = (settled: () => void): void =>
+        output.deliver(() => {
+          settled();
+          ended();
+        });
       go().then(
-        (response) => output.deliver(() => resolve(response)),
-        (error: unknown) => output.deliver(() => reject(error as Error)),
+        (response) => settle(() => resolve(response)),
+        (error: unknown) => settle(() => reject(error as Error)),
       );
     });
   };
+}
+
+/** The body, each part of which leaves when `output` is ready. `ended` is called once. */
+function gatedBody(body: ReadableStream<Uint8Array>, output: Output, ended: () => void): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          const { done, value } = await reader.read();
+          await output.ready();
+          if (!done) {
+            controller.enqueue(value);
+            return;
+          }
+        } catch (error) {
+          ended();
+          throw error;
+        }
+        ended();
+        controller.close();
+      },
+      cancel(reason) {
+        ended();
+        return reader.cancel(reason);
+      },
+    },
+    { highWaterMark: 0 },
+  );
 }
 
 /** Puts the classes above in the place of Node's, for a process that serves one project. */

@@ -1,8 +1,8 @@
 /** `env.NAME`: the namespace of a class, and the stubs that it gives. */
 import { DurableObject } from './entrypoints.js';
 import { type Delivery, findMember, type Instance, ObjectHost } from './host.js';
-import { handOver } from './handover.js';
-import { isRequest, isResponse, makeRequest } from './http.js';
+import { endUnread, handOver } from './handover.js';
+import { givenSignal, isRequest, isResponse, makeRequest } from './http.js';
 import { DurableObjectId, IdFactory } from './ids.js';
 import type { Departure, Shard } from './shard.js';
 import { passArguments, passValue } from './values.js';
@@ -126,11 +126,15 @@ abstract class Call implements Delivery, Departure {
   #resolve!: (value: unknown) => void;
   #reject!: (error: unknown) => void;
   #outcome: unknown;
+  /** An object stays in memory while it waits for an answer. */
+  readonly #release: (() => void) | undefined;
+  #returned = false;
 
   constructor(readonly target: StubTarget) {
     const { shard } = target.namespace;
     this.sender = shard.current;
     this.strayLosses = shard.strayLosses;
+    this.#release = this.sender?.hold();
   }
 
   abstract run(instance: object, host: ObjectHost): unknown;
@@ -177,6 +181,8 @@ abstract class Call implements Delivery, Departure {
   }
 
   #return(settle: (outcome: unknown) => void, outcome: unknown): void {
+    if (this.#returned) return; // the caller has given it up
+    this.#returned = true;
     this.#settle = settle;
     this.#outcome = outcome;
     this.target.namespace.shard.turn(settleTurn, this);
@@ -185,6 +191,7 @@ abstract class Call implements Delivery, Departure {
   settle(): void {
     this.target.namespace.shard.enter(this.sender);
     this.#settle(this.#outcome);
+    this.#release?.();
   }
 }
 
@@ -224,8 +231,27 @@ class FetchCall extends Call {
   constructor(
     target: StubTarget,
     readonly request: Request,
+    readonly signal: AbortSignal | undefined,
   ) {
     super(target);
+  }
+
+  /** The signal ends the wait of the caller alone (as in workerd): its code and the object's never run in one turn. */
+  override start(): Promise<unknown> {
+    const { signal } = this;
+    if (signal === undefined) return super.start();
+    if (signal.aborted) return Promise.reject(signal.reason as Error);
+    const abort = (): void => this.reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    const outcome = super.start();
+    const forget = (): void => signal.removeEventListener('abort', abort);
+    outcome.then(forget, forget);
+    return outcome;
+  }
+
+  override settle(): void {
+    super.settle();
+    endUnread(this.request);
   }
 
   run(instance: object): unknown {
@@ -272,14 +298,15 @@ class StubTarget {
 
   fetch(input: Request | string | URL, init?: RequestInit): Promise<unknown> {
     let request: Request;
+    const signal = init?.signal === undefined ? (isRequest(input) ? givenSignal(input) : undefined) : (init.signal ?? undefined);
     try {
-      request = asRequest(input, init, arguments.length);
+      request = asRequest(input, signal === undefined ? init : { ...init, signal: null }, arguments.length);
     } catch (error) {
       return Promise.reject(error as Error);
     }
     const { current } = this.namespace.shard;
     if (current !== undefined) request = handOver(request, current) as Request;
-    return new FetchCall(this, request).start();
+    return new FetchCall(this, request, signal).start();
   }
 }
 

@@ -90,6 +90,7 @@ export class Shard implements OutputGate {
     this.background = new Background(options.report);
     this.#idleMs = options.idleMs;
     this.native = options.engine.createShard(this.exchange.buffer, () => {
+      this.current = undefined;
       this.nowMs = Date.now();
       options.onWake();
       this.#releaseDurable();
@@ -129,14 +130,19 @@ export class Shard implements OutputGate {
     setImmediate(action, argument);
   }
 
+  /** Resolves in a turn of the code of `instance`. */
+  turnOf(sender: Instance | undefined): Promise<void> {
+    return new Promise((resolve) => this.turn(resumeTurn, { shard: this, sender, resolve }));
+  }
+
   /** The rest of this turn is code of `instance`. */
   enter(instance: Instance | undefined): void {
     this.current = instance;
     if (instance !== undefined) void resolved.then(this.#leaveAtEnd);
   }
 
-  /** A tick that a promise reaction asks for comes when there are no more reactions. */
-  readonly #leaveAtEnd = (): void => process.nextTick(this.#leave);
+  /** A tick that a promise reaction asks for comes when there are no more reactions; the one after it, behind the code's own ticks. */
+  readonly #leaveAtEnd = (): void => process.nextTick(process.nextTick, this.#leave);
   readonly #leave = (): void => {
     this.current = undefined;
   };
@@ -179,21 +185,22 @@ export class Shard implements OutputGate {
 
   /** For an output to the outside (http.ts). */
   output(): Output {
-    const departure = { sender: this.current, strayLosses: this.strayLosses };
+    const sender = this.current;
+    const release = sender?.hold();
     return {
-      ready: () => this.outputReady(departure),
-      deliver: (settle) => this.turn(resumeTurn, { shard: this, sender: departure.sender, resolve: settle }),
+      ready: () => this.outputReady({ sender, strayLosses: this.strayLosses }),
+      deliver: (settle) => this.turn(resumeTurn, { shard: this, sender, resolve: settle }),
+      end: () => release?.(),
     };
   }
 
   /** In a later turn: throws when what the sender had written is lost. */
   checkDeparture({ sender, strayLosses }: Departure): void {
     this.commitAll();
-    if (sender !== undefined) {
-      if (!sender.alive) throw sender.host.resetError;
-    } else if (strayLosses !== this.strayLosses) {
-      throw this.#strayError;
-    }
+    if (sender !== undefined && !sender.alive)
+      throw sender.host.resetError ?? new Error('This Durable Object has been evicted; it cannot send anything any more.');
+    // Code of one object that another one's run has called: rare, so that all who sent meanwhile may suffer.
+    if (strayLosses !== this.strayLosses) throw this.#strayError;
   }
 
   // Batches: what one turn of the event loop has brought about goes out together.

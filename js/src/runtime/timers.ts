@@ -1,6 +1,6 @@
 /**
  * setTimeout and setInterval for the code of objects: a pending timer keeps its object in memory, and
- * ends with it when it is reset. Other code gets Node's own.
+ * ends with it when it is reset. Other code gets Node's own behaviour.
  */
 import * as node from 'node:timers';
 import { promisify } from 'node:util';
@@ -39,12 +39,15 @@ class ObjectTimer {
 
   /** In the timer's task, which is the object's turn. */
   #fire(callback: Callback, args: unknown[]): void {
-    this.instance.host.shard.enter(this.instance);
+    const { host } = this.instance;
+    host.shard.enter(this.instance);
     try {
       callback.apply(this.timeout, args);
-    } finally {
-      if (!this.repeats) this.clear();
+    } catch (error) {
+      // An exception that leaves the task would take the next timers with it into this turn.
+      host.shard.report(`${host.toString()}: a timer has thrown:`, error);
     }
+    if (!this.repeats) this.clear();
   }
 
   clear(): NodeJS.Timeout {
@@ -58,15 +61,35 @@ class ObjectTimer {
   }
 }
 
+function keepPromisified(ours: object, nodes: object): void {
+  Object.defineProperty(ours, promisify.custom, { value: (nodes as Record<symbol, unknown>)[promisify.custom] });
+}
+
+/** setImmediate() comes before anything that could evict the object: it need not be held. */
+function immediate(shard: Shard) {
+  const fire = (instance: Instance | undefined, callback: Callback, args: unknown[]): void => {
+    if (instance !== undefined && !instance.alive) return;
+    shard.enter(instance);
+    callback(...args);
+  };
+  return (callback: Callback, ...args: unknown[]): NodeJS.Immediate =>
+    typeof callback === 'function' ? node.setImmediate(fire, shard.current, callback, args) : node.setImmediate(callback, ...args);
+}
+
 /** Replaces the process's timer functions; for a process that serves one project. */
 export function installTimers(shard: Shard): void {
   const timers = new Map<number, ObjectTimer>();
+  const fireOutside = function (this: unknown, callback: Callback, args: unknown[]): void {
+    shard.enter(undefined);
+    callback.apply(this, args);
+  };
   const starter =
     (start: typeof node.setTimeout | typeof node.setInterval, repeats: boolean) =>
     (callback: Callback, delayMs?: number, ...args: unknown[]): NodeJS.Timeout => {
       const instance = shard.current;
       // Node says what is wrong with a callback that is none.
-      if (instance === undefined || typeof callback !== 'function') return start(callback, delayMs, ...args);
+      if (typeof callback !== 'function') return start(callback, delayMs, ...args);
+      if (instance === undefined) return start(fireOutside, delayMs, callback, args);
       if (!instance.alive) throw new Error('This Durable Object has been reset or evicted; it cannot set timers any more.');
       if (instance.timers >= TIMERS_MAX)
         throw new DOMException(`You have exceeded the number of active timeouts you may set. max active timeouts: ${TIMERS_MAX}`, 'QuotaExceededError');
@@ -79,9 +102,12 @@ export function installTimers(shard: Shard): void {
     else node.clearTimeout(timeout);
   };
   const setTimeout = starter(node.setTimeout, false);
-  Object.defineProperty(setTimeout, promisify.custom, { value: (node.setTimeout as unknown as Record<symbol, unknown>)[promisify.custom] });
+  const setImmediate = immediate(shard);
+  keepPromisified(setTimeout, node.setTimeout);
+  keepPromisified(setImmediate, node.setImmediate);
   Object.assign(globalThis, {
     setTimeout,
+    setImmediate,
     setInterval: starter(node.setInterval, true),
     clearTimeout: clear,
     clearInterval: clear,
