@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "sqlite3.h"
+#include "store/key_range.h"
 
 namespace perdure::store {
 namespace {
@@ -70,16 +71,6 @@ KeyValue::Value column_value(sqlite3_stmt* statement, int column) {
   const bool is_text = sqlite3_column_type(statement, column) == SQLITE_TEXT;
   const auto* data = static_cast<const std::byte*>(sqlite3_column_blob(statement, column));
   return {{data, static_cast<std::size_t>(sqlite3_column_bytes(statement, column))}, is_text};
-}
-
-// The least string that is greater than every one that starts with `prefix`; none when there is no
-// such string.
-std::optional<std::string> end_of_prefix(std::string_view prefix) {
-  std::string end(prefix);
-  while (!end.empty() && static_cast<unsigned char>(end.back()) == 0xff) end.pop_back();
-  if (end.empty()) return std::nullopt;
-  end.back() = static_cast<char>(static_cast<unsigned char>(end.back()) + 1);
-  return end;
 }
 
 std::string quoted(std::string_view name) {
@@ -179,13 +170,8 @@ bool KeyValue::remove(std::string_view key) {
 }
 
 KeyValue::Cursor KeyValue::list(const ListOptions& options) {
-  std::string start(options.start);
-  if (options.after_start) start += '\0';  // the least string that is greater
-  if (start < options.prefix) start = options.prefix;
-  std::optional<std::string> end = end_of_prefix(options.prefix);
-  if (options.end && (!end || *options.end < *end)) end = *options.end;
-
-  return with_table([&] {
+  const auto [start, end] = key_range(options);
+  return with_table([&, &start = start, &end = end] {
     if (!has_table()) return Cursor(*this, 0, {}, 0);
     const std::size_t variant = (end ? 1U : 0U) | (options.reverse ? 2U : 0U);
     // A running list keeps its statement; a second one gets its own.

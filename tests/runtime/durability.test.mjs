@@ -209,4 +209,10 @@ test('outputs do not wait for writes with allowUnconfirmed', async (t) => {
     deleteAll: ({ storage }) => storage.deleteAll(),
   };
   for (const [name, run] of Object.entries(confirmed)) waits(await timed(() => lab.object('a', run)), name);
+
+  for (const name of ['put', 'delete', 'transaction', 'deleteAll']) {
+    isFree(await timed(() => lab.keyed('a', unconfirmed[name])), `${name} of a key-value class`);
+    await settled();
+  }
+  waits(await timed(() => lab.keyed('a', confirmed.put)), 'put of a key-value class');
 });

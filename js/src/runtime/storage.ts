@@ -5,6 +5,7 @@ import { KeyValue, SyncKvStorage } from './kv.js';
 import type { NativeShard } from './native.js';
 import { SqlEngine, type SqlOwner, SqlStorage } from './sql.js';
 import { checkOptions, parameterError, type PutOptions, StorageOperations } from './storage-operations.js';
+import { refusedKv, refusedSql } from './refused.js';
 import { type TransactionBody, type TransactionHost, Transactions } from './transaction.js';
 
 /** What the storage needs of the object's host. */
@@ -12,6 +13,7 @@ export interface StorageHost extends TransactionHost {
   readonly slot: number;
   readonly native: NativeShard;
   readonly exchange: Exchange;
+  readonly storageKind: 'sqlite' | 'kv';
   /** Has the implicit transaction committed when the synchronous run ends. */
   scheduleCommit(): void;
   /** Resets the object: its storage is not what its code believes any more. */
@@ -30,6 +32,7 @@ export class StorageCore implements SqlOwner {
   readonly slot: number;
   readonly native: NativeShard;
   readonly exchange: Exchange;
+  readonly storageKind: 'sqlite' | 'kv';
   readonly #host: StorageHost;
   alive = true;
   /** The implicit transaction is open: it commits when the synchronous run ends. */
@@ -48,6 +51,7 @@ export class StorageCore implements SqlOwner {
     this.slot = host.slot;
     this.native = host.native;
     this.exchange = host.exchange;
+    this.storageKind = host.storageKind;
   }
 
   check(): void {
@@ -152,8 +156,9 @@ export class DurableObjectStorage extends StorageOperations {
     this.#core = core;
     this.#keyValue = keyValue;
     this.#sqlEngine = new SqlEngine(core);
-    this.sql = new SqlStorage(this.#sqlEngine, core);
-    this.kv = new SyncKvStorage(keyValue);
+    const hasDatabase = core.storageKind === 'sqlite';
+    this.sql = hasDatabase ? new SqlStorage(this.#sqlEngine, core) : refusedSql();
+    this.kv = hasDatabase ? new SyncKvStorage(keyValue) : refusedKv();
   }
 
   async deleteAll(options?: PutOptions): Promise<void> {
