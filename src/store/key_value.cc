@@ -178,7 +178,9 @@ KeyValue::Cursor KeyValue::list(const ListOptions& options) {
     Statement statement = std::move(prepared(lists_[variant], kLists[variant]));
     bind_text_copy(statement, 1, start);
     if (end) bind_text_copy(statement, 2, *end);
-    return Cursor(*this, variant, std::move(statement), options.limit);
+    Cursor cursor(*this, variant, std::move(statement), options.limit);
+    cursor.at_first_ = cursor.step();  // here, where it is noticed that the table is gone
+    return cursor;
   });
 }
 
@@ -272,7 +274,8 @@ KeyValue::Cursor::Cursor(Cursor&& other) noexcept
     : owner_(other.owner_),
       variant_(other.variant_),
       statement_(std::move(other.statement_)),
-      left_(std::exchange(other.left_, 0)) {}
+      left_(std::exchange(other.left_, 0)),
+      at_first_(other.at_first_) {}
 
 KeyValue::Cursor::~Cursor() {
   if (!statement_) return;
@@ -280,7 +283,9 @@ KeyValue::Cursor::~Cursor() {
   if (!owner_->lists_[variant_] && owner_->table_) owner_->lists_[variant_] = std::move(statement_);
 }
 
-bool KeyValue::Cursor::next() {
+bool KeyValue::Cursor::next() { return std::exchange(at_first_, false) || step(); }
+
+bool KeyValue::Cursor::step() {
   if (left_ == 0) return false;
   const int code = owner_->step(statement_);
   if (code == SQLITE_ROW) {
