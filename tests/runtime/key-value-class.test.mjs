@@ -23,6 +23,16 @@ test('the synchronous interfaces say what to change', async () => {
   assert.deepEqual(results, [[noSql, noSql, noSql], [noKv, noKv, noKv, noKv], ['SqlStorage', 'SyncKvStorage'], 5]);
 });
 
+test('bookmarks: there is no point-in-time recovery', async () => {
+  const results = await lab.keyed('bookmarks', async ({ storage, attempt }) => [
+    await storage.getCurrentBookmark(),
+    await attempt(() => storage.getBookmarkForTime(Date.now())),
+    await attempt(() => storage.onNextSessionRestoreBookmark('x')),
+  ]);
+  const none = "Error: This Durable Object's storage back-end does not implement point-in-time recovery.";
+  assert.deepEqual(results, ['00000000-00000000-00000000-00000000000000000000000000000000', none, none]);
+});
+
 test('limits of values, at their boundaries, and what an error leaves', async () => {
   const results = await lab.keyed('limits', async ({ storage, attempt }) => {
     const text = (bytes) => 'x'.repeat(bytes - 2); // stored with its quotes
