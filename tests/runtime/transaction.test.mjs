@@ -84,6 +84,13 @@ testBoth('writes of the run before it are not part of it, and one after rollback
     const failing = storage.transaction(async () => { throw new Error('out'); }).catch(() => {});
     void storage.put('between', 1);
     await failing;
+    const another = storage.transaction(async (txn) => {
+      void txn.put('lost', 1);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      throw new Error('out');
+    }).catch(() => {});
+    queueMicrotask(() => storage.put('just before', 1));
+    await another;
     await storage.transaction(async (txn) => {
       txn.put('lost', 1);
       txn.rollback();
@@ -92,7 +99,7 @@ testBoth('writes of the run before it are not part of it, and one after rollback
     }).catch(() => {});
     return Object.fromEntries(await storage.list());
   });
-  assert.deepEqual(results, { after: 1, before: 1, between: 1 });
+  assert.deepEqual(results, { after: 1, before: 1, between: 1, 'just before': 1 });
 });
 
 testBoth('it is one commit, made before its promise settles', async (inObject, stored) => {
@@ -349,4 +356,22 @@ test('a transaction that is too large resets the object', async () => {
   });
   await assert.rejects(tooLarge, { durableObjectReset: true, message: 'database or disk is full: SQLITE_FULL' });
   assert.deepEqual(await lab.object('too-large', ({ kv, sql }) => [[...kv.list()], sql.exec('SELECT count(*) n FROM t').one().n]), [[], 0]);
+});
+
+test('an object is not evicted while one is open', async (t) => {
+  const own = await startLab(t, { args: ['--idle-ms', '10'] });
+  for (const inObject of [own.object, own.keyed]) {
+    await inObject('long', ({ storage, shared, self }) => {
+      self.mark = 'the same';
+      void storage.transaction(async (txn) => {
+        await txn.put('a', 1);
+        await new Promise((resolve) => { shared.finish = resolve; }); // nothing else keeps the object
+        await txn.put('b', self.mark);
+      });
+    });
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    await own.worker(({ shared }) => shared.finish());
+    assert.deepEqual(await inObject('long', async ({ storage }) => Object.fromEntries(await storage.list())), { a: 1, b: 'the same' });
+  }
+  await own.stop();
 });
