@@ -134,18 +134,6 @@ test('a class that is bound but not exported', async (t) => {
   assert.equal(code, 1);
 });
 
-test('a class of the key-value storage', async (t) => {
-  const directory = project(t, 'export class Thing extends DurableObject {}', {
-    migrations: [{ tag: 'v1', new_classes: ['Thing'] }],
-  });
-  const { code, stderr } = await runPerdure(['serve', directory, '--port', '0']);
-  assert.equal(
-    stderr,
-    `perdure: ${join(directory, 'wrangler.jsonc')}: the class "Thing" is declared with new_classes (key-value storage), which this version of Perdure does not serve yet; declare it with new_sqlite_classes.\n`,
-  );
-  assert.equal(code, 1);
-});
-
 test('a project without a fetch handler', async (t) => {
   const directory = project(t, 'export class Thing extends DurableObject {}\nexport default {};');
   const { code, stderr } = await runPerdure(['serve', directory, '--port', '0']);

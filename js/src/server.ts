@@ -65,18 +65,8 @@ function fetchHandler(project: Project, module: Record<string, unknown>): FetchH
   return (request, env, ctx) => handler.call(worker, request, env, ctx) as unknown;
 }
 
-function checkStorage(project: Project): void {
-  for (const { className, storage } of project.classes) {
-    if (storage === 'kv' && project.bindings.some((binding) => binding.className === className))
-      throw new ProjectError(
-        `${project.configFile}: the class "${className}" is declared with new_classes (key-value storage), which this version of Perdure does not serve yet; declare it with new_sqlite_classes.`,
-      );
-  }
-}
-
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { project } = options;
-  checkStorage(project);
   const engine = loadNative().openEngine(options.dataDirectory);
   let server: HttpServer | undefined;
   const shard = new Shard({ engine, report, idleMs: options.idleMs, onWake: () => server?.onWake() });
@@ -98,8 +88,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       if (typeof objectClass !== 'function')
         throw new ProjectError(`The class "${className}" is bound as ${name} in ${project.configFile} but ${project.main} does not export it.`);
       // It outlives renames of the class, names the folder of the objects and decides their ids (as in workerd).
-      const { key } = project.classes.find((known) => known.className === className)!;
-      shard.bind(name, className, objectClass as ObjectClass, `${project.name}-${key}`);
+      const { key, storage } = project.classes.find((known) => known.className === className)!;
+      shard.bind(name, className, objectClass as ObjectClass, `${project.name}-${key}`, storage);
     }
     const fetch = fetchHandler(project, module);
     server = new HttpServer(shard, (request) => fetch(request, shard.env, new ExecutionContext(shard.background)));

@@ -23,11 +23,13 @@ namespace {
 constexpr char kMemoryDirectory[] = "/memory";
 constexpr std::uint64_t kMemorySegmentBytes = 4 << 20;
 
+// openNamespace(key, whether its objects have key-value storage)
 napi_value open_namespace(napi_env env, napi_callback_info info) {
-  Call<Engine, 1> call(env, info);
+  Call<Engine, 2> call(env, info);
   const std::string key = call.utf8(0);
   call.self->open_store();
-  const runtime::NamespaceNumber number = call.self->catalog->open_namespace(key);
+  const runtime::NamespaceNumber number = call.self->catalog->open_namespace(
+      key, call.boolean(1) ? runtime::StorageKind::kKeyValue : runtime::StorageKind::kSqlite);
   auto& ids = call.self->ids;
   if (ids.size() <= number) ids.resize(number + 1);
   if (ids[number] == nullptr) ids[number] = std::make_unique<runtime::ObjectIdFactory>(key);

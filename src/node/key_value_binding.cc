@@ -61,8 +61,10 @@ napi_value value_of(napi_env env, const store::KeyValue::Value& value) {
 napi_value kv_get(napi_env env, napi_callback_info info) {
   Call<ShardHost, 2> call(env, info);
   const Key key(env, call.args[1]);
-  const auto value = call.self->shard.key_value(call.uint(0)).get(key.view());
-  return value.has_value() ? value_of(env, *value) : nullptr;
+  return call.self->shard.with_key_value(call.uint(0), [&](auto& kv) -> napi_value {
+    const auto value = kv.get(key.view());
+    return value.has_value() ? value_of(env, *value) : nullptr;
+  });
 }
 
 // Writes tell in header[kBegan] whether they began the implicit transaction, also when they fail
@@ -80,7 +82,7 @@ napi_value kv_put(napi_env env, napi_callback_info info) {
     bytes = bytes_of(env, call.args[2]);
   }
   host.begin_write(slot);
-  host.shard.key_value(slot).put(key.view(), bytes, is_text);
+  host.shard.with_key_value(slot, [&](auto& kv) { kv.put(key.view(), bytes, is_text); });
   return nullptr;
 }
 
@@ -93,8 +95,10 @@ napi_value kv_get_inline(napi_env env, napi_callback_info info) {
   Call<ShardHost, 0> call(env, info);
   const Exchange& exchange = *call.self->exchange;
   const auto slot = static_cast<runtime::Slot>(exchange.header[kSlot]);
-  const auto value = call.self->shard.key_value(slot).get(inline_key(exchange));
-  return value.has_value() ? value_of(env, *value) : nullptr;
+  return call.self->shard.with_key_value(slot, [&](auto& kv) -> napi_value {
+    const auto value = kv.get(inline_key(exchange));
+    return value.has_value() ? value_of(env, *value) : nullptr;
+  });
 }
 
 napi_value kv_put_inline(napi_env env, napi_callback_info info) {
@@ -106,7 +110,8 @@ napi_value kv_put_inline(napi_env env, napi_callback_info info) {
                          .subspan(inline_key(exchange).size(),
                                   static_cast<std::size_t>(exchange.header[kValueBytes]));
   host.begin_write(slot);
-  host.shard.key_value(slot).put(inline_key(exchange), std::as_bytes(value), true);
+  host.shard.with_key_value(
+      slot, [&](auto& kv) { kv.put(inline_key(exchange), std::as_bytes(value), true); });
   return nullptr;
 }
 
@@ -117,7 +122,8 @@ napi_value kv_delete(napi_env env, napi_callback_info info) {
   const runtime::Slot slot = call.uint(0);
   const Key key(env, call.args[1]);
   host.begin_write(slot);
-  return make_bool(env, host.shard.key_value(slot).remove(key.view()));
+  return make_bool(
+      env, host.shard.with_key_value(slot, [&](auto& kv) { return kv.remove(key.view()); }));
 }
 
 // kvList(slot, start, startAfter, end, prefix, reverse, limit (-1: none)) -> [key, value, …]
@@ -139,24 +145,26 @@ napi_value kv_list(napi_env env, napi_callback_info info) {
     options.limit = static_cast<std::uint64_t>(limit);
   napi_value out = nullptr;
   check(env, napi_create_array(env, &out));
-  auto cursor = call.self->shard.key_value(call.uint(0)).list(options);
-  std::uint32_t i = 0;
-  while (cursor.next()) {
-    const std::string_view key = cursor.key();
-    check(env, napi_set_element(env, out, i++, text_value(env, key.data(), key.size())));
-    check(env, napi_set_element(env, out, i++, value_of(env, cursor.value())));
-  }
+  call.self->shard.with_key_value(call.uint(0), [&](auto& kv) {
+    auto cursor = kv.list(options);
+    std::uint32_t i = 0;
+    while (cursor.next()) {
+      const std::string_view key = cursor.key();
+      check(env, napi_set_element(env, out, i++, text_value(env, key.data(), key.size())));
+      check(env, napi_set_element(env, out, i++, value_of(env, cursor.value())));
+    }
+  });
   return out;
 }
 
-// Empties the database; statements prepared on it are gone.
+// Empties the object's storage; statements prepared on its database are gone.
 napi_value delete_all(napi_env env, napi_callback_info info) {
   Call<ShardHost, 1> call(env, info);
   ShardHost& host = *call.self;
   const runtime::Slot slot = call.uint(0);
   host.finalize_statements(slot);
   host.begin_write(slot);
-  host.shard.key_value(slot).remove_all();
+  host.shard.with_key_value(slot, [](auto& kv) { kv.remove_all(); });
   return nullptr;
 }
 

@@ -52,9 +52,9 @@ void ShardHost::finalize_statements(runtime::Slot slot) {
   }
 }
 
-void ShardHost::close_database(runtime::Slot slot) {
+void ShardHost::close_storage(runtime::Slot slot) {
   finalize_statements(slot);
-  shard.close_database(slot);
+  shard.close_storage(slot);
 }
 
 Waker& ShardHost::open_waker() const {
@@ -89,7 +89,7 @@ napi_value add(napi_env env, napi_callback_info info) {
 
 napi_value remove(napi_env env, napi_callback_info info) {
   Call<ShardHost, 1> call(env, info);
-  call.self->close_database(call.uint(0));
+  call.self->close_storage(call.uint(0));
   call.self->shard.remove(call.uint(0));
   return nullptr;
 }
@@ -158,7 +158,7 @@ napi_value reset(napi_env env, napi_callback_info info) {
   Call<ShardHost, 2> call(env, info);
   const runtime::Slot slot = call.uint(0);
   const auto refused = call.self->shard.at(slot).core.reset(call.u64(1));
-  call.self->close_database(slot);
+  call.self->close_storage(slot);
   return numbers(env, refused);
 }
 
@@ -172,7 +172,7 @@ napi_value evict(napi_env env, napi_callback_info info) {
   Call<ShardHost, 1> call(env, info);
   const runtime::Slot slot = call.uint(0);
   call.self->shard.at(slot).core.evict();
-  call.self->close_database(slot);
+  call.self->close_storage(slot);
   return nullptr;
 }
 

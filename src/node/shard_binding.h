@@ -45,8 +45,8 @@ struct ShardHost {
   // Opens the implicit transaction if need be, and tells in header[kBegan] whether it did.
   void begin_write(runtime::Slot slot);
   void finalize_statements(runtime::Slot slot);
-  // Finalizes the object's statements and closes its database.
-  void close_database(runtime::Slot slot);
+  // Finalizes the object's statements and closes its storage.
+  void close_storage(runtime::Slot slot);
   [[nodiscard]] Waker& open_waker() const;
   void close(napi_env env);
 };

@@ -13,21 +13,25 @@
 #include "sqlite3.h"
 #include "store/database.h"
 #include "store/database_file.h"
+#include "store/shared_key_value.h"
 #include "store/store.h"
 
 namespace perdure::runtime {
 namespace {
 
 constexpr char kFileName[] = "catalog.sqlite";
+constexpr char kKeyValueFileName[] = "data.sqlite";
 constexpr char kObjectsFolder[] = "objects/";
 
 // Numbers up to this one are the engine's own databases.
 constexpr ObjectNumber kReservedNumbers = 16;
+constexpr ObjectNumber kKeyValueNumber = 2;
 
 constexpr char kSchema[] = R"(
 CREATE TABLE IF NOT EXISTS namespaces (
   number INTEGER PRIMARY KEY,
-  key TEXT NOT NULL UNIQUE
+  key TEXT NOT NULL UNIQUE,
+  storage TEXT NOT NULL DEFAULT 'sqlite'
 );
 CREATE TABLE IF NOT EXISTS objects (
   number INTEGER PRIMARY KEY,
@@ -46,6 +50,17 @@ CREATE TABLE IF NOT EXISTS checkpoints (
 INSERT OR IGNORE INTO checkpoints VALUES (0, 0);
 )";
 
+// Catalogs were made without it at first.
+constexpr char kAddStorage[] =
+    "ALTER TABLE namespaces ADD COLUMN storage TEXT NOT NULL DEFAULT 'sqlite'";
+
+// The row of the shared key-value file: it belongs to no namespace.
+constexpr char kInsertKeyValues[] =
+    "INSERT OR IGNORE INTO objects (number, namespace, id) VALUES (2, 0, CAST('data.sqlite' AS "
+    "BLOB))";
+constexpr char kFindKeyValues[] =
+    "SELECT commit_number, last_lsn, segment, segment_offset FROM objects WHERE number = 2";
+
 constexpr char kFindObject[] =
     "SELECT number, namespace, commit_number, last_lsn, segment, segment_offset FROM objects "
     "WHERE id = ?";
@@ -58,8 +73,8 @@ constexpr char kCountCheckpoint[] = "UPDATE checkpoints SET count = count + 1";
 constexpr char kFindPath[] =
     "SELECT key, id FROM objects JOIN namespaces ON namespaces.number = namespace "
     "WHERE objects.number = ?";
-constexpr char kInsertNamespace[] = "INSERT INTO namespaces (key) VALUES (?)";
-constexpr char kListNamespaces[] = "SELECT number, key FROM namespaces";
+constexpr char kInsertNamespace[] = "INSERT INTO namespaces (key, storage) VALUES (?, ?)";
+constexpr char kListNamespaces[] = "SELECT number, key, storage FROM namespaces";
 constexpr char kMaxNumber[] = "SELECT max(number) FROM objects";
 
 // The catalog of a million objects is larger than an object's page cache (in KiB).
@@ -83,6 +98,19 @@ struct IdHash {
     return hash;
   }
 };
+
+// As the column `storage` has them.
+constexpr std::string_view kSqliteStorage = "sqlite";
+constexpr std::string_view kKeyValueStorage = "kv";
+
+std::string_view column_value(StorageKind kind) {
+  return kind == StorageKind::kKeyValue ? kKeyValueStorage : kSqliteStorage;
+}
+
+const char* described(StorageKind kind) {
+  return kind == StorageKind::kKeyValue ? "key-value storage (new_classes)"
+                                        : "SQLite storage (new_sqlite_classes)";
+}
 
 bool is_plain(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
@@ -123,8 +151,10 @@ struct Catalog::Impl : store::CheckpointHooks, std::enable_shared_from_this<Cata
 
   // With the mutex held, except for insert_object() and the three above, which take it.
   void open();
+  void upgrade();
   void require_open();
-  NamespaceNumber open_namespace(std::string_view key);
+  NamespaceNumber open_namespace(std::string_view key, StorageKind kind);
+  std::shared_ptr<store::SharedKeyValue> open_key_values();
   std::shared_ptr<store::DatabaseFile> object(NamespaceNumber ns, const ObjectId& id,
                                               std::string_view name);
   bool contains(NamespaceNumber ns, const ObjectId& id);
@@ -138,7 +168,10 @@ struct Catalog::Impl : store::CheckpointHooks, std::enable_shared_from_this<Cata
   std::shared_ptr<store::DatabaseFile> new_object(NamespaceNumber ns, const ObjectId& id,
                                                   std::string_view name);
   void sweep_rowless();
-  [[nodiscard]] const std::string& key_of(NamespaceNumber ns) const;
+  [[nodiscard]] const Namespace& find_namespace(NamespaceNumber ns) const;
+  [[nodiscard]] const std::string& key_of(NamespaceNumber ns) const {
+    return find_namespace(ns).key;
+  }
 
   struct Statements {
     store::Statement find;
@@ -152,7 +185,8 @@ struct Catalog::Impl : store::CheckpointHooks, std::enable_shared_from_this<Cata
   std::mutex mutex;
   std::unique_ptr<store::Database> database;
   Statements statements;
-  boost::unordered_flat_map<NamespaceNumber, std::string> namespaces;
+  boost::unordered_flat_map<NamespaceNumber, Namespace> namespaces;
+  std::shared_ptr<store::SharedKeyValue> key_values;  // once asked for
   ObjectNumber next_number = 0;
   // Objects that have a number and no row yet. An entry goes with the row; those that were let go
   // without a commit are swept when the map has doubled.
@@ -213,6 +247,16 @@ void bind_integer(store::Statement& statement, int index, std::uint64_t value) {
   sqlite3_bind_int64(statement.handle(), index, static_cast<std::int64_t>(value));
 }
 
+// From four columns of a row of `objects`.
+store::Head head_of(const Row& row, int column) {
+  store::Head head;
+  head.commit_number = static_cast<std::uint64_t>(row.integer(column));
+  head.last_lsn = static_cast<Lsn>(row.integer(column + 1));
+  head.location.segment = static_cast<std::uint64_t>(row.integer(column + 2));
+  head.location.offset = static_cast<std::uint32_t>(row.integer(column + 3));
+  return head;
+}
+
 }  // namespace
 
 Catalog::Impl::Impl(store::Store& store_of_catalog) : store(store_of_catalog) {
@@ -220,7 +264,11 @@ Catalog::Impl::Impl(store::Store& store_of_catalog) : store(store_of_catalog) {
   store::Statement list = database->prepare(kListNamespaces, store::Access::kEngine);
   while (database->step(list) == SQLITE_ROW) {
     const auto number = static_cast<NamespaceNumber>(sqlite3_column_int64(list.handle(), 0));
-    namespaces[number] = reinterpret_cast<const char*>(sqlite3_column_text(list.handle(), 1));
+    const auto text = [&](int column) {
+      return std::string(reinterpret_cast<const char*>(sqlite3_column_text(list.handle(), column)));
+    };
+    const bool is_key_value = text(2) == kKeyValueStorage;
+    namespaces[number] = {text(1), is_key_value ? StorageKind::kKeyValue : StorageKind::kSqlite};
   }
   store::Statement max = database->prepare(kMaxNumber, store::Access::kEngine);
   const Row row(*database, max);
@@ -233,7 +281,17 @@ void Catalog::Impl::open() {
   file->set_exempt_from_limits();
   database = std::make_unique<store::Database>(store, file);
   database->execute(kCacheSize);
-  transaction([&] { database->execute(kSchema); });
+  transaction([&] {
+    database->execute(kSchema);
+    upgrade();
+  });
+}
+
+void Catalog::Impl::upgrade() {
+  const int found =
+      sqlite3_table_column_metadata(database->handle(), "main", "namespaces", "storage", nullptr,
+                                    nullptr, nullptr, nullptr, nullptr);
+  if (found != SQLITE_OK) database->execute(kAddStorage);
 }
 
 // The store has been closed, or a failed commit left SQLite in doubt: then the database is opened
@@ -265,7 +323,7 @@ void Catalog::Impl::transaction(Body&& body) {
   database->commit();
 }
 
-const std::string& Catalog::Impl::key_of(NamespaceNumber ns) const {
+const Catalog::Namespace& Catalog::Impl::find_namespace(NamespaceNumber ns) const {
   const auto it = namespaces.find(ns);
   if (it == namespaces.end()) {
     throw Error(ErrorCode::kNotFound,
@@ -274,16 +332,36 @@ const std::string& Catalog::Impl::key_of(NamespaceNumber ns) const {
   return it->second;
 }
 
-NamespaceNumber Catalog::Impl::open_namespace(std::string_view key) {
+NamespaceNumber Catalog::Impl::open_namespace(std::string_view key, StorageKind kind) {
   for (const auto& [number, known] : namespaces) {
-    if (known == key) return number;
+    if (known.key != key) continue;
+    if (known.kind == kind) return number;
+    throw Error(ErrorCode::kInvalid,
+                "The objects of \"" + known.key + "\" have " + described(known.kind) +
+                    ", and that is for good: they cannot have " + described(kind) +
+                    ". Declare their class as it was, or a new one.");
   }
   store::Statement insert = database->prepare(kInsertNamespace, store::Access::kEngine);
   bind_text(insert, 1, key);
+  bind_text(insert, 2, column_value(kind));
   transaction([&] { run(*database, insert); });
   const auto number = static_cast<NamespaceNumber>(sqlite3_last_insert_rowid(database->handle()));
-  namespaces[number] = key;
+  namespaces[number] = {std::string(key), kind};
   return number;
+}
+
+// The row comes first, so that a checkpoint has where to write the end of the file's chain.
+std::shared_ptr<store::SharedKeyValue> Catalog::Impl::open_key_values() {
+  if (key_values != nullptr) return key_values;
+  transaction([&] { database->execute(kInsertKeyValues); });
+  auto file = store.file(kKeyValueNumber, kKeyValueFileName);
+  store::Statement find = database->prepare(kFindKeyValues, store::Access::kEngine);
+  const Row row(*database, find);
+  // Without a commit the file is not known to be missing: somebody may have put it there.
+  if (const store::Head head = head_of(row, 0); head.commit_number > 0)
+    file->set_catalog_head(head);
+  key_values = std::make_shared<store::SharedKeyValue>(store, std::move(file));
+  return key_values;
 }
 
 std::optional<KnownObject> Catalog::Impl::find(const ObjectId& id) {
@@ -294,10 +372,7 @@ std::optional<KnownObject> Catalog::Impl::find(const ObjectId& id) {
   KnownObject object;
   object.number = static_cast<ObjectNumber>(row.integer(0));
   object.ns = static_cast<NamespaceNumber>(row.integer(1));
-  object.head.commit_number = static_cast<std::uint64_t>(row.integer(2));
-  object.head.last_lsn = static_cast<Lsn>(row.integer(3));
-  object.head.location.segment = static_cast<std::uint64_t>(row.integer(4));
-  object.head.location.offset = static_cast<std::uint32_t>(row.integer(5));
+  object.head = head_of(row, 2);
   return object;
 }
 
@@ -367,6 +442,7 @@ bool Catalog::Impl::contains(NamespaceNumber ns, const ObjectId& id) {
 }
 
 std::string Catalog::Impl::path(ObjectNumber number) {
+  if (number == kKeyValueNumber) return kKeyValueFileName;
   const std::scoped_lock lock(mutex);
   require_open();
   auto& statement = prepared(statements.find_path, kFindPath);
@@ -401,6 +477,7 @@ void Catalog::Impl::save_heads(std::span<const store::HeadUpdate> updates) {
 
 void Catalog::Impl::closing() noexcept {
   const std::scoped_lock lock(mutex);
+  if (key_values != nullptr) key_values->close();
   statements = Statements();
   database.reset();
 }
@@ -413,10 +490,21 @@ Catalog::Catalog(store::Store& store) : impl_(std::make_shared<Impl>(store)) {
 
 Catalog::~Catalog() = default;
 
-NamespaceNumber Catalog::open_namespace(std::string_view key) {
+NamespaceNumber Catalog::open_namespace(std::string_view key, StorageKind kind) {
   const std::scoped_lock lock(impl_->mutex);
   impl_->require_open();
-  return impl_->open_namespace(key);
+  return impl_->open_namespace(key, kind);
+}
+
+Catalog::Namespace Catalog::find_namespace(NamespaceNumber ns) {
+  const std::scoped_lock lock(impl_->mutex);
+  return impl_->find_namespace(ns);
+}
+
+std::shared_ptr<store::SharedKeyValue> Catalog::key_values() {
+  const std::scoped_lock lock(impl_->mutex);
+  impl_->require_open();
+  return impl_->open_key_values();
 }
 
 std::shared_ptr<store::DatabaseFile> Catalog::object(NamespaceNumber ns, const ObjectId& id,

@@ -12,6 +12,7 @@
 
 namespace perdure::store {
 class DatabaseFile;
+class SharedKeyValue;
 class Store;
 }  // namespace perdure::store
 
@@ -19,9 +20,15 @@ namespace perdure::runtime {
 
 using NamespaceNumber = std::uint32_t;
 
-// What objects there are: `catalog.sqlite`, a database on the same log (object number 1), with the
-// namespaces, the objects and where each one's chain of records ends. Any thread (one mutex
-// inside).
+// Where the objects of a namespace keep what they store.
+enum class StorageKind : std::uint8_t {
+  kSqlite,    // each in a database of its own
+  kKeyValue,  // all in the shared key-value file, `data.sqlite`
+};
+
+// What objects there are, and where their storage is: `catalog.sqlite`, a database on the same log
+// (object number 1), with the namespaces, the objects that have databases and where the chain of
+// records of each ends. Any thread (one mutex inside).
 class Catalog {
  public:
   // Opens or creates it, and becomes what the store's checkpoint asks (set_checkpoint_hooks). The
@@ -29,9 +36,21 @@ class Catalog {
   explicit Catalog(store::Store& store);
   ~Catalog();
 
-  // The namespace with this key, created when missing. The key names the folder of its objects:
-  // `objects/<key>/<id>.sqlite`.
-  NamespaceNumber open_namespace(std::string_view key);
+  // The namespace with this key, created when missing. The key names the folder of its objects,
+  // `objects/<key>/<id>.sqlite`, or their rows in `data.sqlite`. Throws Error(kInvalid) when it was
+  // created with the other kind of storage: that is for good.
+  NamespaceNumber open_namespace(std::string_view key, StorageKind kind = StorageKind::kSqlite);
+
+  struct Namespace {
+    std::string key;
+    StorageKind kind = StorageKind::kSqlite;
+  };
+  // Throws Error(kNotFound).
+  [[nodiscard]] Namespace find_namespace(NamespaceNumber ns);
+
+  // The shared key-value file (number 2). Closed with the catalog's own database, when the store
+  // closes.
+  std::shared_ptr<store::SharedKeyValue> key_values();
 
   // The database of an object. A new object gets a number at once and its row in the catalog
   // immediately before its first commit, so that an object that never writes leaves no trace and a

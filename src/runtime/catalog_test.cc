@@ -9,10 +9,21 @@
 #include "sqlite3.h"
 #include "store/database.h"
 #include "store/database_file.h"
+#include "store/shared_key_value.h"
 #include "store/store.h"
 
 namespace perdure::runtime {
 namespace {
+
+template <typename Body>
+std::string message_of(Body&& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
 
 class CatalogTest : public testing::Test {
  protected:
@@ -173,6 +184,77 @@ TEST_F(CatalogTest, NamespacesKeepTheirNumbers) {
   EXPECT_EQ(catalog_->open_namespace("test-Counter"), ns_);
 }
 
+TEST_F(CatalogTest, NamespacesKeepTheirKindOfStorage) {
+  open();
+  const auto kv = catalog_->open_namespace("kv", StorageKind::kKeyValue);
+  close();
+  open();
+  EXPECT_EQ(catalog_->open_namespace("kv", StorageKind::kKeyValue), kv);
+  EXPECT_EQ(catalog_->find_namespace(kv).key, "kv");
+  EXPECT_EQ(catalog_->find_namespace(kv).kind, StorageKind::kKeyValue);
+  EXPECT_EQ(catalog_->find_namespace(ns_).kind, StorageKind::kSqlite);
+  EXPECT_EQ(
+      message_of([&] { catalog_->open_namespace("kv"); }),
+      "The objects of \"kv\" have key-value storage (new_classes), and that is for good: they "
+      "cannot have SQLite storage (new_sqlite_classes). Declare their class as it was, or a new "
+      "one.");
+  EXPECT_THROW(catalog_->open_namespace("test-Counter", StorageKind::kKeyValue), Error);
+}
+
+// A catalog that was made before there were kinds of storage.
+TEST_F(CatalogTest, AnOlderCatalogHasSqliteStorage) {
+  open();
+  {
+    store_->close();
+    catalog_.reset();
+    store_.reset();
+    store::StoreOptions options;
+    options.directory = "/data";
+    options.file_system = &disk_;
+    options.segment_bytes = 1 << 20;
+    store_ = store::Store::open(options);
+    store::Database database(*store_, store_->file(store::kCatalogNumber, "catalog.sqlite"));
+    database.execute("ALTER TABLE namespaces DROP COLUMN storage");
+  }
+  store_->close();
+  store_.reset();
+  open();
+  EXPECT_EQ(catalog_->find_namespace(ns_).kind, StorageKind::kSqlite);
+  EXPECT_THROW(catalog_->open_namespace("test-Counter", StorageKind::kKeyValue), Error);
+}
+
+// The file's chain of records goes on over checkpoints and crashes, which only the catalog knows
+// of.
+TEST_F(CatalogTest, TheSharedKeyValueFileGoesOnWhereItWas) {
+  const store::KeyOwner owner{"kv", "id"};
+  const auto put = [&](const std::string& value) {
+    store::KeyWrites writes;
+    writes["k"] = store::StoredValue{value, true};
+    catalog_->key_values()->commit(owner, false, writes);
+  };
+  const auto commits = [&] { return store_->file(2, "data.sqlite")->head().commit_number; };
+  open();
+  EXPECT_FALSE(disk_.exists("/data/data.sqlite"));
+  put("1");
+  put("2");
+  close();
+  open();
+  EXPECT_EQ(catalog_->key_values()->get(owner, "k")->bytes, "2");
+  EXPECT_EQ(commits(), 2u);
+  put("3");
+  crash();
+  open();
+  EXPECT_EQ(catalog_->key_values()->get(owner, "k")->bytes, "3");
+  EXPECT_EQ(commits(), 3u);
+  // Nobody opens it before the checkpoint writes it.
+  put("4");
+  crash();
+  open();
+  store_->checkpoint();
+  EXPECT_EQ(catalog_->key_values()->get(owner, "k")->bytes, "4");
+  EXPECT_EQ(commits(), 4u);
+}
+
 TEST_F(CatalogTest, RefusesAnIdOfAnotherNamespace) {
   open();
   write("a", 1);
@@ -184,6 +266,7 @@ TEST_F(CatalogTest, IsOfNoUseOnceTheStoreIsClosed) {
   open();
   store_->close();
   EXPECT_THROW(object("a"), Error);
+  EXPECT_THROW(catalog_->key_values(), Error);
 }
 
 }  // namespace

@@ -1,11 +1,12 @@
 #include "runtime/shard.h"
 
 #include "base/error.h"
+#include "store/shared_key_value.h"
 
 namespace perdure::runtime {
 
 Slot Shard::add(NamespaceNumber ns, const ObjectId& id, std::string_view name) {
-  auto object = std::make_unique<ShardObject>(ns, id, name);
+  auto object = std::make_unique<ShardObject>(ns, catalog_.find_namespace(ns).kind, id, name);
   if (free_.empty()) {
     objects_.push_back(std::move(object));
     return static_cast<Slot>(objects_.size() - 1);
@@ -17,7 +18,7 @@ Slot Shard::add(NamespaceNumber ns, const ObjectId& id, std::string_view name) {
 }
 
 void Shard::remove(Slot slot) {
-  close_database(slot);
+  close_storage(slot);
   objects_[slot].reset();
   free_.push_back(slot);
 }
@@ -30,6 +31,8 @@ ShardObject& Shard::at(Slot slot) {
 
 store::Database& Shard::database(Slot slot) {
   ShardObject& object = at(slot);
+  if (object.kind != StorageKind::kSqlite)
+    throw Error(ErrorCode::kInvalid, "An object of key-value storage has no database.");
   if (object.database == nullptr) {
     object.database = std::make_unique<store::Database>(
         store_, catalog_.object(object.ns, object.id, object.name));
@@ -40,16 +43,28 @@ store::Database& Shard::database(Slot slot) {
   return *object.database;
 }
 
-store::KeyValue& Shard::key_value(Slot slot) {
-  ShardObject& object = at(slot);
+store::KeyValue& Shard::key_value(ShardObject& object, Slot slot) {
   if (object.kv == nullptr) object.kv = std::make_unique<store::KeyValue>(database(slot));
   return *object.kv;
 }
 
-void Shard::close_database(Slot slot) {
+store::KeyValueBuffer& Shard::buffer(ShardObject& object) {
+  if (object.buffer == nullptr) {
+    auto shared = catalog_.key_values();
+    // As in database().
+    object.core.observe(shared->last_lsn());
+    object.buffer = std::make_unique<store::KeyValueBuffer>(
+        std::move(shared),
+        store::KeyOwner{catalog_.find_namespace(object.ns).key, object.id.hex()});
+  }
+  return *object.buffer;
+}
+
+void Shard::close_storage(Slot slot) {
   ShardObject& object = at(slot);
   object.kv.reset();
   object.database.reset();
+  object.buffer.reset();
 }
 
 void Shard::close() {
@@ -65,10 +80,11 @@ bool Shard::begin(ShardObject& object, Slot slot, bool to_write) {
   // It would have nobody to commit it.
   if (object.core.state() == object::Object::State::kAbsent)
     throw Error(ErrorCode::kInvalid, "This Durable Object has no instance that could write.");
-  store::Database& database = this->database(slot);
+  store::Database* database = object.kind == StorageKind::kSqlite ? &this->database(slot) : nullptr;
   if (!(to_write ? object.core.will_write() : object.core.will_begin())) return false;
+  if (database == nullptr) return true;  // the first write begins a buffer's transaction
   try {
-    database.begin();
+    database->begin();
   } catch (...) {
     object.core.rolled_back();
     throw;
@@ -80,7 +96,9 @@ Lsn Shard::commit(Slot slot, std::uint32_t unconfirmed_writes) {
   ShardObject& object = at(slot);
   if (object.core.transaction_open()) {
     try {
-      object.core.committed(object.database->commit(), unconfirmed_writes);
+      const Lsn lsn =
+          object.kind == StorageKind::kSqlite ? object.database->commit() : buffer(object).commit();
+      object.core.committed(lsn, unconfirmed_writes);
     } catch (...) {
       object.core.rolled_back();
       throw;
@@ -93,7 +111,11 @@ void Shard::rollback(Slot slot) {
   ShardObject& object = at(slot);
   if (!object.core.transaction_open()) return;
   object.core.rolled_back();
-  object.database->rollback();
+  if (object.kind == StorageKind::kSqlite) {
+    object.database->rollback();
+  } else {
+    buffer(object).rollback();
+  }
 }
 
 namespace {
@@ -106,16 +128,22 @@ void execute(store::Database& database, const char* action, std::uint32_t depth)
 }  // namespace
 
 void Shard::open_savepoint(Slot slot, std::uint32_t depth) {
+  ShardObject& object = at(slot);
+  if (object.kind == StorageKind::kKeyValue) return buffer(object).open_savepoint(depth);
   execute(database(slot), "SAVEPOINT", depth);
 }
 
 void Shard::release_savepoint(Slot slot, std::uint32_t depth) {
+  ShardObject& object = at(slot);
+  if (object.kind == StorageKind::kKeyValue) return buffer(object).release_savepoint(depth);
   execute(database(slot), "RELEASE", depth);
 }
 
 void Shard::rollback_savepoint(Slot slot, std::uint32_t depth) {
+  ShardObject& object = at(slot);
+  if (object.kind == StorageKind::kKeyValue) return buffer(object).rollback_savepoint(depth);
   execute(database(slot), "ROLLBACK TO", depth);
-  release_savepoint(slot, depth);
+  execute(database(slot), "RELEASE", depth);
 }
 
 std::vector<Slot> Shard::idle(std::uint64_t now_ms, std::uint64_t idle_ms) const {

@@ -11,6 +11,7 @@
 #include "runtime/object_id.h"
 #include "store/database.h"
 #include "store/key_value.h"
+#include "store/key_value_buffer.h"
 #include "store/store.h"
 
 namespace perdure::runtime {
@@ -18,18 +19,22 @@ namespace perdure::runtime {
 // An object's place on its shard. Handed out again after the object is forgotten.
 using Slot = std::uint32_t;
 
-// One object as its shard holds it: the decisions, and the open database. The file is looked up at
-// the first use of the storage, so an object that never touches it costs the core alone.
+// One object as its shard holds it: the decisions, and the open storage, which is looked up at its
+// first use, so an object that never touches it costs the core alone. By the kind of its namespace
+// that is a database, or a buffer over the shared key-value file.
 struct ShardObject {
-  ShardObject(NamespaceNumber number, const ObjectId& object_id, std::string_view object_name)
-      : ns(number), id(object_id), name(object_name) {}
+  ShardObject(NamespaceNumber number, StorageKind storage, const ObjectId& object_id,
+              std::string_view object_name)
+      : ns(number), kind(storage), id(object_id), name(object_name) {}
 
   NamespaceNumber ns;
+  StorageKind kind;
   ObjectId id;
   std::string name;
   object::Object core;
   std::unique_ptr<store::Database> database;
   std::unique_ptr<store::KeyValue> kv;  // after `database`: its statements go first
+  std::unique_ptr<store::KeyValueBuffer> buffer;
 };
 
 // The objects that one thread runs. One thread; a data directory has as many as the host starts.
@@ -45,11 +50,18 @@ class Shard {
   void remove(Slot slot);
   [[nodiscard]] ShardObject& at(Slot slot);
 
-  // The object's database, opened when it is not.
+  // The object's database, opened when it is not. Throws Error(kInvalid) for an object of key-value
+  // storage, which has none.
   store::Database& database(Slot slot);
-  store::KeyValue& key_value(Slot slot);
-  // Rolls back what is open and closes the database. Statements prepared on it must be gone.
-  void close_database(Slot slot);
+  // Calls `run` with the object's key-value storage: a store::KeyValue, or a store::KeyValueBuffer,
+  // which has the same functions.
+  template <typename Run>
+  auto with_key_value(Slot slot, Run&& run) {
+    ShardObject& object = at(slot);
+    return object.kind == StorageKind::kSqlite ? run(key_value(object, slot)) : run(buffer(object));
+  }
+  // Rolls back what is open and closes the storage. Statements prepared on it must be gone.
+  void close_storage(Slot slot);
 
   // Forgets all objects. What was not committed is rolled back.
   void close();
@@ -75,6 +87,8 @@ class Shard {
   [[nodiscard]] std::vector<Slot> idle(std::uint64_t now_ms, std::uint64_t idle_ms) const;
 
  private:
+  store::KeyValue& key_value(ShardObject& object, Slot slot);
+  store::KeyValueBuffer& buffer(ShardObject& object);
   bool begin(ShardObject& object, Slot slot, bool to_write);
 
   store::Store& store_;

@@ -106,12 +106,53 @@ TEST_F(ShardTest, ClosingRollsBackWhatIsOpen) {
   const Slot slot = start("a");
   write(slot, "CREATE TABLE t(a); INSERT INTO t VALUES (1)");
   shard_->begin_write(slot);
-  shard_->key_value(slot).put("key", {}, true);
+  shard_->with_key_value(slot, [](auto& kv) { kv.put("key", {}, true); });
   shard_->database(slot).execute("INSERT INTO t VALUES (2)");
   shard_->at(slot).core.reset(0);
-  shard_->close_database(slot);
+  shard_->close_storage(slot);
   EXPECT_EQ(rows(slot), "1");
-  EXPECT_EQ(shard_->key_value(slot).get("key"), std::nullopt);
+  EXPECT_FALSE(shard_->with_key_value(slot, [](auto& kv) { return kv.get("key"); }).has_value());
+}
+
+TEST_F(ShardTest, ObjectsOfKeyValueStorageCommitByThemselves) {
+  ns_ = catalog_->open_namespace("kv", StorageKind::kKeyValue);
+  const Slot a = start("a");
+  const Slot b = start("b");
+  const auto put = [&](Slot slot, const char* key) {
+    shard_->with_key_value(slot, [&](auto& kv) { kv.put(key, {}, true); });
+  };
+  const auto has = [&](Slot slot, const char* key) {
+    return shard_->with_key_value(slot, [&](auto& kv) { return kv.get(key).has_value(); });
+  };
+  EXPECT_TRUE(shard_->begin_write(a));
+  EXPECT_FALSE(shard_->begin_write(a));
+  put(a, "kept");
+  EXPECT_TRUE(shard_->begin_write(b));
+  put(b, "lost");
+  const Lsn lsn = shard_->commit(a);
+  EXPECT_EQ(shard_->at(a).core.output_lsn(), lsn);
+  shard_->rollback(b);
+  EXPECT_FALSE(shard_->at(b).core.transaction_open());
+  EXPECT_FALSE(has(b, "lost"));
+
+  shard_->begin_write(a);
+  shard_->open_savepoint(a, 0);
+  put(a, "inside");
+  shard_->rollback_savepoint(a, 0);
+  put(a, "outside");
+  EXPECT_GT(shard_->commit(a, 1), 0u);
+  EXPECT_EQ(shard_->at(a).core.output_lsn(), lsn) << "its one write was unconfirmed";
+  EXPECT_FALSE(has(a, "inside"));
+  EXPECT_EQ(message_of([&] { shard_->database(a); }),
+            "An object of key-value storage has no database.");
+
+  shard_->begin_write(a);
+  put(a, "lost");
+  shard_->at(a).core.reset(0);
+  shard_->close_storage(a);
+  EXPECT_TRUE(has(a, "outside"));
+  EXPECT_FALSE(has(a, "lost"));
+  EXPECT_GT(shard_->at(a).core.output_lsn(), lsn) << "what it reads may not be durable";
 }
 
 TEST_F(ShardTest, WithoutAnInstanceNothingIsWritten) {

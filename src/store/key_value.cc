@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "sqlite3.h"
+#include "store/key_range.h"
 
 namespace perdure::store {
 namespace {
@@ -70,16 +71,6 @@ KeyValue::Value column_value(sqlite3_stmt* statement, int column) {
   const bool is_text = sqlite3_column_type(statement, column) == SQLITE_TEXT;
   const auto* data = static_cast<const std::byte*>(sqlite3_column_blob(statement, column));
   return {{data, static_cast<std::size_t>(sqlite3_column_bytes(statement, column))}, is_text};
-}
-
-// The least string that is greater than every one that starts with `prefix`; none when there is no
-// such string.
-std::optional<std::string> end_of_prefix(std::string_view prefix) {
-  std::string end(prefix);
-  while (!end.empty() && static_cast<unsigned char>(end.back()) == 0xff) end.pop_back();
-  if (end.empty()) return std::nullopt;
-  end.back() = static_cast<char>(static_cast<unsigned char>(end.back()) + 1);
-  return end;
 }
 
 std::string quoted(std::string_view name) {
@@ -179,20 +170,17 @@ bool KeyValue::remove(std::string_view key) {
 }
 
 KeyValue::Cursor KeyValue::list(const ListOptions& options) {
-  std::string start(options.start);
-  if (options.after_start) start += '\0';  // the least string that is greater
-  if (start < options.prefix) start = options.prefix;
-  std::optional<std::string> end = end_of_prefix(options.prefix);
-  if (options.end && (!end || *options.end < *end)) end = *options.end;
-
-  return with_table([&] {
+  const auto [start, end] = key_range(options);
+  return with_table([&, &start = start, &end = end] {
     if (!has_table()) return Cursor(*this, 0, {}, 0);
     const std::size_t variant = (end ? 1U : 0U) | (options.reverse ? 2U : 0U);
     // A running list keeps its statement; a second one gets its own.
     Statement statement = std::move(prepared(lists_[variant], kLists[variant]));
     bind_text_copy(statement, 1, start);
     if (end) bind_text_copy(statement, 2, *end);
-    return Cursor(*this, variant, std::move(statement), options.limit);
+    Cursor cursor(*this, variant, std::move(statement), options.limit);
+    cursor.at_first_ = cursor.step();  // here, where it is noticed that the table is gone
+    return cursor;
   });
 }
 
@@ -286,7 +274,8 @@ KeyValue::Cursor::Cursor(Cursor&& other) noexcept
     : owner_(other.owner_),
       variant_(other.variant_),
       statement_(std::move(other.statement_)),
-      left_(std::exchange(other.left_, 0)) {}
+      left_(std::exchange(other.left_, 0)),
+      at_first_(other.at_first_) {}
 
 KeyValue::Cursor::~Cursor() {
   if (!statement_) return;
@@ -294,7 +283,9 @@ KeyValue::Cursor::~Cursor() {
   if (!owner_->lists_[variant_] && owner_->table_) owner_->lists_[variant_] = std::move(statement_);
 }
 
-bool KeyValue::Cursor::next() {
+bool KeyValue::Cursor::next() { return std::exchange(at_first_, false) || step(); }
+
+bool KeyValue::Cursor::step() {
   if (left_ == 0) return false;
   const int code = owner_->step(statement_);
   if (code == SQLITE_ROW) {

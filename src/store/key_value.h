@@ -50,11 +50,13 @@ class KeyValue {
    private:
     friend class KeyValue;
     Cursor(KeyValue& owner, std::size_t variant, Statement statement, std::uint64_t limit);
+    bool step();
 
     KeyValue* owner_;
     std::size_t variant_;
     Statement statement_;
     std::uint64_t left_;
+    bool at_first_ = false;  // on the first key already, before the first next()
   };
 
   explicit KeyValue(Database& database) : database_(database) {}

@@ -108,6 +108,16 @@ TEST_F(KeyValueTest, SurvivesTheRollbackThatTakesTheTableAway) {
   EXPECT_EQ(get("a"), "text:2");
 }
 
+TEST_F(KeyValueTest, ListsAfterTheRollbackThatTakesTheTableAway) {
+  for (int i = 0; i < 2; ++i) {
+    database_->begin();
+    put("a", "1");
+    EXPECT_EQ(list({}), "a");
+    database_->rollback();
+    EXPECT_EQ(list({}), "");
+  }
+}
+
 TEST_F(KeyValueTest, SurvivesSchemaChangesOfTheUser) {
   put("a", "1");
   EXPECT_EQ(get("a"), "text:1");

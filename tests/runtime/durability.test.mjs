@@ -209,6 +209,12 @@ test('outputs do not wait for writes with allowUnconfirmed', async (t) => {
     deleteAll: ({ storage }) => storage.deleteAll(),
   };
   for (const [name, run] of Object.entries(confirmed)) waits(await timed(() => lab.object('a', run)), name);
+
+  for (const name of ['put', 'delete', 'transaction', 'deleteAll']) {
+    isFree(await timed(() => lab.keyed('a', unconfirmed[name])), `${name} of a key-value class`);
+    await settled();
+  }
+  waits(await timed(() => lab.keyed('a', confirmed.put)), 'put of a key-value class');
 });
 
 test('code of one object that runs because another one reads, cancels or calls it is still its own', async (t) => {

@@ -300,28 +300,39 @@ test('forms of arguments and options', async () => {
       () => storage.put('a', 1, 5), () => storage.put('a', undefined, 5), () => storage.put({ a: 1 }, 5), () => storage.put({ a: 1 }, undefined, 5),
       () => storage.put([1, 2]), () => storage.put(null), () => storage.delete('a', 5), () => storage.delete(['a'], 5), () => storage.deleteAll(5),
       () => storage.list(5), () => storage.get('x'.repeat(2049)), () => storage.get(['a', 'x'.repeat(2049)]), () => storage.delete(['a', 'x'.repeat(2049)]),
+      () => storage.put(() => {}, 1), () => new storage.constructor(),
     ];
     const outcomes = [];
     for (const call of calls) outcomes.push(await attempt(call));
+    const atOnce = [() => storage.delete(), () => storage.delete('a', 5), () => storage.delete([Symbol('s')])].map((call) => {
+      try {
+        return call() && 'a promise';
+      } catch (error) {
+        return error.constructor.name;
+      }
+    });
     const written = (await storage.list()).size;
     await storage.put({ allowUnconfirmed: 1 }, { allowUnconfirmed: 'x', noCache: 1 });
     await storage.put('null', 1, null);
     await storage.put(new Map([['a', 1]]));
-    return [outcomes, written, Object.fromEntries(await storage.list()), await storage.deleteAll(null)];
+    return [outcomes, atOnce, written, Object.fromEntries(await storage.list()), await storage.get(['null', , 'a']), await storage.deleteAll(null)];
   });
   const wrong = (method, parameter, type) => `TypeError: Failed to execute '${method}' on 'DurableObjectStorage': parameter ${parameter} is not of type '${type}'.`;
   const undefinedValue = 'TypeError: put() called with undefined value.';
+  const putForms = 'TypeError: put() may only be called with a single key-value pair and optional options as put(key, value, options) or with multiple key-value pairs and optional options as put(entries, options)';
   const keyTooLarge = 'RangeError: Keys cannot be larger than 2048 bytes. A key of size 2049 was provided.';
   assert.deepEqual(results, [
     [
       wrong('get', 2, 'GetOptions'), wrong('get', 2, 'GetOptions'), undefined, undefined, undefined,
       wrong('put', 3, 'PutOptions'), wrong('put', 3, 'PutOptions'),
-      'TypeError: put() may only be called with a single key-value pair and optional options as put(key, value, options) or with multiple key-value pairs and optional options as put(entries, options)',
-      wrong('put', 3, 'PutOptions'), undefinedValue, undefinedValue, wrong('delete', 2, 'PutOptions'), wrong('delete', 2, 'PutOptions'),
+      putForms, wrong('put', 3, 'PutOptions'), undefinedValue, undefinedValue, wrong('delete', 2, 'PutOptions'), wrong('delete', 2, 'PutOptions'),
       wrong('deleteAll', 1, 'PutOptions'), wrong('list', 1, 'ListOptions'), keyTooLarge, keyTooLarge, keyTooLarge,
+      putForms, 'TypeError: Illegal constructor',
     ],
+    ['TypeError', 'TypeError', 'TypeError'],
     0,
     { allowUnconfirmed: 1, null: 1 },
+    new Map([['null', 1]]),
     undefined,
   ]);
 });

@@ -5,14 +5,23 @@ import { startLab } from '../support/lab.mjs';
 
 const lab = await startLab({ after });
 
-const stored = (name) => lab.object(name, async ({ storage }) => Object.fromEntries(await storage.list()));
+/** Both kinds of storage: how to run something in an object of it. */
+const kinds = { 'SQLite storage': lab.object, 'key-value storage': lab.keyed };
+
+/** A test for each kind; it gets the means to run something in an object, and to see what is stored there. */
+function testBoth(name, run) {
+  for (const [kind, inObject] of Object.entries(kinds)) {
+    const stored = (object) => inObject(object, async ({ storage }) => Object.fromEntries(await storage.list()));
+    test(`${name} (${kind})`, () => run(inObject, stored));
+  }
+}
 
 const tooLate = (method) =>
   `Error: Cannot call ${method}() on transaction that has already committed: did you move \`txn\` outside of the closure?`;
 const rolledBack = (method) => `Error: Cannot ${method}() on rolled back transaction`;
 
-test('what its callback returns and throws, and when it runs', async () => {
-  const results = await lab.object('outcome', async ({ storage, attempt }) => {
+testBoth('what its callback returns and throws, and when it runs', async (inObject) => {
+  const results = await inObject('outcome', async ({ storage, attempt }) => {
     const order = [];
     order.push('before');
     const done = storage.transaction(() => void order.push('callback')).then(() => order.push('done'));
@@ -69,12 +78,19 @@ test('a throw and rollback() take back everything that was written inside, by wh
   }
 });
 
-test('writes of the run before it are not part of it, and one after rollback() neither', async () => {
-  const results = await lab.object('around', async ({ storage, kv }) => {
+testBoth('writes of the run before it are not part of it, and one after rollback() neither', async (inObject) => {
+  const results = await inObject('around', async ({ storage }) => {
     void storage.put('before', 1);
     const failing = storage.transaction(async () => { throw new Error('out'); }).catch(() => {});
-    kv.put('between', 1);
+    void storage.put('between', 1);
     await failing;
+    const another = storage.transaction(async (txn) => {
+      void txn.put('lost', 1);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      throw new Error('out');
+    }).catch(() => {});
+    queueMicrotask(() => storage.put('just before', 1));
+    await another;
     await storage.transaction(async (txn) => {
       txn.put('lost', 1);
       txn.rollback();
@@ -83,12 +99,12 @@ test('writes of the run before it are not part of it, and one after rollback() n
     }).catch(() => {});
     return Object.fromEntries(await storage.list());
   });
-  assert.deepEqual(results, { after: 1, before: 1, between: 1 });
+  assert.deepEqual(results, { after: 1, before: 1, between: 1, 'just before': 1 });
 });
 
-test('it is one commit, made before its promise settles', async () => {
+testBoth('it is one commit, made before its promise settles', async (inObject, stored) => {
   const aborted = async (name, when) => {
-    await assert.rejects(lab.object(name, async ({ storage, ctx }, when) => {
+    await assert.rejects(inObject(name, async ({ storage, ctx }, when) => {
       const whole = storage.transaction(async (txn) => {
         await txn.put('a', 1);
         await new Promise((resolve) => setTimeout(resolve, 5));
@@ -104,9 +120,9 @@ test('it is one commit, made before its promise settles', async () => {
   assert.deepEqual(await aborted('abort-after', 'after'), { a: 1, b: 1 });
 });
 
-test('a txn that was rolled back, or kept past the end', async () => {
+testBoth('a txn that was rolled back, or kept past the end', async (inObject) => {
   const calls = ['get', 'put', 'delete', 'list', 'rollback', 'deleteAll'];
-  const results = await lab.object('misuse', async ({ storage, attempt }, calls) => {
+  const results = await inObject('misuse', async ({ storage, attempt }, calls) => {
     const tryAll = async (txn) => {
       const texts = [];
       for (const name of calls) {
@@ -128,12 +144,12 @@ test('a txn that was rolled back, or kept past the end', async () => {
     return [rolledBack, await tryAll(kept), await tryAll(committed), await tryAll(thrown), (await storage.list()).size];
   }, calls);
   const noDeleteAll = 'Error: Cannot call deleteAll() within a transaction';
-  const ended = [...calls.slice(0, 5).map(tooLate), noDeleteAll];
-  assert.deepEqual(results, [[...calls.slice(0, 4).map(rolledBack), undefined, noDeleteAll], ended, ended, ended, 0]);
+  const undone = [...calls.slice(0, 4).map(rolledBack), undefined, noDeleteAll];
+  assert.deepEqual(results, [undone, undone, [...calls.slice(0, 5).map(tooLate), noDeleteAll], undone, 0]);
 });
 
-test('wrong arguments', async () => {
-  const results = await lab.object('arguments', async ({ storage, attempt }) => {
+testBoth('wrong arguments', async (inObject) => {
+  const results = await inObject('arguments', async ({ storage, attempt }) => {
     return storage.transaction(async (txn) => {
       const texts = [];
       for (const call of [
@@ -200,8 +216,8 @@ test('nested ones', async () => {
   ]);
 });
 
-test('those of one place run one after the other, and none is part of another', async () => {
-  const results = await lab.object('siblings', async ({ storage }) => {
+testBoth('those of one place run one after the other, and none is part of another', async (inObject) => {
+  const results = await inObject('siblings', async ({ storage }) => {
     const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
     const trace = [];
     const slow = async (name, ms, fails) => {
@@ -233,7 +249,7 @@ test('those of one place run one after the other, and none is part of another', 
   for (const [first, second] of [['a ends', 'b begins'], ['c is asked for', 'a ends'], ['b ends', 'c begins'], ['d ends', 'outer ends'], ['its callback ends', 'd ends']]) order(first, second);
 });
 
-test('events wait, in order, until it has committed', async () => {
+testBoth('events wait, in order, until it has committed', async (inObject) => {
   await lab.worker(({ shared }) => { shared.trace = []; });
   const enter = async ({ storage, shared }) => {
     await storage.transaction(async (txn) => {
@@ -244,18 +260,18 @@ test('events wait, in order, until it has committed', async () => {
     });
     shared.trace.push('settled');
   };
-  const first = lab.object('gate', enter);
+  const first = inObject('gate', enter);
   await new Promise((resolve) => setTimeout(resolve, 20));
   const others = [1, 2, 3].map(async (n) => {
     await new Promise((resolve) => setTimeout(resolve, 5 * n));
-    return lab.object('gate', async ({ shared, storage }, n) => { shared.trace.push(`${n} sees ${await storage.get('n')}`); }, n);
+    return inObject('gate', async ({ shared, storage }, n) => { shared.trace.push(`${n} sees ${await storage.get('n')}`); }, n);
   });
   await Promise.all([first, ...others]);
   assert.deepEqual(await lab.worker(({ shared }) => shared.trace), ['begins', 'ends', 'settled', '1 sees 1', '2 sees 1', '3 sees 1']);
 });
 
-test('an event that ends meanwhile commits nothing of it', async () => {
-  await lab.object('left-behind', ({ storage, ctx }) => {
+testBoth('an event that ends meanwhile commits nothing of it', async (inObject, stored) => {
+  await inObject('left-behind', ({ storage, ctx }) => {
     const left = storage.transaction(async (txn) => {
       await txn.put('lost', 1);
       await new Promise((resolve) => setTimeout(resolve, 30));
@@ -314,8 +330,8 @@ test('cursors go on over its end', async () => {
   assert.deepEqual(results, [[2, 3], [2, 3], 4]);
 });
 
-test('blockConcurrencyWhile() and transaction() within one another', async () => {
-  const results = await lab.object('blocks', async ({ storage, ctx }) => {
+testBoth('blockConcurrencyWhile() and transaction() within one another', async (inObject) => {
+  const results = await inObject('blocks', async ({ storage, ctx }) => {
     await storage.transaction(async (txn) => {
       await ctx.blockConcurrencyWhile(() => storage.put('lost', 1));
       txn.rollback();
@@ -327,4 +343,35 @@ test('blockConcurrencyWhile() and transaction() within one another', async () =>
     return [inside, Object.fromEntries(await storage.list())];
   });
   assert.deepEqual(results, [1, { kept: 1 }]);
+});
+
+test('a transaction that is too large resets the object', async () => {
+  const tooLarge = lab.object('too-large', async ({ storage, sql, attempt }) => {
+    sql.exec('CREATE TABLE t (a)');
+    await storage.sync();
+    await storage.transaction(async (txn) => {
+      await txn.put('lost', 1);
+      for (let i = 0; i < 300; i++) sql.exec('INSERT INTO t VALUES (zeroblob(1000000))');
+    });
+  });
+  await assert.rejects(tooLarge, { durableObjectReset: true, message: 'database or disk is full: SQLITE_FULL' });
+  assert.deepEqual(await lab.object('too-large', ({ kv, sql }) => [[...kv.list()], sql.exec('SELECT count(*) n FROM t').one().n]), [[], 0]);
+});
+
+test('an object is not evicted while one is open', async (t) => {
+  const own = await startLab(t, { args: ['--idle-ms', '10'] });
+  for (const inObject of [own.object, own.keyed]) {
+    await inObject('long', ({ storage, shared, self }) => {
+      self.mark = 'the same';
+      void storage.transaction(async (txn) => {
+        await txn.put('a', 1);
+        await new Promise((resolve) => { shared.finish = resolve; }); // nothing else keeps the object
+        await txn.put('b', self.mark);
+      });
+    });
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    await own.worker(({ shared }) => shared.finish());
+    assert.deepEqual(await inObject('long', async ({ storage }) => Object.fromEntries(await storage.list())), { a: 1, b: 'the same' });
+  }
+  await own.stop();
 });

@@ -115,6 +115,7 @@ test('transactionSync', async () => {
       promise: attempt(() => storage.transactionSync(async () => { kv.put('lost4', 1); })),
       notFunction: attempt(() => storage.transactionSync(5)),
       arguments: storage.transactionSync((...args) => args.length),
+      calledOn: storage.transactionSync(function () { 'use strict'; return this === globalThis; }),
     };
   });
   assert.deepEqual(result, {
@@ -126,6 +127,7 @@ test('transactionSync', async () => {
     promise: 'TypeError: The callback of transactionSync() must be synchronous, but it returned a promise.',
     notFunction: "TypeError: Failed to execute 'transactionSync' on 'DurableObjectStorage': parameter 1 is not of type 'function'.",
     arguments: 0,
+    calledOn: true,
   });
   assert.deepEqual(await stored('sync'), { inner2: 1, kept: 1, outer: 1 });
 });

@@ -13,8 +13,8 @@ const project = join(root, 'tests/fixtures/runtime-lab');
 export async function startLab(t, { data = join(temporaryDirectory(t), 'data'), args, wrapper } = {}) {
   const server = await serve(t, project, { data, args, wrapper });
 
-  async function call(object, run, args) {
-    const body = serialize({ object, source: run.toString(), args });
+  async function call(namespace, object, run, args) {
+    const body = serialize({ namespace, object, source: run.toString(), args });
     const response = await fetch(`${server.url}/lab`, { method: 'POST', body });
     const bytes = new Uint8Array(await response.arrayBuffer());
     if (response.status !== 200) throw new Error(`${response.status} ${Buffer.from(bytes)}`);
@@ -29,15 +29,17 @@ export async function startLab(t, { data = join(temporaryDirectory(t), 'data'), 
     ...server,
     data,
     /** Runs `run({ env, ctx, shared, attempt }, ...args)` in the Worker. */
-    worker: (run, ...args) => call(undefined, run, args),
+    worker: (run, ...args) => call(undefined, undefined, run, args),
     /** Runs `run({ ctx, env, storage, sql, kv, self, shared, attempt }, ...args)` in an object of COUNTER. */
-    object: (name, run, ...args) => call(name, run, args),
+    object: (name, run, ...args) => call('COUNTER', name, run, args),
+    /** The same in an object of KEYED, whose class has key-value storage. */
+    keyed: (name, run, ...args) => call('KEYED', name, run, args),
     /** Makes `run({ ctx, … })` the end of the constructor of the object `name`. */
     constructors: (name, run) =>
-      call(undefined, ({ shared }, name, source) => void (shared.constructors[name] = (0, eval)(`(${source})`)), [name, run.toString()]),
+      call(undefined, undefined, ({ shared }, name, source) => void (shared.constructors[name] = (0, eval)(`(${source})`)), [name, run.toString()]),
     /** Makes `run(request, env, ctx, shared)` answer requests for `path`; returns its URL. */
     async handle(path, run) {
-      await call(undefined, ({ shared }, path, source) => void (shared.handlers[path] = (0, eval)(`(${source})`)), [path, run.toString()]);
+      await call(undefined, undefined, ({ shared }, path, source) => void (shared.handlers[path] = (0, eval)(`(${source})`)), [path, run.toString()]);
       return server.url + path;
     },
   };

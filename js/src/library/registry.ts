@@ -66,13 +66,6 @@ function checkOptions(method: string, options: unknown, known: string[]): void {
   if (unknown !== undefined) throw new TypeError(`${method}() has no option "${unknown}", only ${known.join(', ')}.`);
 }
 
-/** The one place to change when a registry serves key-value classes. */
-function refuseKeyValue(name: string, storage: unknown): void {
-  if (storage === 'sqlite') return;
-  if (storage !== 'kv') throw new TypeError(`The storage of the namespace "${name}" must be 'sqlite' or 'kv'.`);
-  throw new Error(`The namespace "${name}" asks for key-value storage, which this version of Perdure does not serve yet; use { storage: 'sqlite' }.`);
-}
-
 /** A problem of user code that has no caller to go to. */
 function report(what: string, error: unknown): void {
   try {
@@ -108,14 +101,15 @@ export class Registry {
       throw new TypeError(`The namespace "${name}" needs a class: namespace('${name}', MyClass).`);
     checkOptions('namespace', options, ['storage', 'key']);
     const { storage = 'sqlite', key = name } = options;
-    refuseKeyValue(name, storage);
+    if (storage !== 'sqlite' && storage !== 'kv') throw new TypeError(`The storage of the namespace "${name}" must be 'sqlite' or 'kv'.`);
     if (typeof key !== 'string' || key === '') throw new TypeError(`The key of the namespace "${name}" must be a string that is not empty.`);
     if (name in this.#shard.env) throw new Error(`The objects' env has "${name}" already; register each namespace once, under a name of its own.`);
     const registered = this.#classes.get(key);
     if (registered !== undefined && registered !== objectClass)
       throw new Error(`The namespace key "${key}" belongs to the class "${registered.name}" already.`);
+    const namespace = this.#shard.bind(name, objectClass.name, objectClass, key, storage);
     this.#classes.set(key, objectClass);
-    return new DurableObjectNamespace(this.#shard.bind(name, objectClass.name, objectClass, key), this.#outside);
+    return new DurableObjectNamespace(namespace, this.#outside);
   }
 
   /**

@@ -6,7 +6,7 @@ import { clearTimeout, setTimeout } from 'node:timers'; // user code may replace
 import { DurableObject } from './entrypoints.js';
 import type { DurableObjectId } from './ids.js';
 import { CONSTRUCT, DELIVER } from './native.js';
-import type { ObjectNamespace } from './namespace.js';
+import type { ObjectNamespace, StorageKind } from './namespace.js';
 import type { Shard } from './shard.js';
 import { DurableObjectState, type StateHost } from './state.js';
 import { DurableObjectStorage, StorageCore, type StorageHost } from './storage.js';
@@ -92,6 +92,7 @@ export class ObjectHost implements StateHost, StorageHost {
   readonly slot: number;
   readonly native: Shard['native'];
   readonly exchange: Shard['exchange'];
+  readonly storageKind: StorageKind;
   /** It has left the shard's memory; a later call gets a new one. */
   forgotten = false;
   /** How often the object was reset, and why the last time. */
@@ -110,6 +111,7 @@ export class ObjectHost implements StateHost, StorageHost {
   ) {
     this.native = shard.native;
     this.exchange = shard.exchange;
+    this.storageKind = namespace.storage;
     this.slot = this.native.add(namespace.number, id.toString(), id.name ?? '');
   }
 

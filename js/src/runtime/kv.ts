@@ -9,6 +9,7 @@ export interface KvOwner {
   readonly slot: number;
   readonly native: NativeShard;
   readonly exchange: Exchange;
+  readonly storageKind: 'sqlite' | 'kv';
   check(): void;
   began(): void;
   failed(message: string): void;
@@ -25,14 +26,31 @@ export interface ListOptions {
 
 /** UTF-8 bytes. */
 const KEY_BYTES_MAX = 2048;
-/** Key and value together. */
+/** Key and value together, in the database of an object. */
 const PAIR_BYTES_MAX = 2 << 20;
+/** A value as it is stored, in the shared key-value file. */
+const VALUE_BYTES_MAX = 128 << 10;
 /** Pairs that a list reads at once. */
 const LIST_BATCH = 128;
 
 export function checkKey(key: string): void {
   if (key.length * 3 > KEY_BYTES_MAX && Buffer.byteLength(key) > KEY_BYTES_MAX)
     throw new RangeError(`Keys cannot be larger than ${KEY_BYTES_MAX} bytes. A key of size ${Buffer.byteLength(key)} was provided.`);
+}
+
+const byteLength = (encoded: string | Uint8Array): number => (typeof encoded === 'string' ? Buffer.byteLength(encoded) : encoded.length);
+
+function checkValueSize(encoded: string | Uint8Array): void {
+  if (encoded.length * 3 <= VALUE_BYTES_MAX) return;
+  const size = byteLength(encoded);
+  if (size > VALUE_BYTES_MAX) throw new RangeError(`Values cannot be larger than ${VALUE_BYTES_MAX} bytes. A value of size ${size} was provided.`);
+}
+
+function checkPairSize(key: string, encoded: string | Uint8Array): void {
+  if ((encoded.length + key.length) * 3 <= PAIR_BYTES_MAX) return;
+  const size = byteLength(encoded) + Buffer.byteLength(key);
+  if (size > PAIR_BYTES_MAX)
+    throw new RangeError(`Values cannot be larger than ${PAIR_BYTES_MAX} bytes together with their key. A pair of size ${size} was provided.`);
 }
 
 /** The operations without the user's calling conventions; the asynchronous interface uses them, too. */
@@ -63,11 +81,8 @@ export class KeyValue {
   encode(key: string, value: unknown): string | Uint8Array {
     checkKey(key);
     const encoded = encodeValue(value);
-    if ((encoded.length + key.length) * 3 > PAIR_BYTES_MAX) {
-      const size = (typeof encoded === 'string' ? Buffer.byteLength(encoded) : encoded.length) + Buffer.byteLength(key);
-      if (size > PAIR_BYTES_MAX)
-        throw new RangeError(`Values cannot be larger than ${PAIR_BYTES_MAX} bytes together with their key. A pair of size ${size} was provided.`);
-    }
+    if (this.owner.storageKind === 'kv') checkValueSize(encoded);
+    else checkPairSize(key, encoded);
     return encoded;
   }
 

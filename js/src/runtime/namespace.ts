@@ -9,6 +9,9 @@ import { passArguments, passValue } from './values.js';
 
 export type ObjectClass = new (ctx: unknown, env: unknown) => object;
 
+/** Where objects keep what they store: each in a database of its own, or all in the shared key-value file. */
+export type StorageKind = 'sqlite' | 'kv';
+
 const leaveTurn = (call: Call): void => call.leave();
 const settleTurn = (call: Call): void => call.settle();
 
@@ -29,8 +32,9 @@ export class ObjectNamespace {
     readonly className: string,
     readonly objectClass: ObjectClass,
     key: string,
+    readonly storage: StorageKind,
   ) {
-    this.number = shard.engine.openNamespace(key);
+    this.number = shard.engine.openNamespace(key, storage === 'kv');
     this.ids = new IdFactory(shard.engine, this.number);
   }
 

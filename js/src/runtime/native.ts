@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 export interface NativeEngine {
   readonly recovery: { records: number; cutBytes: number; cutFile: string; cutOffset: number };
-  openNamespace(key: string): number;
+  openNamespace(key: string, keyValueStorage: boolean): number;
   idFromName(namespace: number, name: string): string;
   uniqueId(namespace: number): string;
   isId(namespace: number, hex: string): boolean;

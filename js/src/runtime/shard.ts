@@ -7,7 +7,7 @@ import { Background } from './background.js';
 import { Exchange } from './exchange.js';
 import type { Instance, ObjectHost } from './host.js';
 import type { Output, OutputGate } from './http.js';
-import { DurableObjectNamespace, type ObjectClass, ObjectNamespace } from './namespace.js';
+import { DurableObjectNamespace, type ObjectClass, ObjectNamespace, type StorageKind } from './namespace.js';
 import type { NativeEngine, NativeShard } from './native.js';
 
 export interface ShardOptions {
@@ -100,10 +100,11 @@ export class Shard implements OutputGate {
   }
 
   /** Makes `env[binding]`. The key names the namespace on disk; bindings with the same key share its objects. */
-  bind(binding: string, className: string, objectClass: ObjectClass, key: string): ObjectNamespace {
+  bind(binding: string, className: string, objectClass: ObjectClass, key: string, storage: StorageKind): ObjectNamespace {
     let namespace = this.#namespaces.get(key);
-    if (namespace === undefined) {
-      namespace = new ObjectNamespace(this, className, objectClass, key);
+    if (namespace === undefined || namespace.storage !== storage) {
+      // The engine says what is wrong with another kind of storage for the same key.
+      namespace = new ObjectNamespace(this, className, objectClass, key, storage);
       this.#namespaces.set(key, namespace);
     }
     this.env[binding] = new DurableObjectNamespace(namespace);

@@ -53,10 +53,14 @@ export class StorageOperations {
       checkKey(name);
       return this.#keyValue.get(name);
     }
+    const keys = sortedByUtf8(new Set(keyTexts(key)));
+    const core = this.#core;
+    core.check();
     const found = new Map<string, unknown>();
-    for (const each of sortedByUtf8(new Set(keyTexts(key)))) {
-      const value = this.#keyValue.get(each);
-      if (value !== undefined) found.set(each, value);
+    for (const each of keys) {
+      // Not by KeyValue.get(): kv.put() may have stored undefined, which is a value here.
+      const stored = core.native.kvGet(core.slot, each);
+      if (stored !== undefined) found.set(each, decodeValue(stored));
     }
     return found;
   }
@@ -66,7 +70,7 @@ export class StorageOperations {
     try {
       if (arguments.length === 0) throw parameterError('put', this.#name, 1, 'string or object');
       if (options !== undefined) checkOptions(options, 'put', this.#name, 3, 'PutOptions');
-      if (typeof key === 'object' && key !== null && !Array.isArray(key)) {
+      if (isEntries(key)) {
         if (value !== undefined && typeof value !== 'object' && typeof value !== 'function') throw new TypeError(PUT_FORMS);
         this.#putAll(key, (value as PutOptions | null | undefined) ?? options);
       } else {
@@ -127,10 +131,21 @@ export class StorageOperations {
   }
 }
 
+/** Makes the operations a class's own methods, as they are in workerd. */
+export function ownOperations({ prototype }: { prototype: StorageOperations }): void {
+  const operations = Object.entries(Object.getOwnPropertyDescriptors(StorageOperations.prototype));
+  for (const [name, method] of operations) if (!Object.hasOwn(prototype, name)) Object.defineProperty(prototype, name, method);
+}
+
+/** Whether the first argument of put() is pairs, and not a key. */
+function isEntries(key: unknown): key is Record<string, unknown> {
+  return (typeof key === 'object' && key !== null && !Array.isArray(key)) || typeof key === 'function';
+}
+
 /** The keys of one call; throws before anything is read or written. */
 function keyTexts(keys: unknown[]): string[] {
   if (keys.length > PAIRS_MAX) throw new RangeError(`Maximum number of keys is ${PAIRS_MAX}.`);
-  const texts = keys.map((key) => `${key as string}`);
+  const texts = Array.from(keys, (key) => `${key as string}`); // a hole is an undefined key
   for (const text of texts) checkKey(text);
   return texts;
 }

@@ -4,7 +4,8 @@ import { type Exchange, OUT_BEGAN } from './exchange.js';
 import { KeyValue, SyncKvStorage } from './kv.js';
 import type { NativeShard } from './native.js';
 import { SqlEngine, type SqlOwner, SqlStorage } from './sql.js';
-import { checkOptions, parameterError, type PutOptions, StorageOperations } from './storage-operations.js';
+import { checkOptions, ownOperations, parameterError, type PutOptions, StorageOperations } from './storage-operations.js';
+import { refusedKv, refusedSql } from './refused.js';
 import { type TransactionBody, type TransactionHost, Transactions } from './transaction.js';
 
 /** What the storage needs of the object's host. */
@@ -12,6 +13,7 @@ export interface StorageHost extends TransactionHost {
   readonly slot: number;
   readonly native: NativeShard;
   readonly exchange: Exchange;
+  readonly storageKind: 'sqlite' | 'kv';
   /** Has the implicit transaction committed when the synchronous run ends. */
   scheduleCommit(): void;
   /** Resets the object: its storage is not what its code believes any more. */
@@ -30,6 +32,7 @@ export class StorageCore implements SqlOwner {
   readonly slot: number;
   readonly native: NativeShard;
   readonly exchange: Exchange;
+  readonly storageKind: 'sqlite' | 'kv';
   readonly #host: StorageHost;
   alive = true;
   /** The implicit transaction is open: it commits when the synchronous run ends. */
@@ -48,6 +51,7 @@ export class StorageCore implements SqlOwner {
     this.slot = host.slot;
     this.native = host.native;
     this.exchange = host.exchange;
+    this.storageKind = host.storageKind;
   }
 
   check(): void {
@@ -113,7 +117,7 @@ export class StorageCore implements SqlOwner {
     const depth = this.openSavepoint();
     let result: T;
     try {
-      result = body();
+      result = body.call(globalThis); // as workerd calls it
       if (result instanceof Promise) {
         result.catch(() => {});
         throw new TypeError('The callback of transactionSync() must be synchronous, but it returned a promise.');
@@ -139,6 +143,9 @@ export class StorageCore implements SqlOwner {
 
 const NAME = 'DurableObjectStorage';
 
+/** What storage without point-in-time recovery has for a bookmark. */
+const NO_BOOKMARK = '00000000-00000000-00000000-00000000000000000000000000000000';
+
 export class DurableObjectStorage extends StorageOperations {
   readonly #core: StorageCore;
   readonly #keyValue: KeyValue;
@@ -147,13 +154,22 @@ export class DurableObjectStorage extends StorageOperations {
   readonly kv: SyncKvStorage;
 
   constructor(core: StorageCore) {
+    if (!(core instanceof StorageCore)) throw new TypeError('Illegal constructor');
     const keyValue = new KeyValue(core);
     super(core, keyValue, NAME);
     this.#core = core;
     this.#keyValue = keyValue;
     this.#sqlEngine = new SqlEngine(core);
-    this.sql = new SqlStorage(this.#sqlEngine, core);
-    this.kv = new SyncKvStorage(keyValue);
+    const hasDatabase = core.storageKind === 'sqlite';
+    this.sql = hasDatabase ? new SqlStorage(this.#sqlEngine, core) : refusedSql();
+    this.kv = hasDatabase ? new SyncKvStorage(keyValue) : refusedKv();
+  }
+
+  /** Throws what is wrong with the arguments at once, where other methods reject; so does workerd. */
+  override delete(key: string | string[], options?: PutOptions): Promise<boolean | number> {
+    if (arguments.length === 0) throw parameterError('delete', NAME, 1, 'string or Array');
+    checkOptions(options, 'delete', NAME, 2, 'PutOptions');
+    return super.delete(Array.isArray(key) ? Array.from(key, (each) => `${each}`) : `${key}`, options);
   }
 
   async deleteAll(options?: PutOptions): Promise<void> {
@@ -200,17 +216,25 @@ export class DurableObjectStorage extends StorageOperations {
   async deleteAlarm(): Promise<never> {
     throw absent('storage.deleteAlarm()');
   }
-  async getCurrentBookmark(): Promise<never> {
+  async getCurrentBookmark(): Promise<string> {
+    if (this.#core.storageKind === 'kv') return NO_BOOKMARK;
     throw absent('storage.getCurrentBookmark()');
   }
   async getBookmarkForTime(): Promise<never> {
-    throw absent('storage.getBookmarkForTime()');
+    return this.#noRecovery('getBookmarkForTime');
   }
   async onNextSessionRestoreBookmark(): Promise<never> {
-    throw absent('storage.onNextSessionRestoreBookmark()');
+    return this.#noRecovery('onNextSessionRestoreBookmark');
+  }
+
+  #noRecovery(method: string): never {
+    if (this.#core.storageKind === 'kv') throw new Error("This Durable Object's storage back-end does not implement point-in-time recovery.");
+    throw absent(`storage.${method}()`);
   }
 
   get [Symbol.toStringTag](): string {
     return NAME;
   }
 }
+
+ownOperations(DurableObjectStorage);

@@ -7,7 +7,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { absent } from './absent.js';
 import type { KeyValue } from './kv.js';
 import type { StorageCore } from './storage.js';
-import { StorageOperations } from './storage-operations.js';
+import { ownOperations, StorageOperations } from './storage-operations.js';
 
 /** What transactions need of the object's host. */
 export interface TransactionHost {
@@ -55,7 +55,9 @@ class Place {
 
 /** One transaction that has begun. */
 class Transaction extends Place {
-  state: 'open' | 'rolled back' | 'ended' = 'open';
+  state: 'open' | 'rolled back' | 'committed' = 'open';
+  /** Its callback has returned, and it is over. */
+  ended = false;
 
   constructor(
     readonly owner: Transactions,
@@ -74,13 +76,10 @@ class Transaction extends Place {
     return this.savepoint === undefined ? 0 : this.savepoint + 1;
   }
 
+  /** Throws when `method` comes too late. */
   check(method: string): void {
     if (this.state === 'rolled back') throw new Error(`Cannot ${method}() on rolled back transaction`);
-    this.checkNotEnded(method);
-  }
-
-  checkNotEnded(method: string): void {
-    if (this.state !== 'ended') return;
+    if (this.state === 'open') return;
     throw new Error(`Cannot call ${method}() on transaction that has already committed: did you move \`txn\` outside of the closure?`);
   }
 }
@@ -116,7 +115,7 @@ export class Transactions {
   /** The transaction in whose callback this code runs. */
   #caller(): Transaction | undefined {
     let found = running.getStore();
-    while (found !== undefined && (found.owner !== this || found.state === 'ended')) found = found.outer;
+    while (found !== undefined && (found.owner !== this || found.ended)) found = found.outer;
     return found;
   }
 
@@ -152,12 +151,12 @@ export class Transactions {
   }
 
   #end(transaction: Transaction, commits: boolean): void {
-    if (transaction.state === 'open' && !commits) this.#undo(transaction);
-    const isOpen = transaction.state === 'open';
-    transaction.state = 'ended';
+    if (!commits) this.rollBack(transaction);
+    transaction.ended = true;
     this.#begun--;
     ended(1);
-    if (!isOpen || !commits) return;
+    if (transaction.state === 'rolled back') return;
+    transaction.state = 'committed';
     this.#innermost = transaction.enclosing;
     if (transaction.savepoint === undefined) {
       this.#host.commitNow();
@@ -167,6 +166,7 @@ export class Transactions {
 
   #undo(transaction: Transaction): void {
     const core = this.#core;
+    transaction.state = 'rolled back';
     this.#innermost = transaction.enclosing;
     if (transaction.savepoint !== undefined) core.rollBackSavepoint(transaction.savepoint);
     else {
@@ -175,14 +175,12 @@ export class Transactions {
     }
   }
 
-  /** txn.rollback() */
   rollBack(transaction: Transaction): void {
     if (transaction.state === 'rolled back') return;
     this.#core.check();
     if (this.#innermost !== transaction || this.#core.savepoints !== transaction.savepoints)
       throw new Error('Cannot roll back an outer transaction while a nested transaction is still running.');
     this.#undo(transaction);
-    transaction.state = 'rolled back';
   }
 
   /** The instance is gone, and what was open with it. */
@@ -197,6 +195,7 @@ export class DurableObjectTransaction extends StorageOperations {
   readonly #transaction: Transaction;
 
   constructor(core: StorageCore, keyValue: KeyValue, transactions: Transactions, transaction: Transaction) {
+    if (!(transactions instanceof Transactions)) throw new TypeError('Illegal constructor');
     super(core, keyValue, 'DurableObjectTransaction', (method) => transaction.check(method));
     this.#transactions = transactions;
     this.#transaction = transaction;
@@ -204,7 +203,8 @@ export class DurableObjectTransaction extends StorageOperations {
 
   /** Takes back what the transaction has written; its callback goes on. */
   rollback(): void {
-    this.#transaction.checkNotEnded('rollback');
+    if (this.#transaction.state === 'rolled back') return;
+    this.#transaction.check('rollback');
     this.#transactions.rollBack(this.#transaction);
   }
 
@@ -213,16 +213,23 @@ export class DurableObjectTransaction extends StorageOperations {
   }
 
   async getAlarm(): Promise<never> {
-    throw absent('txn.getAlarm()');
+    return this.#absent('getAlarm');
   }
   async setAlarm(): Promise<never> {
-    throw absent('txn.setAlarm()');
+    return this.#absent('setAlarm');
   }
   async deleteAlarm(): Promise<never> {
-    throw absent('txn.deleteAlarm()');
+    return this.#absent('deleteAlarm');
+  }
+
+  #absent(method: string): never {
+    this.#transaction.check(method);
+    throw absent(`txn.${method}()`);
   }
 
   get [Symbol.toStringTag](): string {
     return 'DurableObjectTransaction';
   }
 }
+
+ownOperations(DurableObjectTransaction);

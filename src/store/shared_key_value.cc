@@ -1,0 +1,222 @@
+#include "store/shared_key_value.h"
+
+#include <utility>
+
+#include "base/error.h"
+#include "sqlite3.h"
+#include "store/database_file.h"
+
+namespace perdure::store {
+namespace {
+
+// The rows of an object stand together; a table with rowids would be two trees to write.
+constexpr char kSchema[] = R"(
+CREATE TABLE IF NOT EXISTS do_storage (
+  namespace TEXT NOT NULL,
+  id TEXT NOT NULL,
+  key TEXT NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (namespace, id, key)
+) WITHOUT ROWID
+)";
+// It serves all objects: a larger page cache than one of them has (in KiB), and as many pages as
+// SQLite allows.
+constexpr char kSettings[] = "PRAGMA cache_size = -8192; PRAGMA max_page_count = 4294967294";
+
+constexpr char kGet[] = "SELECT value FROM do_storage WHERE namespace = ? AND id = ? AND key = ?";
+constexpr char kPut[] = "INSERT OR REPLACE INTO do_storage VALUES (?1, ?2, ?3, ?4)";
+constexpr char kRemove[] = "DELETE FROM do_storage WHERE namespace = ? AND id = ? AND key = ?";
+constexpr char kClear[] = "DELETE FROM do_storage WHERE namespace = ? AND id = ?";
+
+// By variant: bit 0 set when there is an end, bit 1 when backwards.
+constexpr const char* kLists[] = {
+    "SELECT key, value FROM do_storage WHERE namespace = ?1 AND id = ?2 AND key >= ?3 "
+    "ORDER BY key",
+    "SELECT key, value FROM do_storage WHERE namespace = ?1 AND id = ?2 AND key >= ?3 "
+    "AND key < ?4 ORDER BY key",
+    "SELECT key, value FROM do_storage WHERE namespace = ?1 AND id = ?2 AND key >= ?3 "
+    "ORDER BY key DESC",
+    "SELECT key, value FROM do_storage WHERE namespace = ?1 AND id = ?2 AND key >= ?3 "
+    "AND key < ?4 ORDER BY key DESC",
+};
+
+// SQLite takes a text without an address for NULL.
+const char* address(std::string_view text) { return text.data() == nullptr ? "" : text.data(); }
+
+void bind_text(const Statement& statement, int index, std::string_view text,
+               sqlite3_destructor_type lifetime = SQLITE_STATIC) {
+  sqlite3_bind_text64(statement.handle(), index, address(text), text.size(), lifetime, SQLITE_UTF8);
+}
+
+void bind_owner(const Statement& statement, const KeyOwner& owner) {
+  bind_text(statement, 1, owner.ns);
+  bind_text(statement, 2, owner.id);
+}
+
+void bind_value(const Statement& statement, int index, const StoredValue& value) {
+  if (value.is_text) {
+    bind_text(statement, index, value.bytes);
+  } else {
+    sqlite3_bind_blob64(statement.handle(), index, address(value.bytes), value.bytes.size(),
+                        SQLITE_STATIC);
+  }
+}
+
+KeyValue::Value column_value(const Statement& statement, int column) {
+  sqlite3_stmt* handle = statement.handle();
+  const bool is_text = sqlite3_column_type(handle, column) == SQLITE_TEXT;
+  const auto* data = static_cast<const std::byte*>(sqlite3_column_blob(handle, column));
+  return {{data, static_cast<std::size_t>(sqlite3_column_bytes(handle, column))}, is_text};
+}
+
+}  // namespace
+
+SharedKeyValue::SharedKeyValue(Store& store, std::shared_ptr<DatabaseFile> file)
+    : store_(store), file_(std::move(file)) {}
+
+SharedKeyValue::~SharedKeyValue() = default;
+
+void SharedKeyValue::close() noexcept {
+  const std::scoped_lock lock(mutex_);
+  closed_ = true;
+  statements_ = {};
+  database_.reset();
+}
+
+Lsn SharedKeyValue::last_lsn() const noexcept { return file_->head().last_lsn; }
+
+// Opens the database when it is not, or when a failed commit left SQLite in doubt: it then has the
+// state of its last commit.
+void SharedKeyValue::open() {
+  if (closed_) {
+    throw Error(ErrorCode::kInvalid, "The key-value storage is closed: its store has been closed.");
+  }
+  if (database_ != nullptr && !database_->broken()) return;
+  statements_ = {};
+  table_ = false;
+  database_.reset();
+  auto database = std::make_unique<Database>(store_, file_);
+  database->execute(kSettings);
+  database_ = std::move(database);
+}
+
+// Until the first commit there is none.
+bool SharedKeyValue::has_table() {
+  if (table_) return true;
+  table_ = sqlite3_table_column_metadata(database_->handle(), "main", "do_storage", nullptr,
+                                         nullptr, nullptr, nullptr, nullptr, nullptr) == SQLITE_OK;
+  return table_;
+}
+
+Statement& SharedKeyValue::prepared(Statement& statement, const char* sql) {
+  if (!statement) statement = database_->prepare(sql, Access::kEngine);
+  return statement;
+}
+
+// Runs a statement that returns nothing.
+void SharedKeyValue::run(Statement& statement) {
+  database_->step(statement);
+  const int code = sqlite3_reset(statement.handle());
+  if (code != SQLITE_OK) throw database_->error(code);
+}
+
+std::optional<StoredValue> SharedKeyValue::get(const KeyOwner& owner, std::string_view key) {
+  const std::scoped_lock lock(mutex_);
+  open();
+  if (!has_table()) return std::nullopt;
+  Statement& statement = prepared(statements_.get, kGet);
+  bind_owner(statement, owner);
+  bind_text(statement, 3, key);
+  const int code = database_->step(statement);
+  std::optional<StoredValue> found;
+  if (code == SQLITE_ROW) {
+    const KeyValue::Value value = column_value(statement, 0);
+    found = StoredValue{
+        std::string(reinterpret_cast<const char*>(value.bytes.data()), value.bytes.size()),
+        value.is_text};
+  }
+  const int reset = sqlite3_reset(statement.handle());
+  if (code != SQLITE_ROW && code != SQLITE_DONE) throw database_->error(reset);
+  return found;
+}
+
+SharedKeyValue::Cursor SharedKeyValue::list(const KeyOwner& owner, const KeyRange& range,
+                                            bool reverse) {
+  std::unique_lock lock(mutex_);
+  open();
+  if (!has_table()) return {*this, std::move(lock), nullptr};
+  const std::size_t variant = (range.end ? 1U : 0U) | (reverse ? 2U : 0U);
+  Statement& statement = prepared(statements_.lists[variant], kLists[variant]);
+  // The cursor may outlive what it is given here.
+  bind_text(statement, 1, owner.ns, SQLITE_TRANSIENT);
+  bind_text(statement, 2, owner.id, SQLITE_TRANSIENT);
+  bind_text(statement, 3, range.start, SQLITE_TRANSIENT);
+  if (range.end) bind_text(statement, 4, *range.end, SQLITE_TRANSIENT);
+  return {*this, std::move(lock), &statement};
+}
+
+void SharedKeyValue::write(const KeyOwner& owner, const std::string& key,
+                           const std::optional<StoredValue>& value) {
+  Statement& statement =
+      value ? prepared(statements_.put, kPut) : prepared(statements_.remove, kRemove);
+  bind_owner(statement, owner);
+  bind_text(statement, 3, key);
+  if (value) bind_value(statement, 4, *value);
+  run(statement);
+}
+
+Lsn SharedKeyValue::commit(const KeyOwner& owner, bool clear, const KeyWrites& writes) {
+  if (!clear && writes.empty()) return 0;
+  const std::scoped_lock lock(mutex_);
+  open();
+  const bool had_table = has_table();
+  database_->begin();
+  try {
+    if (!had_table) database_->execute(kSchema);
+    if (clear) {
+      Statement& statement = prepared(statements_.clear, kClear);
+      bind_owner(statement, owner);
+      run(statement);
+    }
+    for (const auto& [key, value] : writes) write(owner, key, value);
+  } catch (...) {
+    database_->rollback();
+    throw;
+  }
+  const Lsn lsn = database_->commit();
+  table_ = true;
+  return lsn;
+}
+
+// ---- Cursor
+
+SharedKeyValue::Cursor::Cursor(SharedKeyValue& shared, std::unique_lock<std::mutex> lock,
+                               Statement* statement)
+    : shared_(&shared), lock_(std::move(lock)), statement_(statement) {}
+
+SharedKeyValue::Cursor::Cursor(Cursor&& other) noexcept
+    : shared_(other.shared_),
+      lock_(std::move(other.lock_)),
+      statement_(std::exchange(other.statement_, nullptr)) {}
+
+SharedKeyValue::Cursor::~Cursor() {
+  if (statement_ != nullptr) sqlite3_reset(statement_->handle());
+}
+
+bool SharedKeyValue::Cursor::next() {
+  if (statement_ == nullptr) return false;
+  const int code = shared_->database_->step(*statement_);
+  if (code == SQLITE_ROW) return true;
+  const int reset = sqlite3_reset(std::exchange(statement_, nullptr)->handle());
+  if (code != SQLITE_DONE) throw shared_->database_->error(reset);
+  return false;
+}
+
+std::string_view SharedKeyValue::Cursor::key() const {
+  const auto* data = reinterpret_cast<const char*>(sqlite3_column_text(statement_->handle(), 0));
+  return {data, static_cast<std::size_t>(sqlite3_column_bytes(statement_->handle(), 0))};
+}
+
+KeyValue::Value SharedKeyValue::Cursor::value() const { return column_value(*statement_, 1); }
+
+}  // namespace perdure::store

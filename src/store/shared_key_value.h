@@ -1,0 +1,115 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/lsn.h"
+#include "store/database.h"
+#include "store/key_range.h"
+
+namespace perdure::store {
+
+class DatabaseFile;
+class Store;
+
+// Whose keys: the namespace's key and the object's id, as they stand in the table.
+struct KeyOwner {
+  std::string ns;
+  std::string id;
+};
+
+// A value by itself; `is_text` is its SQLite type, TEXT or BLOB.
+struct StoredValue {
+  std::string bytes;
+  bool is_text = false;
+};
+
+// What one transaction writes: by key the new value, or none for a key that is deleted.
+using KeyWrites = std::map<std::string, std::optional<StoredValue>, std::less<>>;
+
+// The key-value storage of all objects that have no database of their own, in one database with the
+// table `do_storage (namespace, id, key, value)`. An object's writes come as a whole and are one
+// commit of it, so no object ever sees, commits or rolls back what another one has not committed;
+// KeyValueBuffer is where they gather.
+//
+// Any thread (a mutex inside, which an open Cursor holds). Every function throws SqlError, and
+// Error(kInvalid) once it is closed.
+class SharedKeyValue {
+ public:
+  SharedKeyValue(Store& store, std::shared_ptr<DatabaseFile> file);
+  ~SharedKeyValue();
+  SharedKeyValue(const SharedKeyValue&) = delete;
+  SharedKeyValue& operator=(const SharedKeyValue&) = delete;
+
+  std::optional<StoredValue> get(const KeyOwner& owner, std::string_view key);
+
+  // The committed pairs of a range, in the order of the keys' bytes or against it. Use no other
+  // function on the same thread while one is there.
+  class Cursor {
+   public:
+    Cursor(Cursor&& other) noexcept;
+    Cursor& operator=(Cursor&&) = delete;
+    ~Cursor();
+
+    // Moves to the next pair; false after the last one. What key() and value() returned is gone
+    // then.
+    bool next();
+    [[nodiscard]] std::string_view key() const;
+    [[nodiscard]] KeyValue::Value value() const;
+
+   private:
+    friend class SharedKeyValue;
+    Cursor(SharedKeyValue& shared, std::unique_lock<std::mutex> lock, Statement* statement);
+
+    SharedKeyValue* shared_;
+    std::unique_lock<std::mutex> lock_;
+    Statement* statement_;  // null: there is nothing to list
+  };
+  Cursor list(const KeyOwner& owner, const KeyRange& range, bool reverse);
+
+  // All of it or, when it throws, nothing: first everything of the owner is deleted, if `clear`;
+  // then `writes`. Returns the LSN of the commit; 0 when there was nothing to write.
+  Lsn commit(const KeyOwner& owner, bool clear, const KeyWrites& writes);
+
+  // The LSN of the last commit of any object.
+  [[nodiscard]] Lsn last_lsn() const noexcept;
+
+  // Closes the database; before the store closes.
+  void close() noexcept;
+
+ private:
+  // To an end or not; forwards or backwards.
+  static constexpr std::size_t kListVariants = 4;
+
+  struct Statements {
+    Statement get;
+    Statement put;
+    Statement remove;
+    Statement clear;
+    Statement lists[kListVariants];
+  };
+
+  void open();
+  bool has_table();
+  Statement& prepared(Statement& statement, const char* sql);
+  void run(Statement& statement);
+  void write(const KeyOwner& owner, const std::string& key,
+             const std::optional<StoredValue>& value);
+
+  Store& store_;
+  const std::shared_ptr<DatabaseFile> file_;
+  std::mutex mutex_;
+  std::unique_ptr<Database> database_;
+  Statements statements_;
+  bool table_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace perdure::store
