@@ -38,3 +38,10 @@ export const listOptions = {
   'throwing getter': { get prefix() { throw new RangeError('no prefix'); } }, 'allowConcurrency and noCache': { allowConcurrency: true, noCache: true, limit: 1 },
   number: 5, text: 'a', true: true, array: [], function: () => 1, symbol: Symbol('o'), bigint: 1n, date: new Date(0), map: new Map([['limit', 1]]), inherited: Object.create({ limit: 1 }), 'no prototype': Object.assign(Object.create(null), { limit: 1 }),
 };
+
+/** What an object has from its classes, in whichever of them. */
+export function methodsOf(object) {
+  const names = new Set();
+  for (let p = Object.getPrototypeOf(object); p !== Object.prototype; p = Object.getPrototypeOf(p)) for (const name of Object.getOwnPropertyNames(p)) names.add(name);
+  return [...names].sort();
+}

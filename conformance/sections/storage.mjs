@@ -1,5 +1,5 @@
 // API section 6: the asynchronous key-value storage, the same for SQLite classes and for key-value classes.
-import { listOptions, oddKeys, ordered } from './keys.mjs';
+import { listOptions, methodsOf, oddKeys, ordered } from './keys.mjs';
 
 const keysOf = async (storage, options) => [...(await storage.list(options)).keys()];
 const ticks = (n) => Array.from({ length: n }).reduce((promise) => promise.then(() => {}), Promise.resolve());
@@ -9,7 +9,7 @@ export function addStorageSections(program) {
   program.inObject('the object', ({ check, storage }) => {
     check('tag', () => Object.prototype.toString.call(storage));
     check('constructor', () => storage.constructor.name);
-    check('methods', () => Object.getOwnPropertyNames(Object.getPrototypeOf(storage)).sort());
+    check('methods', () => methodsOf(storage));
     check('new', () => new storage.constructor());
     check('assigning sql', () => { storage.sql = 1; });
     check('a member of one\'s own', () => { storage.mine = 1; return storage.mine; });

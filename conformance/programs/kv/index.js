@@ -68,6 +68,7 @@ program.inObject('odd keys', ({ check, kv }) => {
   check('get of undefined', () => kv.get(undefined));
   check('put of undefined', () => kv.put(undefined, 1));
   check('list', () => [...kv.list()]);
+  check('keys that differ in half a pair', () => { for (const key of ['\ud800', '\udc00', 'a\udfffb', '\ufffd']) kv.put(key, key.charCodeAt(0)); return [[...kv.list()], kv.get('\ud800'), kv.get('\ufffd'), kv.get('\ufffd\ufffd\ufffd')]; });
   check('delete of undefined', () => kv.delete(undefined));
   check('get of an array', () => { kv.put('a,b', 1); return kv.get(['a', 'b']); });
 });

@@ -60,6 +60,21 @@ program.inObject('transactionSync', async ({ check, refused, storage, sql, kv })
   await check('deleteAll inside', () => storage.transactionSync(() => { const done = storage.deleteAll(); done.catch(() => {}); return 'called'; }));
 });
 
+// The table of the keys is made with the first of them, and goes with it.
+program.inObject('the first key in a transaction that throws', async ({ check, storage, kv }) => {
+  const throws = (run) => quietly(() => storage.transactionSync(() => { run(); back(); }));
+  check('kv.list before', () => [...kv.list()]);
+  check('kv.put', () => throws(() => kv.put('a', 1)));
+  check('kv.list', () => [...kv.list()]);
+  check('kv.get', () => kv.get('a'));
+  check('kv.delete', () => kv.delete('a'));
+  check('kv.put again', () => throws(() => kv.put('a', 1)));
+  await check('storage.list', () => storage.list());
+  check('kv.list inside', () => throws(() => { kv.put('a', 1); return [...kv.list()]; }));
+  check('kv.list outside', () => [...kv.list({ reverse: true })]);
+  check('kv.put that stays', () => { kv.put('b', 1); return [...kv.list()]; });
+});
+
 addTransactionSections(program);
 
 program.inObject('transaction with SQL and kv', async ({ check, storage, sql, kv }) => {
