@@ -102,7 +102,7 @@ export function addRandomKv(program) {
     const { kv, storage } = tools;
     let model = new Map();
     const operations = {
-      put: (c) => { const [key, value] = [c.key(), c.value()]; model.set(key, structuredClone(value)); return [[key, value], () => kv.put(key, value)]; },
+      put: (c) => { const [key, value] = [c.key(), c.value()]; model.set(key, value); return [[key, value], () => kv.put(key, value)]; },
       get: (c) => { const key = c.key(); return [[key], () => kv.get(key)]; },
       delete: (c) => { const key = c.key(); model.delete(key); return [[key], () => kv.delete(key)]; },
       list: (c) => { const options = c.listOptions(); return [[options], () => { return agreement([...kv.list(options)], listModel(model, options)); }]; },
@@ -120,9 +120,10 @@ export function addRandomStorage(program) {
     const { storage } = tools;
     let model = new Map();
     let pending = [];
-    const oddValues = Object.values(cloneables()).filter((value) => !(value instanceof Error));
+    // Of these, storing keeps all that describe() tells.
+    const oddValues = Object.entries(cloneables()).flatMap(([label, value]) => (/Error|DOMException|lastIndex/.test(label) ? [] : [value]));
     const keys = (c) => Array.from({ length: c.below(5) }, () => c.key());
-    const put = (c) => { const [key, value] = [c.key(), c.chance(0.2) ? c.of(oddValues) : c.value()]; model.set(key, structuredClone(value)); return [key, value]; };
+    const put = (c) => { const [key, value] = [c.key(), c.chance(0.2) ? c.of(oddValues) : c.value()]; model.set(key, value); return [key, value]; };
     const operations = {
       put: (c) => { const [key, value] = put(c); return [[key, value], () => storage.put(key, value)]; },
       'put without await': (c) => { const [key, value] = put(c); return [[key, value], () => { pending.push(storage.put(key, value)); }]; },
