@@ -40,7 +40,7 @@ export class Choice {
   }
   listOptions() {
     const options = {};
-    if (this.chance(0.3)) options.prefix = this.key().slice(0, 2);
+    if (this.chance(0.3)) options.prefix = [...this.key()].slice(0, 2).join('');
     if (this.chance(0.3)) options[this.of(['start', 'startAfter'])] = this.key();
     if (this.chance(0.3)) options.end = this.key();
     if (this.chance(0.3)) options.limit = 1 + this.below(5);
@@ -123,7 +123,7 @@ export function addRandomStorage(program) {
     // Of these, storing keeps all that describe() tells.
     const oddValues = Object.entries(cloneables()).flatMap(([label, value]) => (/Error|DOMException|lastIndex/.test(label) ? [] : [value]));
     const keys = (c) => Array.from({ length: c.below(5) }, () => c.key());
-    const put = (c) => { const [key, value] = [c.key(), c.chance(0.2) ? c.of(oddValues) : c.value()]; model.set(key, value); return [key, value]; };
+    const put = (c) => { const [key, value] = [c.key(), c.chance(0.2) ? structuredClone(c.of(oddValues)) : c.value()]; model.set(key, value); return [key, value]; };
     const operations = {
       put: (c) => { const [key, value] = put(c); return [[key, value], () => storage.put(key, value)]; },
       'put without await': (c) => { const [key, value] = put(c); return [[key, value], () => { pending.push(storage.put(key, value)); }]; },

@@ -106,6 +106,11 @@ export function addTransactionSections(program) {
     await check('get', async () => { await rolledBack(); return storage.get('a'); });
     await check('delete', async () => { await rolledBack(); return storage.delete('a'); });
     await check('put', async () => { await rolledBack(); await storage.put('b', 1); return storage.list(); });
+    const calls = { get: (of) => of.get('a'), 'get of keys': (of) => of.get(['a', 'b']), list: (of) => of.list(), 'list from a key': (of) => of.list({ start: 'a' }), 'list backwards': (of) => of.list({ reverse: true }), delete: (of) => of.delete('a') };
+    for (const [label, call] of Object.entries(calls)) {
+      await check(`${label}, inside and after`, async () => { await storage.deleteAll(); await storage.transaction(async (txn) => { await txn.put('a', 1); await call(txn); txn.rollback(); }); return call(storage); });
+      await check(`${label}, before, inside and after`, async () => { await storage.put('a', 1); await call(storage); await storage.deleteAll(); await storage.transaction(async (txn) => { await txn.put('a', 1); await call(txn); txn.rollback(); }); return call(storage); });
+    }
   });
 
   program.inObject('deleteAll in a transaction', async ({ refused, storage }) => {
