@@ -43,7 +43,7 @@ export function addStorageSections(program) {
     await check('get of unknown', () => storage.get(['x', 'y']));
     await check('get of numbers', () => storage.get([5, null, true]));
     await check('get with a symbol', () => storage.get(['a', Symbol('s')]));
-    await check('get of holes', () => storage.get(['a', , 'b'])); // eslint-disable-line no-sparse-arrays
+    await check('get of holes', () => storage.get(['a', , 'b']));
     await check('get of an array-like', () => storage.get({ 0: 'a', length: 1 }));
     await check('get of a Set', () => storage.get(new Set(['a'])));
     await check('get of nested arrays', () => storage.get([['a'], ['b', 'c']]));

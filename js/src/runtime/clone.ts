@@ -93,12 +93,15 @@ export function runtimeClass(target: { prototype: object }, tag: string): void {
   notDataClass(target);
 }
 
+/** The globals that came with the process; what they hold is looked up when it is needed, as many are made then. */
+const platformNames = new Set(Object.getOwnPropertyNames(globalThis));
+
 /** An object of the platform: a class of its prototype chain is a global, such as URL or Headers. */
 function isOfPlatform(value: object): boolean {
   if (notData in value) return true;
   for (let p = Object.getPrototypeOf(value) as object | null; p !== null && p !== Object.prototype; p = Object.getPrototypeOf(p) as object | null) {
     const made = Object.getOwnPropertyDescriptor(p, 'constructor')?.value as { name?: string } | undefined;
-    if (typeof made === 'function' && made.name !== '' && (globalThis as Record<string, unknown>)[made.name!] === made) return true;
+    if (typeof made === 'function' && platformNames.has(made.name!) && (globalThis as Record<string, unknown>)[made.name!] === made) return true;
   }
   return false;
 }
