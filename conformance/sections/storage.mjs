@@ -1,5 +1,5 @@
 // API section 6: the asynchronous key-value storage, the same for SQLite classes and for key-value classes.
-import { listOptions, oddKeys, ordered } from './keys.mjs';
+import { listOptions, methodsOf, oddKeys, ordered } from './keys.mjs';
 
 const keysOf = async (storage, options) => [...(await storage.list(options)).keys()];
 const ticks = (n) => Array.from({ length: n }).reduce((promise) => promise.then(() => {}), Promise.resolve());
@@ -9,7 +9,7 @@ export function addStorageSections(program) {
   program.inObject('the object', ({ check, storage }) => {
     check('tag', () => Object.prototype.toString.call(storage));
     check('constructor', () => storage.constructor.name);
-    check('methods', () => Object.getOwnPropertyNames(Object.getPrototypeOf(storage)).sort());
+    check('methods', () => methodsOf(storage));
     check('new', () => new storage.constructor());
     check('assigning sql', () => { storage.sql = 1; });
     check('a member of one\'s own', () => { storage.mine = 1; return storage.mine; });
@@ -26,13 +26,26 @@ export function addStorageSections(program) {
     await check('get after delete', () => storage.get('a'));
     await check('put undefined', () => storage.put('a', undefined));
     await check('put null', async () => { await storage.put('a', null); return storage.get('a'); });
-    await check('get gives a copy', async () => { await storage.put('c', { n: 1 }); (await storage.get('c')).n = 2; return [await storage.get('c'), (await storage.get('c')) === (await storage.get('c'))]; });
+    await check('get gives a copy', async () => {
+      await storage.put('c', { n: 1 });
+      (await storage.get('c')).n = 2;
+      return [await storage.get('c'), (await storage.get('c')) === (await storage.get('c'))];
+    });
     await check('put takes a copy', async () => { const value = { n: 1 }; const put = storage.put('c', value); value.n = 2; await put; return storage.get('c'); });
-    await check('put takes a copy of bytes', async () => { const bytes = new Uint8Array([1]); const put = storage.put('c', bytes); bytes[0] = 2; await put; return storage.get('c'); });
+    await check('put takes a copy of bytes', async () => {
+      const bytes = new Uint8Array([1]);
+      const put = storage.put('c', bytes);
+      bytes[0] = 2;
+      await put;
+      return storage.get('c');
+    });
     await check('get without await sees a put without await', () => { void storage.put('d', 1); return storage.get('d'); });
     await check('delete without await sees a put without await', () => { void storage.put('d', 2); return storage.delete('d'); });
     await check('put, delete, get without await', () => { void storage.put('d', 2); void storage.delete('d'); return storage.get('d'); });
-    await check('many at once', async () => { await Promise.all(Array.from({ length: 200 }, (_, i) => storage.put(`m${i}`, i))); return (await storage.list({ prefix: 'm' })).size; });
+    await check('many at once', async () => {
+      await Promise.all(Array.from({ length: 200 }, (_, i) => storage.put(`m${i}`, i)));
+      return (await storage.list({ prefix: 'm' })).size;
+    });
     await check('promises', () => Object.prototype.toString.call(storage.get('a')));
   });
 
@@ -43,7 +56,7 @@ export function addStorageSections(program) {
     await check('get of unknown', () => storage.get(['x', 'y']));
     await check('get of numbers', () => storage.get([5, null, true]));
     await check('get with a symbol', () => storage.get(['a', Symbol('s')]));
-    await check('get of holes', () => storage.get(['a', , 'b'])); // eslint-disable-line no-sparse-arrays
+    await check('get of holes', () => storage.get(['a', , 'b']));
     await check('get of an array-like', () => storage.get({ 0: 'a', length: 1 }));
     await check('get of a Set', () => storage.get(new Set(['a'])));
     await check('get of nested arrays', () => storage.get([['a'], ['b', 'c']]));
@@ -107,7 +120,10 @@ export function addStorageSections(program) {
       await refused(`put with options ${label}`, () => storage.put('kept', 1, options));
       await refused(`delete with options ${label}`, () => storage.delete('nothing', options));
     }
-    const unclonable = { function: () => 1, 'function within': { deep: [() => 1] }, symbol: Symbol('s'), WeakMap: new WeakMap(), Promise: Promise.resolve(), proxy: new Proxy({}, {}), 'iterator': [][Symbol.iterator](), this: storage, URL: new URL('http://x/') };
+    const unclonable = {
+      function: () => 1, 'function within': { deep: [() => 1] }, symbol: Symbol('s'), WeakMap: new WeakMap(), Promise: Promise.resolve(),
+      proxy: new Proxy({}, {}), 'iterator': [][Symbol.iterator](), this: storage, URL: new URL('http://x/'),
+    };
     for (const [label, value] of Object.entries(unclonable)) {
       await refused(`put of ${label}`, () => storage.put('kept', value));
       await refused(`put of pairs with ${label}`, () => storage.put({ first: 1, kept: value, last: 2 }));
@@ -132,7 +148,10 @@ export function addStorageSections(program) {
     await check('backwards', () => keysOf(storage, { reverse: true }));
     await check('get of all', () => storage.get([...ordered].reverse()));
     for (const key of ordered)
-      await check(`from ${JSON.stringify(key)}`, async () => [await keysOf(storage, { start: key, limit: 2 }), await keysOf(storage, { startAfter: key, limit: 2 }), await keysOf(storage, { end: key, reverse: true, limit: 2 }), await keysOf(storage, { prefix: key, limit: 3 })]);
+      await check(`from ${JSON.stringify(key)}`, async () => [
+        await keysOf(storage, { start: key, limit: 2 }), await keysOf(storage, { startAfter: key, limit: 2 }),
+        await keysOf(storage, { end: key, reverse: true, limit: 2 }), await keysOf(storage, { prefix: key, limit: 3 }),
+      ]);
   });
 
   program.inObject('list', async ({ check, storage }) => {
@@ -188,11 +207,30 @@ export function addStorageSections(program) {
   });
 
   program.inObject('order of events', async ({ check, storage }) => {
-    await check('put resolves after a microtask', async () => { const seen = []; const put = storage.put('a', 1).then(() => seen.push('put')); await null; seen.push('microtask'); await put; return seen; });
-    await check('in the order of the calls', async () => { const seen = []; await Promise.all([storage.put('a', 1).then(() => seen.push(1)), storage.put('b', 1).then(() => seen.push(2)), storage.put('c', 1).then(() => seen.push(3))]); return seen; });
+    await check('put resolves after a microtask', async () => {
+      const seen = [];
+      const put = storage.put('a', 1).then(() => seen.push('put'));
+      await null;
+      seen.push('microtask');
+      await put;
+      return seen;
+    });
+    await check('in the order of the calls', async () => {
+      const seen = [];
+      await Promise.all([
+        storage.put('a', 1).then(() => seen.push(1)), storage.put('b', 1).then(() => seen.push(2)),
+        storage.put('c', 1).then(() => seen.push(3)),
+      ]);
+      return seen;
+    });
     await check('the last put wins', async () => { await Promise.all([storage.put('a', 1), storage.put('a', 2), storage.put('a', 3)]); return storage.get('a'); });
-    await check('put and delete by turns', async () => Promise.all([storage.put('x', 1), storage.delete('x'), storage.delete('x'), storage.put('x', 2), storage.get('x'), storage.list({ prefix: 'x' })]));
-    await check('a put that is refused does not stop those after it', async () => { const outcomes = await Promise.allSettled([storage.put('r1', 1), storage.put('r2', () => 1), storage.put('r3', 3)]); return [outcomes.map(({ status }) => status), await keysOf(storage, { prefix: 'r' })]; });
+    await check('put and delete by turns', async () => Promise.all([
+      storage.put('x', 1), storage.delete('x'), storage.delete('x'), storage.put('x', 2), storage.get('x'), storage.list({ prefix: 'x' }),
+    ]));
+    await check('a put that is refused does not stop those after it', async () => {
+      const outcomes = await Promise.allSettled([storage.put('r1', 1), storage.put('r2', () => 1), storage.put('r3', 3)]);
+      return [outcomes.map(({ status }) => status), await keysOf(storage, { prefix: 'r' })];
+    });
     await check('put without await, later', async () => { void storage.put('later', 1); await ticks(3); return storage.get('later'); });
   });
 
@@ -202,7 +240,13 @@ export function addStorageSections(program) {
     await check('deleteAll', () => storage.deleteAll());
     await check('list', () => storage.list());
     await check('deleteAll of nothing', () => storage.deleteAll());
-    await check('put after deleteAll', async () => { void storage.put('a', 1); void storage.deleteAll(); void storage.put('b', 2); await storage.sync(); return storage.list(); });
+    await check('put after deleteAll', async () => {
+      void storage.put('a', 1);
+      void storage.deleteAll();
+      void storage.put('b', 2);
+      await storage.sync();
+      return storage.list();
+    });
     await check('deleteAll, get without await', () => { void storage.deleteAll(); return storage.get('b'); });
     await check('options', () => storage.deleteAll({ allowUnconfirmed: true }));
     await check('sync with an argument', () => storage.sync(5));

@@ -41,7 +41,7 @@ async function runProgram(name, seed) {
   const [workerd, perdure] = await Promise.all(['workerd', 'perdure'].map((server) => transcript(server, name, seed)));
   const seconds = (performance.now() - started) / 1000;
   const faults = [workerd, perdure].flatMap(({ fault }) => fault ?? []);
-  if (faults.length > 0) return { name, checks: 0, declared: [], undeclared: [], faults, seconds };
+  if (faults.length > 0) return { name, checks: 0, declared: [], undeclared: [], faults, seconds, transcript: workerd.text };
   const expected = parseTranscript(workerd.text);
   const answered = parseTranscript(perdure.text);
   const found = differences(expected, answered);

@@ -20,10 +20,8 @@ class Key {
   Key(napi_env env, napi_value value) {
     std::size_t length = 0;
     check(env, napi_get_value_string_utf8(env, value, buffer_, kKeyBufferBytes, &length));
-    if (length + 4 < kKeyBufferBytes) {
-      view_ = {buffer_, length};
-      return;
-    }
+    view_ = {buffer_, length};
+    if (length + 4 < kKeyBufferBytes && !has_replacement(view_)) return;
     append_utf8(env, value, long_);
     view_ = long_;
   }

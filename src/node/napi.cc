@@ -16,10 +16,59 @@ void append(napi_env env, napi_value value, std::string& out, GetString get) {
   out.resize(before + length);
 }
 
+// What Node-API puts in place of half a surrogate pair; a text may have it of its own.
+constexpr std::string_view kReplacement = "\xef\xbf\xbd";
+
+bool is_high(char16_t unit) { return (unit & 0xfc00) == 0xd800; }
+bool is_low(char16_t unit) { return (unit & 0xfc00) == 0xdc00; }
+
+void append_code_point(char32_t point, std::string& out) {
+  const auto tail = [&](int shift) { out += static_cast<char>(0x80 | ((point >> shift) & 0x3f)); };
+  if (point < 0x80) {
+    out += static_cast<char>(point);
+  } else if (point < 0x800) {
+    out += static_cast<char>(0xc0 | (point >> 6));
+    tail(0);
+  } else if (point < 0x10000) {
+    out += static_cast<char>(0xe0 | (point >> 12));
+    tail(6);
+    tail(0);
+  } else {
+    out += static_cast<char>(0xf0 | (point >> 18));
+    tail(12);
+    tail(6);
+    tail(0);
+  }
+}
+
+// Half a surrogate pair as the three bytes of its code point, as workerd has it.
+void append_generalized_utf8(napi_env env, napi_value value, std::string& out) {
+  std::size_t length = 0;
+  check(env, napi_get_value_string_utf16(env, value, nullptr, 0, &length));
+  std::u16string units(length + 1, u'\0');
+  check(env, napi_get_value_string_utf16(env, value, units.data(), length + 1, &length));
+  for (std::size_t i = 0; i < length; ++i) {
+    if (is_high(units[i]) && i + 1 < length && is_low(units[i + 1])) {
+      append_code_point(0x10000 + ((units[i] & 0x3ffU) << 10) + (units[i + 1] & 0x3ffU), out);
+      ++i;
+    } else {
+      append_code_point(units[i], out);
+    }
+  }
+}
+
 }  // namespace
 
+bool has_replacement(std::string_view utf8) {
+  return utf8.find(kReplacement) != std::string_view::npos;
+}
+
 void append_utf8(napi_env env, napi_value value, std::string& out) {
+  const std::size_t before = out.size();
   append(env, value, out, napi_get_value_string_utf8);
+  if (!has_replacement(std::string_view(out).substr(before))) return;
+  out.resize(before);
+  append_generalized_utf8(env, value, out);
 }
 
 void append_latin1(napi_env env, napi_value value, std::string& out) {

@@ -83,9 +83,12 @@ struct Call<Self, 0> {
   Self* self = nullptr;
 };
 
-// Appends the string to `out` (which keeps what it has).
+// Appends the string to `out` (which keeps what it has). UTF-8 has half a surrogate pair as three
+// bytes of its own, so that texts which differ do so here, too.
 void append_utf8(napi_env env, napi_value value, std::string& out);
 void append_latin1(napi_env env, napi_value value, std::string& out);
+// True when Node-API may have replaced half a surrogate pair: append_utf8() has it.
+[[nodiscard]] bool has_replacement(std::string_view utf8);
 
 template <typename Self, std::size_t Count>
 std::string Call<Self, Count>::utf8(std::size_t i) const {

@@ -57,6 +57,11 @@ test('what is not an id', async () => {
     [({ COUNTER }) => COUNTER.idFromString('0'.repeat(64)), foreign],
     [({ COUNTER, PLAIN }) => COUNTER.idFromString(PLAIN.idFromName('a').toString()), foreign],
     [({ COUNTER, PLAIN }) => COUNTER.get(PLAIN.idFromName('a')), foreign],
+    [({ COUNTER }) => COUNTER.newUniqueId(5), "Failed to execute 'newUniqueId' on 'DurableObjectNamespace': parameter 1 is not of type 'NewUniqueIdOptions'."],
+    [({ COUNTER }) => COUNTER.get(COUNTER.idFromName('a'), 5), "Failed to execute 'get' on 'DurableObjectNamespace': parameter 2 is not of type 'GetDurableObjectOptions'."],
+    [({ COUNTER }) => COUNTER.getByName('a', 'x'), "Failed to execute 'getByName' on 'DurableObjectNamespace': parameter 2 is not of type 'GetDurableObjectOptions'."],
+    [({ COUNTER }) => new COUNTER.constructor(), 'Illegal constructor'],
+    [({ COUNTER }) => new (COUNTER.newUniqueId().constructor)(), 'Illegal constructor'],
     [({ COUNTER }) => COUNTER.idFromString(), wrongType('idFromString', 'string')],
     [({ COUNTER }) => COUNTER.idFromName(), wrongType('idFromName', 'string')],
     [({ COUNTER }) => COUNTER.getByName(), wrongType('getByName', 'string')],
@@ -98,4 +103,31 @@ test('two bindings of one class are the same objects', async () => {
 test('a stub is made without starting its object', async () => {
   await lab.constructors('not-started', ({ shared }) => { shared.started = true; });
   assert.equal(await lab.worker(({ env, shared }) => { env.COUNTER.getByName('not-started'); return shared.started; }), undefined);
+});
+
+test('undefined is a name like any other text, and null is no option', async () => {
+  const facts = await lab.worker(({ env: { COUNTER } }) => [
+    COUNTER.idFromName(undefined).name,
+    COUNTER.getByName(undefined).name,
+    COUNTER.newUniqueId(null).name,
+    COUNTER.newUniqueId({ jurisdiction: null }).name,
+    COUNTER.jurisdiction(null) === COUNTER,
+    COUNTER.get(COUNTER.idFromName('a'), null).name,
+    COUNTER.constructor.name,
+  ]);
+  assert.deepEqual(facts, ['undefined', 'undefined', undefined, undefined, true, 'a', 'DurableObjectNamespace']);
+});
+
+test('a method that is called on something else says so', async () => {
+  const outcomes = await lab.worker(({ env: { COUNTER }, attempt }) => {
+    const id = COUNTER.idFromName('a');
+    return [() => (0, COUNTER.idFromName)('a'), () => id.toString.call({}), () => id.equals.call({}, id), () => COUNTER.get.call(1, id)].map(attempt);
+  });
+  for (const outcome of outcomes) assert.match(outcome, /^TypeError: Illegal invocation: function called with incorrect `this` reference\./);
+});
+
+test('lone surrogates in names are told apart, by their bytes as workerd has them', async () => {
+  const found = await lab.worker(({ env }) => ['\ud800', '\udc00', 'a\udfffb'].map((name) => [env.COUNTER.idFromName(name).toString(), env.COUNTER.idFromName(name).name]));
+  assert.equal(new Set(found.map(([id]) => id)).size, 3);
+  assert.deepEqual(found.map(([, name]) => name), ['\ufffd\ufffd\ufffd', '\ufffd\ufffd\ufffd', 'a\ufffd\ufffd\ufffdb']);
 });

@@ -45,6 +45,63 @@ test('values of every kind come back as they were, over a kill too', async (t) =
   await second.stop();
 });
 
+test('errors come back with their class, name and members, wherever they are in a value', async (t) => {
+  const first = await startLab(t);
+  await first.object('errors', ({ kv }) => {
+    class Coded extends Error {
+      name = 'Coded';
+      code = 7;
+    }
+    const coded = new Coded('mine');
+    const error = Object.assign(new RangeError('r', { cause: coded }), { at: new Date(5), self: undefined });
+    error.self = error;
+    kv.put('errors', { list: [error, coded], map: new Map([[coded, new Set([error])]]), dom: new DOMException('d', 'AbortError'), all: new AggregateError([coded, 1], 'both'), ['__proto__']: 1, hole: [, 1] });
+  });
+  await first.stop('SIGKILL');
+  const second = await startLab(t, { data: first.data });
+  const told = await second.object('errors', ({ kv }) => {
+    const { list: [error, coded], map, dom, all, hole } = kv.get('errors');
+    return {
+      error: [error.constructor.name, error.message, error.at.getTime(), error.self === error, error.cause === coded, Object.keys(error), typeof error.stack],
+      coded: [coded.constructor.name, coded.name, coded.message, coded.code],
+      map: [[...map.keys()][0] === coded, map.get(coded).has(error)],
+      dom: [dom instanceof DOMException, dom.name, dom.message, dom.code],
+      all: [all.constructor.name, all.errors[0] === coded, all.errors[1]],
+      hole: [0 in hole, hole.length],
+    };
+  });
+  assert.deepEqual(told, {
+    error: ['RangeError', 'r', 5, true, true, ['at', 'self'], 'string'],
+    coded: ['Error', 'Coded', 'mine', 7],
+    map: [true, true],
+    dom: [true, 'AbortError', 'd', 20],
+    all: ['AggregateError', true, 1],
+    hole: [false, 2],
+  });
+  await second.stop();
+});
+
+test('objects of the platform and of the runtime are refused, not stored as empty ones', async () => {
+  const outcomes = await lab.object('platform', ({ kv, ctx, self, env, storage, attempt }) => {
+    kv.put('kept', 1);
+    class Sub extends URL {}
+    globalThis.Mine = class Mine {
+      x = 1;
+    };
+    const values = [new URL('http://x/'), new Sub('http://x/'), new AbortController(), { deep: new Map([[1, new Headers()]]) }, ctx.id, ctx, env.COUNTER, self];
+    const outcomes = [...values.map((value) => attempt(() => kv.put('kept', value))), attempt(() => kv.put('kept', [].values())), kv.get('kept')];
+    kv.put('mine', new Mine());
+    return [...outcomes, kv.get('mine')];
+  });
+  const refused = (name) => `DataCloneError: Could not serialize object of type "${name}". This type does not support serialization.`;
+  assert.deepEqual(outcomes, [
+    ...['URL', 'Sub', 'AbortController', 'Headers', 'DurableObjectId', 'DurableObjectState', 'DurableObjectNamespace', 'Counter'].map(refused),
+    'DataCloneError: [object Array Iterator] could not be cloned.',
+    1,
+    { x: 1 },
+  ]);
+});
+
 test('what JSON can say is stored as JSON text, all else as a BLOB', async (t) => {
   const data = join(temporaryDirectory(t), 'data');
   const own = await startLab(t, { data });

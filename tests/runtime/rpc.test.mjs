@@ -131,9 +131,77 @@ test('errors keep type, name, message and properties, and say that they are remo
   for (const [run, error] of thrown) await assert.rejects(lab.object('rpc', run), { ...error, remote: true });
 });
 
+test('an error names the object whose method threw it', async () => {
+  const told = await lab.worker(async ({ env }) => {
+    const stub = env.COUNTER.getByName('rpc');
+    const id = stub.id.toString();
+    const names = async (run) => {
+      try {
+        await run();
+      } catch (error) {
+        return error.durableObjectId === id ? 'named' : error.durableObjectId;
+      }
+    };
+    const run = (source) => names(() => stub.run(source));
+    return {
+      thrown: await run('() => { throw new Error("a"); }'),
+      rejected: await run('async () => { throw new Error("a"); }'),
+      object: await run('() => { throw { a: 1 }; }'),
+      text: await run('() => { throw "a"; }'),
+      dom: await run('() => { throw new DOMException("a", "AbortError"); }'),
+      result: await run('() => ({ get a() { throw new Error("a"); } })'),
+      'no clone': await run('() => { throw Object.assign(new Error("a"), { f() {} }); }'),
+      getter: await names(async () => await stub.throwing),
+      'no method': await names(() => stub.nothing()),
+      fetch: await names(async () => {
+        await stub.run('({ self }) => void (self.onFetch = () => { throw new Error("a"); })');
+        await stub.fetch('http://x/');
+      }),
+    };
+  });
+  assert.deepEqual(told, { thrown: 'named', rejected: 'named', object: 'named', text: undefined, dom: undefined, result: undefined, 'no clone': undefined, getter: undefined, 'no method': undefined, fetch: undefined });
+});
+
+test('an error comes with its hidden members, and with none when one cannot be cloned', async () => {
+  const members = (run) => lab.worker(async ({ env }, run) => {
+    const error = await env.COUNTER.getByName('rpc').run(run).catch((caught) => caught);
+    return [error.message, error.code, error.hidden, Object.keys(error).includes('cause'), error.cause?.message];
+  }, run.toString());
+  assert.deepEqual(await members(() => { throw Object.defineProperty(Object.assign(new Error('a', { cause: new Error('b') }), { code: 1 }), 'hidden', { value: 2 }); }), ['a', 1, 2, false, 'b']);
+  assert.deepEqual(await members(() => { throw Object.assign(new Error('a'), { code: 1, f() {} }); }), ['a', undefined, undefined, false, undefined]);
+});
+
+test('what is on a prototype can be read, and a stub can be given members', async () => {
+  const found = await lab.worker(async ({ env, attempt }) => {
+    const stub = env.COUNTER.getByName('rpc');
+    await stub.run('({ self }) => { const p = Object.getPrototypeOf(self); p.value = 5; Object.defineProperty(p, "setter", { set() {}, configurable: true }); }');
+    stub.mine = 7;
+    return [await stub.value, await attempt(async () => await stub.setter), stub.mine, Object.keys(stub), attempt(() => { stub.id = 1; }), stub.constructor.name, attempt(() => new stub.constructor())];
+  });
+  assert.deepEqual(found, [5, 'TypeError: The RPC receiver does not implement the method "setter".', 7, ['name', 'id', 'mine'], "TypeError: Cannot assign to read only property 'id' of object '#<DurableObject>'", 'DurableObject', 'TypeError: Illegal constructor']);
+});
+
+test('what a call refuses to pass is named as structured clone names it', async () => {
+  const names = await lab.worker(async ({ env, attempt }) => {
+    const stub = env.COUNTER.getByName('rpc');
+    class List extends Array {}
+    const refused = [new WeakRef({}), (function* () {})(), [].values(), new URL('http://x/'), new (class Point {})(), { deep: [new Map([[1, new Date(0)], [2, stub.id]])] }];
+    return [...(await Promise.all(refused.map((value) => attempt(() => stub.echo(value))))), await stub.echo(List.of(1, 2))];
+  });
+  assert.deepEqual(names, [
+    'DataCloneError: #<WeakRef> could not be cloned.',
+    'DataCloneError: [object Generator] could not be cloned.',
+    'DataCloneError: [object Array Iterator] could not be cloned.',
+    'DataCloneError: Could not serialize object of type "URL". This type does not support serialization.',
+    'DataCloneError: Could not serialize object of type "Point". This type does not support serialization.',
+    'DataCloneError: Could not serialize object of type "DurableObjectId". This type does not support serialization.',
+    [[1, 2]],
+  ]);
+});
+
 test('an error, a result or a promise that cannot be read still answers the caller', async () => {
   const unreadable = { message: 'Something was thrown that cannot be passed on.', remote: true };
-  await assert.rejects(lab.object('rpc', () => { throw Object.create(null); }), unreadable);
+  await assert.rejects(lab.object('rpc', () => { throw Object.assign(Object.create(null), { a: 1 }); }), { a: 1, remote: true });
   await assert.rejects(lab.object('rpc', () => { throw new Proxy({}, { getPrototypeOf() { throw 1; } }); }), unreadable);
   const hostile = { message: 'no', remote: true };
   await assert.rejects(lab.object('rpc', () => ({ get then() { throw new Error('no'); } })), hostile);
@@ -215,11 +283,11 @@ test('stub.fetch: what is wrong', async () => {
   const answer = (run) => lab.worker(({ env }, run) => env.COUNTER.getByName('rpc').run('({ self }, run) => void (self.onFetch = (0, eval)(run))', run), run.toString());
   await fetchFails({ type: 'TypeError', message: 'Invalid URL: /x' }, '/x');
   await fetchFails({ type: 'TypeError', message: "Failed to execute 'fetch' on 'Fetcher': parameter 1 is not of type 'Request or string'." });
+  await fetchFails({ type: 'TypeError', message: 'Fetch API cannot load: ftp://x/' }, 'ftp://x/');
   await answer(() => undefined);
-  const notResponse = { type: 'TypeError', message: "Incorrect type for Promise: the Promise did not resolve to 'Response'.", remote: true };
-  await fetchFails(notResponse, 'http://x/');
+  await fetchFails({ type: 'TypeError', message: "Callback returned incorrect type; expected 'Promise'", remote: true }, 'http://x/');
   await answer(async () => ({ status: 200 }));
-  await fetchFails(notResponse, 'http://x/');
+  await fetchFails({ type: 'TypeError', message: "Incorrect type for Promise: the Promise did not resolve to 'Response'.", remote: true }, 'http://x/');
   await answer(() => { throw new RangeError('in fetch'); });
   await fetchFails({ type: 'RangeError', message: 'in fetch', remote: true }, 'http://x/');
   assert.equal(await call(async ({ env }) => (await env.PLAIN.getByName('a').fetch('http://x/y')).text()), 'GET http://x/y');

@@ -31,7 +31,7 @@ test('bindings and results', async () => {
     ['x'.repeat(5000), 'x'.repeat(5000), 'text'],
     ['é😀', 'é😀', 'text'],
     ['a\0b', 'a\0b', 'text'],
-    ['\ud800', '\ufffd', 'text'],
+    ['\ud800', '\ufffd\ufffd\ufffd', 'text'],
     [true, 'true', 'text'],
     [false, 'false', 'text'],
     [[1], '1', 'text'],

@@ -26,7 +26,8 @@ export class Other extends Subject {}
 program.inWorker('names', async ({ check, env: { SUBJECT, AGAIN, OTHER } }) => {
   const names = {
     a: 'a', b: 'b', empty: '', digit: '0', null: 'null', undefined: 'undefined', umlaut: '\u00fc', emoji: '\u{1f600}',
-    nul: 'a\0b', 'lone high surrogate': '\ud800', 'lone low surrogate': '\udc00', 'long (100,000)': 'x'.repeat(100_000),
+    nul: 'a\0b', 'surrogates in the wrong order': '\udc00\ud800', 'lone high surrogate': '\ud800', 'lone low surrogate': '\udc00',
+    'long (100,000)': 'x'.repeat(100_000),
     'composed e': '\u00e9', 'decomposed e': 'e\u0301', newline: 'a\nb', space: ' ', 'upper case': 'A',
   };
   for (const [label, name] of Object.entries(names)) {
@@ -52,7 +53,7 @@ program.inWorker('coercion', async ({ check, env: { SUBJECT } }) => {
   }
   for (const method of ['idFromName', 'getByName', 'idFromString', 'get']) {
     check(`${method} without argument`, () => SUBJECT[method]());
-    check(`${method} of undefined`, () => SUBJECT[method](undefined));
+    check(`${method} of undefined`, () => SUBJECT[method](undefined).name);
   }
   check('a namespace of no object', () => (0, SUBJECT.idFromName)('a'));
 });
@@ -72,7 +73,8 @@ program.inWorker('strings', async ({ check, env: { SUBJECT, OTHER } }) => {
     empty: '', short: 'abc', '63 digits': '0'.repeat(63), '65 digits': '0'.repeat(65), 'no hex': 'z'.repeat(64), zeros: '0'.repeat(64),
     'another namespace': OTHER.idFromName('a').toString(), 'unique of another namespace': OTHER.newUniqueId().toString(),
     'last digit changed': hex.slice(0, -1) + (hex.endsWith('0') ? '1' : '0'), 'first digit changed': (hex.startsWith('0') ? '1' : '0') + hex.slice(1),
-    'a space before': ` ${hex}`, 'a space behind': `${hex} `, 'a space within': `${hex.slice(0, 63)} `, 'full-width digits': '\uff10'.repeat(64), '0x before': `0x${hex.slice(2)}`,
+    'a space before': ` ${hex}`, 'a space behind': `${hex} `, 'a space within': `${hex.slice(0, 63)} `,
+    'full-width digits': '\uff10'.repeat(64), '0x before': `0x${hex.slice(2)}`,
   };
   for (const [label, text] of Object.entries(wrong)) check(`refused, ${label}`, () => SUBJECT.idFromString(text));
 });
@@ -124,7 +126,6 @@ program.inWorker('the id object', async ({ check, env: { SUBJECT } }) => {
   check('deleting name', () => delete id.name);
   check('toString of no id', () => id.toString.call({}));
   check('equals of no id', () => id.equals.call({}, id));
-  check('clone', () => structuredClone(id));
 });
 
 program.inWorker('the namespace object', async ({ check, env }) => {

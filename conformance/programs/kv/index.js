@@ -39,7 +39,12 @@ program.inObject('get, put, delete', ({ check, kv }) => {
   check('put takes a copy', () => { const value = { n: 1 }; kv.put('c', value); value.n = 2; return kv.get('c'); });
   check('options of put are ignored', () => kv.put('o', 1, { allowUnconfirmed: true }));
   check('more arguments', () => kv.get('o', 1, 2));
-  check('thousand keys', () => { for (let i = 0; i < 1000; i++) kv.put(`n${i}`, i); let sum = 0; for (const [, value] of kv.list({ prefix: 'n' })) sum += value; return sum; });
+  check('thousand keys', () => {
+    for (let i = 0; i < 1000; i++) kv.put(`n${i}`, i);
+    let sum = 0;
+    for (const [, value] of kv.list({ prefix: 'n' })) sum += value;
+    return sum;
+  });
 });
 
 program.inObject('wrong arguments', async ({ refused, kv }) => {
@@ -50,11 +55,19 @@ program.inObject('wrong arguments', async ({ refused, kv }) => {
   await refused('put(key)', () => kv.put('a'), dump);
   await refused('put(object)', () => kv.put({ a: 1 }), dump);
   await refused('delete()', () => kv.delete(), dump);
-  const unclonable = { function: () => 1, 'function within': { deep: [() => 1] }, symbol: Symbol('s'), 'symbol within': [Symbol('s')], WeakMap: new WeakMap(), WeakSet: new WeakSet(), Promise: Promise.resolve(), class: class Named {}, proxy: new Proxy({}, {}), generator: (function* () {})(), this: kv };
+  const unclonable = {
+    function: () => 1, 'function within': { deep: [() => 1] }, symbol: Symbol('s'), 'symbol within': [Symbol('s')], WeakMap: new WeakMap(),
+    WeakSet: new WeakSet(), Promise: Promise.resolve(), class: class Named {}, proxy: new Proxy({}, {}), generator: (function* () {})(),
+    this: kv,
+  };
   if (typeof WeakRef !== 'undefined') unclonable.WeakRef = new WeakRef({});
   for (const [label, value] of Object.entries(unclonable)) await refused(`put of ${label}`, () => kv.put('kept', value), dump);
   await refused('put with a throwing getter', () => kv.put('kept', { get x() { throw new RangeError('no x'); } }), dump);
-  await refused('put of a detached buffer', () => { const buffer = new ArrayBuffer(2); structuredClone(buffer, { transfer: [buffer] }); kv.put('kept', buffer); }, dump);
+  await refused('put of a detached buffer', () => {
+    const buffer = new ArrayBuffer(2);
+    structuredClone(buffer, { transfer: [buffer] });
+    kv.put('kept', buffer);
+  }, dump);
   await refused('put of a URL', () => kv.put('kept', new URL('http://x/')), dump);
 });
 
@@ -68,6 +81,10 @@ program.inObject('odd keys', ({ check, kv }) => {
   check('get of undefined', () => kv.get(undefined));
   check('put of undefined', () => kv.put(undefined, 1));
   check('list', () => [...kv.list()]);
+  check('keys that differ in half a pair', () => {
+    for (const key of ['\ud800', '\udc00', 'a\udfffb', '\ufffd']) kv.put(key, key.charCodeAt(0));
+    return [[...kv.list()], kv.get('\ud800'), kv.get('\ufffd'), kv.get('\ufffd\ufffd\ufffd')];
+  });
   check('delete of undefined', () => kv.delete(undefined));
   check('get of an array', () => { kv.put('a,b', 1); return kv.get(['a', 'b']); });
 });
@@ -77,7 +94,10 @@ program.inObject('order', ({ check, kv }) => {
   check('all', () => [...kv.list()]);
   check('backwards', () => keys(kv, { reverse: true }));
   check('as UTF-8 sorts', () => keys(kv).join('|') === ordered.join('|'));
-  for (const key of ordered) check(`from ${JSON.stringify(key)}`, () => [keys(kv, { start: key, limit: 2 }), keys(kv, { startAfter: key, limit: 2 }), keys(kv, { end: key, reverse: true, limit: 2 }), keys(kv, { prefix: key, limit: 3 })]);
+  for (const key of ordered) check(`from ${JSON.stringify(key)}`, () => [
+    keys(kv, { start: key, limit: 2 }), keys(kv, { startAfter: key, limit: 2 }), keys(kv, { end: key, reverse: true, limit: 2 }),
+    keys(kv, { prefix: key, limit: 3 }),
+  ]);
 });
 
 program.inObject('list', ({ check, kv }) => {
@@ -117,14 +137,22 @@ program.inObject('iterators', async ({ check, kv, storage }) => {
   check('delete of a later key', () => invalidated(() => kv.delete('bb')));
   check('delete of the key it stands on', () => { const list = kv.list(); const at = list.next().value[0]; kv.delete(at); return [at, rest(list)]; });
   check('get', () => invalidated(() => kv.get('a')));
-  check('delete of all as they come', () => { for (let i = 0; i < 600; i++) kv.put(`x${i}`, i); let n = 0; for (const [key] of kv.list({ prefix: 'x' })) { kv.delete(key); n++; } return [n, keys(kv, { prefix: 'x' })]; });
+  check('delete of all as they come', () => {
+    for (let i = 0; i < 600; i++) kv.put(`x${i}`, i);
+    let n = 0;
+    for (const [key] of kv.list({ prefix: 'x' })) { kv.delete(key); n++; } return [n, keys(kv, { prefix: 'x' })];
+  });
   check('clean up', () => { for (const key of keys(kv, { prefix: 'x' })) kv.delete(key); return keys(kv); });
   await check('across await', async () => { const list = kv.list(); list.next(); await null; return rest(list); });
   await check('across a timer', async () => { const list = kv.list(); list.next(); await new Promise((resolve) => setTimeout(resolve, 2)); return rest(list); });
   await check('storage.list()', async () => { const list = kv.list(); list.next(); await storage.list(); return rest(list); });
   await check('storage.put()', async () => { const list = kv.list(); list.next(); await storage.put('e', 1); return rest(list); });
   await check('transactionSync', () => { const list = kv.list(); list.next(); storage.transactionSync(() => kv.put('f', 1)); return rest(list); });
-  await check('transactionSync that throws', () => { const list = kv.list(); list.next(); try { storage.transactionSync(() => { kv.put('g', 1); throw new Error('back'); }); } catch { /* on purpose */ } return rest(list); });
+  await check('transactionSync that throws', () => {
+    const list = kv.list();
+    list.next();
+    try { storage.transactionSync(() => { kv.put('g', 1); throw new Error('back'); }); } catch { /* on purpose */ } return rest(list);
+  });
   await check('deleteAll', async () => { const list = kv.list(); list.next(); await storage.deleteAll(); return rest(list); });
 });
 
@@ -145,7 +173,9 @@ program.inObject('limits', async ({ refused, check, kv }) => {
     check(`list, an end of ${size}`, () => keys(kv, { end: key }));
   }
   for (const size of [1023, 1024, 1025]) await withPut(`put, a key of ${size} times \\u00e9`, '\u00e9'.repeat(size), 'v');
-  for (const size of [131_071, 131_072, 131_073, 1_000_000, 2_000_000, 2_097_140, 2_097_151, 2_097_152]) await withPut(`put, a text of ${size}`, 'v', 'x'.repeat(size));
+  for (const size of [
+    131_071, 131_072, 131_073, 1_000_000, 2_000_000, 2_097_140, 2_097_151, 2_097_152,
+  ]) await withPut(`put, a text of ${size}`, 'v', 'x'.repeat(size));
   for (const size of [2_000_000, 2_097_100, 2_097_152]) await withPut(`put, bytes, ${size}`, 'v', new Uint8Array(size));
 });
 

@@ -28,15 +28,27 @@ const literal = (c) => c.of(['0', '1', '2.5', '-3', "'a'", "''", 'NULL', "x'07'"
 
 const statements = {
   insert: (c, bindings) => { bindings.push(bound(c), bound(c)); return `INSERT INTO t (a, b, c) VALUES (?, ?, ${literal(c)}) RETURNING *`; },
-  'insert or': (c, bindings) => { bindings.push(c.below(8), bound(c)); return `INSERT OR ${c.of(['IGNORE', 'REPLACE', 'FAIL', 'ABORT'])} INTO t (id, a) VALUES (?, ?)`; },
-  upsert: (c, bindings) => { bindings.push(c.below(8), bound(c)); return 'INSERT INTO t (id, b) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET b = excluded.b, c = c + 1 RETURNING id, b, c'; },
+  'insert or': (c, bindings) => {
+    bindings.push(c.below(8), bound(c));
+    return `INSERT OR ${c.of(['IGNORE', 'REPLACE', 'FAIL', 'ABORT'])} INTO t (id, a) VALUES (?, ?)`;
+  },
+  upsert: (c, bindings) => {
+    bindings.push(c.below(8), bound(c));
+    return 'INSERT INTO t (id, b) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET b = excluded.b, c = c + 1 RETURNING id, b, c';
+  },
   update: (c, bindings) => { bindings.push(bound(c)); const where = condition(c, bindings); return `UPDATE t SET ${c.of(COLUMNS)} = ? WHERE ${where}`; },
   delete: (c, bindings) => `DELETE FROM t WHERE ${condition(c, bindings)} RETURNING id`,
   select: (c, bindings) => `SELECT * FROM t WHERE ${condition(c, bindings)} ORDER BY ${c.of(COLUMNS)}, id LIMIT ${1 + c.below(6)}`,
   aggregate: (c, bindings) => `SELECT ${c.of(COLUMNS)} AS g, count(*) AS n, max(${c.of(COLUMNS)}) AS m, typeof(min(${c.of(COLUMNS)})) AS y FROM t WHERE ${condition(c, bindings)} GROUP BY 1 ORDER BY 1, 2`,
   join: (c) => `SELECT count(*) AS n FROM t AS x JOIN t AS y ON x.${c.of(COLUMNS)} ${c.of(['=', '<'])} y.${c.of(COLUMNS)}`,
-  wrong: (c) => c.of(['SELEC', 'SELECT nope FROM t', "INSERT INTO t (id) VALUES ('x')", 'SELECT ?', 'INSERT INTO t (id) VALUES (1), (1)', 'SELECT abs(-9223372036854775807 - 1)']),
-  schema: (c) => c.of(['CREATE INDEX IF NOT EXISTS ta ON t(a)', 'DROP INDEX IF EXISTS ta', 'CREATE INDEX IF NOT EXISTS tbc ON t(b, c DESC)', 'REINDEX', 'CREATE TABLE IF NOT EXISTS other AS SELECT 1 AS x', 'DROP TABLE IF EXISTS other']),
+  wrong: (c) => c.of([
+    'SELEC', 'SELECT nope FROM t', "INSERT INTO t (id) VALUES ('x')", 'SELECT ?', 'INSERT INTO t (id) VALUES (1), (1)',
+    'SELECT abs(-9223372036854775807 - 1)',
+  ]),
+  schema: (c) => c.of([
+    'CREATE INDEX IF NOT EXISTS ta ON t(a)', 'DROP INDEX IF EXISTS ta', 'CREATE INDEX IF NOT EXISTS tbc ON t(b, c DESC)', 'REINDEX',
+    'CREATE TABLE IF NOT EXISTS other AS SELECT 1 AS x', 'DROP TABLE IF EXISTS other',
+  ]),
 };
 
 program.inObject('sql', async (tools) => {

@@ -162,18 +162,38 @@ export class Bare extends DurableObject {
   }
 }
 
-const results = () => ({ ...refusedValues(), undefined, null: null, 'class instance': new Point(), 'no prototype': Object.create(null), 'with a prototype': Object.create({ a: 1 }), URL: new URL('http://x/'), 'class instance within': { deep: [new Point()] }, 'array of a class': new (class List extends Array {})(1), thenable: { then: (resolve) => resolve(5) }, promise: Promise.resolve(3), 'rejected promise': Promise.reject(new RangeError('rejected')), 'promise within': { p: Promise.resolve(1) } });
+const results = () => ({
+  ...refusedValues(), undefined, null: null, 'class instance': new Point(), 'no prototype': Object.create(null),
+  'with a prototype': Object.create({ a: 1 }), URL: new URL('http://x/'), 'class instance within': { deep: [new Point()] },
+  'array of a class': new (class List extends Array {})(1), thenable: { then: (resolve) => resolve(5) }, promise: Promise.resolve(3),
+  'rejected promise': Promise.reject(new RangeError('rejected')), 'promise within': { p: Promise.resolve(1) },
+});
 
 const withMembers = (error, members) => Object.assign(error, members);
 const thrown = () => ({
-  Error: new Error('plain'), TypeError: new TypeError('type'), RangeError: new RangeError('range'), SyntaxError: new SyntaxError('syntax'), ReferenceError: new ReferenceError('reference'), URIError: new URIError('uri'), EvalError: new EvalError('eval'),
-  'own class, named': new NamedError('named'), 'own class, quiet': new QuietError('quiet'), 'changed name': withMembers(new Error('changed'), { name: 'Changed Name' }), 'empty message': new Error(''), 'no message': new Error(), 'long message': new Error('x'.repeat(3000)), 'emoji message': new Error('\u{1f600}'), 'message with lines': new Error('a\nb'), 'message with a colon': new Error('TypeError: not really'),
-  members: withMembers(new Error('m'), { code: 'E1', status: 404, nested: { a: [1] } }), 'member that cannot be cloned': withMembers(new Error('m'), { f: () => 1, ok: 1 }), 'member remote': withMembers(new Error('m'), { remote: 'mine' }), flags: withMembers(new RangeError('flags'), { retryable: true, overloaded: true, durableObjectReset: true }), date: withMembers(new Error('d'), { at: new Date(5), map: new Map([[1, 2]]) }), 'hidden member': Object.defineProperty(new Error('h'), 'hidden', { value: 1, enumerable: false }),
-  cause: new Error('outer', { cause: new TypeError('inner') }), 'plain cause': new Error('outer', { cause: { a: 1 } }), 'text cause': new Error('outer', { cause: 'why' }), AggregateError: new AggregateError([new Error('a'), new TypeError('b')], 'all'), DOMException: new DOMException('dom', 'AbortError'), 'DOMException without name': new DOMException('dom'),
-  text: 'a text', 'empty text': '', number: 5, '-0': -0, NaN: NaN, true: true, undefined, null: null, bigint: 5n, symbol: Symbol('s'), object: { a: 1 }, 'object with message': { message: 'm', name: 'N' }, array: [1], function: () => 1, 'no prototype': Object.create(null), 'class instance': new Point(), 'error from JSON': JSON.parse('{"message":"m"}'),
+  Error: new Error('plain'), TypeError: new TypeError('type'), RangeError: new RangeError('range'), SyntaxError: new SyntaxError('syntax'),
+  ReferenceError: new ReferenceError('reference'), URIError: new URIError('uri'), EvalError: new EvalError('eval'),
+  'own class, named': new NamedError('named'), 'own class, quiet': new QuietError('quiet'),
+  'changed name': withMembers(new Error('changed'), { name: 'Changed Name' }), 'empty message': new Error(''), 'no message': new Error(),
+  'long message': new Error('x'.repeat(3000)), 'emoji message': new Error('\u{1f600}'), 'message with lines': new Error('a\nb'),
+  'message with a colon': new Error('TypeError: not really'),
+  members: withMembers(new Error('m'), { code: 'E1', status: 404, nested: { a: [1] } }), 'member that cannot be cloned': withMembers(new Error('m'), { f: () => 1, ok: 1 }), 'member remote': withMembers(new Error('m'), { remote: 'mine' }), flags: withMembers(new RangeError('flags'), {
+    retryable: true, overloaded: true, durableObjectReset: true,
+  }), date: withMembers(new Error('d'), { at: new Date(5), map: new Map([[1, 2]]) }), 'hidden member': Object.defineProperty(new Error('h'), 'hidden', { value: 1, enumerable: false }),
+  cause: new Error('outer', { cause: new TypeError('inner') }), 'plain cause': new Error('outer', { cause: { a: 1 } }),
+  'text cause': new Error('outer', { cause: 'why' }), AggregateError: new AggregateError([new Error('a'), new TypeError('b')], 'all'),
+  DOMException: new DOMException('dom', 'AbortError'), 'DOMException without name': new DOMException('dom'),
+  text: 'a text', 'empty text': '', number: 5, '-0': -0, NaN: NaN, true: true, undefined, null: null, bigint: 5n, symbol: Symbol('s'),
+  object: { a: 1 }, 'object with message': { message: 'm', name: 'N' }, array: [1], function: () => 1, 'no prototype': Object.create(null),
+  'class instance': new Point(), 'error from JSON': JSON.parse('{"message":"m"}'),
 });
 
-const reach = ['plain', 'inherited', 'overridden', 'asynchronous', 'generator', '_underscore', '$dollar', 'with-dash', '\u00e9', 'usesHidden', 'onPrototype', 'valueOnPrototype', 'objectOnPrototype', 'own', 'ownMethod', 'assigned', 'defined', 'fixed', 'nothing', '', 'number', 'inheritedGetter', 'object', 'method', 'throwing', 'promised', 'onlySetter', 'alarm', 'webSocketMessage', 'webSocketClose', 'webSocketError', 'dup', 'ctx', 'env', '#hidden', '__proto__', 'prototype', 'length', 'name', 'whoAmI'];
+const reach = [
+  'plain', 'inherited', 'overridden', 'asynchronous', 'generator', '_underscore', '$dollar', 'with-dash', '\u00e9', 'usesHidden',
+  'onPrototype', 'valueOnPrototype', 'objectOnPrototype', 'own', 'ownMethod', 'assigned', 'defined', 'fixed', 'nothing', '', 'number',
+  'inheritedGetter', 'object', 'method', 'throwing', 'promised', 'onlySetter', 'alarm', 'webSocketMessage', 'webSocketClose',
+  'webSocketError', 'dup', 'ctx', 'env', '#hidden', '__proto__', 'prototype', 'length', 'name', 'whoAmI',
+];
 
 program.inWorker('calls', async ({ check, env }) => {
   const stub = env.SUBJECT.getByName('a');
@@ -182,9 +202,14 @@ program.inWorker('calls', async ({ check, env }) => {
 
 program.inWorker('members', async ({ check, env }) => {
   const stub = env.SUBJECT.getByName('a');
-  for (const name of ['number', 'inheritedGetter', 'object', 'throwing', 'promised', 'onlySetter', 'valueOnPrototype', 'objectOnPrototype', 'own', 'assigned', 'defined', 'nothing', 'ctx', 'env', 'fixed']) await check(name, () => stub[name]);
-  check('typeof of a number', () => typeof stub[5]);
-  for (const name of ['toString', 'valueOf', 'hasOwnProperty', 'isPrototypeOf', 'propertyIsEnumerable', 'toLocaleString', 'constructor', '__defineGetter__', 'then', 'toJSON', 'inspect']) check(`typeof ${name}`, () => typeof stub[name]);
+  for (const name of [
+    'number', 'inheritedGetter', 'object', 'throwing', 'promised', 'onlySetter', 'valueOnPrototype', 'objectOnPrototype', 'own', 'assigned',
+    'defined', 'nothing', 'ctx', 'env', 'fixed',
+  ]) await check(name, () => stub[name]);
+  for (const name of [
+    'toString', 'valueOf', 'hasOwnProperty', 'isPrototypeOf', 'propertyIsEnumerable', 'toLocaleString', 'constructor', '__defineGetter__',
+    'then', 'toJSON', 'inspect',
+  ]) check(`typeof ${name}`, () => typeof stub[name]);
 });
 
 program.inWorker('arguments', async ({ check, env }) => {
@@ -197,17 +222,25 @@ program.inWorker('arguments', async ({ check, env }) => {
   await check('changing it after the call', async () => { const value = { a: 1 }; const call = stub.asynchronous(value); value.a = 2; return call; });
   await check('the copy is another object', async () => { const value = { a: 1 }; return (await stub.asynchronous(value)) === value; });
   for (const [label, value] of Object.entries(refusedValues())) {
-    if (['function', 'async function', 'class', 'method', 'function within', 'toJSON', 'promise'].includes(label)) continue; // become stubs, which come later
+    if ([
+      'function', 'async function', 'class', 'method', 'function within', 'toJSON', 'promise', 'proxy',
+    ].includes(label)) continue; // become stubs, which come later
     await check(`refused, ${label}`, () => stub.args(value));
   }
-  for (const [label, value] of Object.entries({ 'class instance': new Point(), 'class instance within': [new Point()], 'no prototype': Object.create(null), 'with a prototype': Object.create({ a: 1 }), URL: new URL('http://x/'), namespace: env.SUBJECT, id: stub.id, 'array of a class': new (class List extends Array {})(1) })) await check(`of ${label}`, () => stub.args(value));
+  for (const [label, value] of Object.entries({
+    'class instance': new Point(), 'class instance within': [new Point()], 'no prototype': Object.create(null),
+    'with a prototype': Object.create({ a: 1 }), URL: new URL('http://x/'), namespace: env.SUBJECT, id: stub.id,
+    'array of a class': new (class List extends Array {})(1),
+  })) await check(`of ${label}`, () => stub.args(value));
   await check('a refused one stops the call', async () => { try { await stub.args(1, Symbol('s')); } catch { return 'refused'; } });
 });
 
 program.inWorker('results', async ({ check, env }) => {
   const stub = env.SUBJECT.getByName('a');
   for (const label of Object.keys(results())) {
-    if (['function', 'async function', 'class', 'method', 'function within', 'toJSON', 'promise within'].includes(label)) continue; // become stubs, which come later
+    if ([
+      'function', 'async function', 'class', 'method', 'function within', 'toJSON', 'promise within', 'proxy',
+    ].includes(label)) continue; // become stubs, which come later
     await check(label, () => stub.returns(label));
   }
 });
@@ -217,7 +250,9 @@ program.inWorker('errors', async ({ check, env }) => {
   for (const label of Object.keys(thrown())) await check(label, () => stub.throws(label));
   for (const label of ['Error', 'own class, named', 'members', 'text', 'object', 'cause']) await check(`${label}, rejected`, () => stub.rejects(label));
   await check('of SQL', () => stub.sql('SELEC 1'));
-  await check('instanceof', async () => { try { await stub.throws('TypeError'); } catch (error) { return [error instanceof TypeError, error instanceof Error, Object.prototype.toString.call(error)]; } });
+  await check('instanceof', async () => { try { await stub.throws('TypeError'); } catch (error) {
+    return [error instanceof TypeError, error instanceof Error, Object.prototype.toString.call(error)];
+  } });
   await check('the id', async () => { try { await stub.throws('Error'); } catch (error) { return error.durableObjectId === stub.id.toString(); } });
   await check('first line of the stack', async () => { try { await stub.throws('TypeError'); } catch (error) { return error.stack.split('\n')[0]; } });
   await check('the object goes on', () => stub.plain());
@@ -247,8 +282,9 @@ program.inWorker('classes without RPC', async ({ check, env }) => {
 
 program.inWorker('fetch', async ({ check, env }) => {
   const stub = env.SUBJECT.getByName('a');
-  const told = async (response) => [response.status, response.statusText, await response.text()];
+  const told = async (response) => [response.status, await response.text()];
   await check('a URL', async () => told(await stub.fetch('http://x/a?b=1')));
+  await check('status text', async () => (await stub.fetch('http://x/')).statusText);
   await check('a URL object', async () => told(await stub.fetch(new URL('http://y/z'))));
   await check('a Request', async () => told(await stub.fetch(new Request('http://x/r', { method: 'POST', body: 'b' }))));
   await check('a Request with init', async () => told(await stub.fetch(new Request('http://x/r', { method: 'POST', body: 'b' }), { method: 'PUT' })));

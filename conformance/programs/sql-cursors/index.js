@@ -89,7 +89,10 @@ program.inObject('many rows', ({ check, sql }) => {
   check('long texts', () => sql.exec("SELECT a, b || printf('%.*c', 20000, 'x') AS long FROM t WHERE a <= 300").toArray().reduce((sum, row) => sum + row.long.length, 0));
   check('blobs', () => sql.exec('SELECT zeroblob(a) AS z FROM t WHERE a <= 1000').toArray().reduce((sum, row) => sum + row.z.byteLength, 0));
   check('one() among many', () => sql.exec('SELECT a FROM t').one());
-  check('an error after rows', () => { const c = sql.exec("SELECT CASE WHEN a < 4 THEN a ELSE abs(-9223372036854775808) END AS v FROM t"); return [c.next().value, c.next().value, c.next().value, c.next()]; });
+  check('an error after rows', () => {
+    const c = sql.exec("SELECT CASE WHEN a < 4 THEN a ELSE abs(-9223372036854775808) END AS v FROM t");
+    return [c.next().value, c.next().value, c.next().value, c.next()];
+  });
   check('an error in toArray', () => sql.exec('SELECT CASE WHEN a < 3000 THEN a ELSE abs(-9223372036854775808) END AS v FROM t').toArray());
   check('after an error', () => sql.exec('SELECT count(*) AS n FROM t').one());
 });
@@ -99,7 +102,15 @@ const counts = (cursor) => [cursor.rowsRead, cursor.rowsWritten];
 program.inObject('rows read and written', ({ check, sql }) => {
   sql.exec("CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT UNIQUE); INSERT INTO t VALUES (1,'x'),(2,'y'),(3,'z')");
   const queries = [
-    'SELECT * FROM t', 'SELECT * FROM t WHERE a = 1', "SELECT * FROM t WHERE b = 'x'", 'SELECT count(*) FROM t', 'SELECT 1', "INSERT INTO t VALUES (10,'j')", "INSERT INTO t VALUES (11,'k'),(12,'l')", "INSERT INTO t VALUES (13,'m') RETURNING a", "UPDATE t SET b = b || '1'", 'UPDATE t SET a = a WHERE a = 1', 'DELETE FROM t WHERE a > 9', 'CREATE TABLE w (a)', 'INSERT INTO w VALUES (1)', 'INSERT INTO w SELECT a FROM t', 'CREATE INDEX wi ON w(a)', 'INSERT INTO w VALUES (9)', 'DELETE FROM w', 'DROP TABLE w', 'INSERT OR IGNORE INTO t VALUES (1, NULL)', "INSERT INTO t VALUES (1,'u') ON CONFLICT(a) DO UPDATE SET b = 'q'", "REPLACE INTO t VALUES (1,'r')", 'SELECT * FROM t LIMIT 1', 'SELECT * FROM t ORDER BY b DESC', 'SELECT a FROM t WHERE a > 100', 'WITH RECURSIVE x(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM x WHERE n<5) SELECT * FROM x', 'SELECT 1; SELECT a FROM t', 'PRAGMA table_info(t)', 'ALTER TABLE t ADD COLUMN z', 'SELECT t.a FROM t, t AS t2 WHERE t.a = t2.a', 'EXPLAIN SELECT 1', 'SELECT max(a) FROM t', 'SELECT min(b) FROM t', 'SELECT group_concat(b) FROM t', 'UPDATE t SET z = 1 WHERE a > 100',
+    'SELECT * FROM t', 'SELECT * FROM t WHERE a = 1', "SELECT * FROM t WHERE b = 'x'", 'SELECT count(*) FROM t', 'SELECT 1',
+    "INSERT INTO t VALUES (10,'j')", "INSERT INTO t VALUES (11,'k'),(12,'l')", "INSERT INTO t VALUES (13,'m') RETURNING a",
+    "UPDATE t SET b = b || '1'", 'UPDATE t SET a = a WHERE a = 1', 'DELETE FROM t WHERE a > 9', 'CREATE TABLE w (a)',
+    'INSERT INTO w VALUES (1)', 'INSERT INTO w SELECT a FROM t', 'CREATE INDEX wi ON w(a)', 'INSERT INTO w VALUES (9)', 'DELETE FROM w',
+    'DROP TABLE w', 'INSERT OR IGNORE INTO t VALUES (1, NULL)', "INSERT INTO t VALUES (1,'u') ON CONFLICT(a) DO UPDATE SET b = 'q'",
+    "REPLACE INTO t VALUES (1,'r')", 'SELECT * FROM t LIMIT 1', 'SELECT * FROM t ORDER BY b DESC', 'SELECT a FROM t WHERE a > 100',
+    'WITH RECURSIVE x(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM x WHERE n<5) SELECT * FROM x', 'SELECT 1; SELECT a FROM t',
+    'PRAGMA table_info(t)', 'ALTER TABLE t ADD COLUMN z', 'SELECT t.a FROM t, t AS t2 WHERE t.a = t2.a', 'EXPLAIN SELECT 1',
+    'SELECT max(a) FROM t', 'SELECT min(b) FROM t', 'SELECT group_concat(b) FROM t', 'UPDATE t SET z = 1 WHERE a > 100',
   ];
   for (const [i, query] of queries.entries()) {
     check(`${i + 1} ${query}`, () => {
@@ -125,13 +136,40 @@ program.inObject('rows read and written', ({ check, sql }) => {
 program.inObject('side by side', ({ check, sql }) => {
   fill(sql, 600);
   const text = 'SELECT a FROM t ORDER BY a';
-  check('the same text, by turns', () => { const [c, d] = [sql.exec(text), sql.exec(text)]; return [c.next(), d.next(), c.next(), d.next(), c.toArray().length, d.toArray().length]; });
-  check('the same text with bindings', () => { const q = 'SELECT a FROM t WHERE a > ? ORDER BY a'; const [c, d] = [sql.exec(q, 100), sql.exec(q, 500)]; return [c.next().value, d.next().value, c.next().value, d.next().value, c.toArray().length, d.toArray().length]; });
-  check('within each other', () => { let pairs = 0; for (const x of sql.exec('SELECT a FROM t WHERE a <= 20')) for (const y of sql.exec('SELECT a FROM t WHERE a <= 20')) if (x.a < y.a) pairs++; return pairs; });
-  check('deep within each other', () => { const down = (n) => (n === 0 ? 0 : [...sql.exec('SELECT a FROM t WHERE a <= 2')].reduce((sum) => sum + 1 + down(n - 1), 0)); return down(6); });
-  check('20 open', () => { const open = Array.from({ length: 20 }, () => sql.exec(text)); return open.map((c, i) => { for (let n = 0; n < i; n++) c.next(); return c.next().value.a; }); });
-  check('writes while reading', () => { let n = 0; for (const row of sql.exec('SELECT a FROM t WHERE a <= 400 ORDER BY a')) { sql.exec("UPDATE t SET b = 'w' WHERE a = ?", row.a); n++; } return [n, sql.exec("SELECT count(*) AS n FROM t WHERE b = 'w'").one().n]; });
-  check('reading a table to write another', () => { sql.exec('CREATE TABLE copy (a)'); for (const { a } of sql.exec(text)) sql.exec('INSERT INTO copy VALUES (?)', a); return sql.exec('SELECT count(*) AS n, sum(a) AS s FROM copy').one(); });
+  check('the same text, by turns', () => {
+    const [c, d] = [sql.exec(text), sql.exec(text)];
+    return [c.next(), d.next(), c.next(), d.next(), c.toArray().length, d.toArray().length];
+  });
+  check('the same text with bindings', () => {
+    const q = 'SELECT a FROM t WHERE a > ? ORDER BY a';
+    const [c, d] = [sql.exec(q, 100), sql.exec(q, 500)];
+    return [c.next().value, d.next().value, c.next().value, d.next().value, c.toArray().length, d.toArray().length];
+  });
+  check('within each other', () => {
+    let pairs = 0;
+    for (const x of sql.exec('SELECT a FROM t WHERE a <= 20')) for (const y of sql.exec('SELECT a FROM t WHERE a <= 20')) if (x.a < y.a) pairs++;
+    return pairs;
+  });
+  check('deep within each other', () => {
+    const down = (n) => (n === 0 ? 0 : [...sql.exec('SELECT a FROM t WHERE a <= 2')].reduce((sum) => sum + 1 + down(n - 1), 0));
+    return down(6);
+  });
+  check('20 open', () => {
+    const open = Array.from({ length: 20 }, () => sql.exec(text));
+    return open.map((c, i) => { for (let n = 0; n < i; n++) c.next(); return c.next().value.a; });
+  });
+  check('writes while reading', () => {
+    let n = 0;
+    for (const row of sql.exec('SELECT a FROM t WHERE a <= 400 ORDER BY a')) {
+      sql.exec("UPDATE t SET b = 'w' WHERE a = ?", row.a);
+      n++;
+    } return [n, sql.exec("SELECT count(*) AS n FROM t WHERE b = 'w'").one().n];
+  });
+  check('reading a table to write another', () => {
+    sql.exec('CREATE TABLE copy (a)');
+    for (const { a } of sql.exec(text)) sql.exec('INSERT INTO copy VALUES (?)', a);
+    return sql.exec('SELECT count(*) AS n, sum(a) AS s FROM copy').one();
+  });
   check('kv while reading', () => { let n = 0; for (const { a } of sql.exec('SELECT a FROM t WHERE a <= 10')) { n += a; } return n; });
 });
 
@@ -150,9 +188,29 @@ program.inObject('while the table changes', ({ check, sql, storage }) => {
   check('ALTER', () => { const c = open(); sql.exec('ALTER TABLE t ADD COLUMN c'); return c.toArray(); });
   check('CREATE INDEX', () => { const c = open(); sql.exec('CREATE INDEX ti ON t(b)'); return c.toArray(); });
   check('transactionSync', () => { const c = open(); storage.transactionSync(() => sql.exec("INSERT INTO t VALUES (30, 'z')")); return c.toArray(); });
-  check('transactionSync that throws', () => { const c = open(); try { storage.transactionSync(() => { sql.exec("INSERT INTO t VALUES (31, 'z')"); throw new Error('back'); }); } catch { /* on purpose */ } return c.toArray(); });
-  check('opened in a transactionSync that throws', () => { open().toArray(); let c; try { storage.transactionSync(() => { c = sql.exec('SELECT a FROM t ORDER BY b'); c.next(); sql.exec("INSERT INTO t VALUES (32, 'z')"); throw new Error('back'); }); } catch { /* on purpose */ } return c.toArray(); });
-  check('opened in a transactionSync', () => { open().toArray(); const c = storage.transactionSync(() => { const d = sql.exec('SELECT a FROM t ORDER BY b'); d.next(); return d; }); return c.toArray(); });
+  check('transactionSync that throws', () => {
+    const c = open();
+    try {
+      storage.transactionSync(() => { sql.exec("INSERT INTO t VALUES (31, 'z')"); throw new Error('back'); });
+    } catch { /* on purpose */ } return c.toArray();
+  });
+  check('opened in a transactionSync that throws', () => {
+    open().toArray();
+    let c;
+    try {
+      storage.transactionSync(() => {
+        c = sql.exec('SELECT a FROM t ORDER BY b');
+        c.next();
+        sql.exec("INSERT INTO t VALUES (32, 'z')");
+        throw new Error('back');
+      });
+    } catch { /* on purpose */ } return c.toArray();
+  });
+  check('opened in a transactionSync', () => {
+    open().toArray();
+    const c = storage.transactionSync(() => { const d = sql.exec('SELECT a FROM t ORDER BY b'); d.next(); return d; });
+    return c.toArray();
+  });
 });
 
 program.inObject('DROP under a cursor', ({ check, sql }) => {
@@ -169,7 +227,12 @@ program.inObject('across await', async ({ check, sql, storage }) => {
   const open = () => { const cursor = sql.exec('SELECT a FROM t ORDER BY b'); cursor.next(); return cursor; };
   await check('a microtask', async () => { const c = open(); await null; return c.toArray(); });
   await check('a timer', async () => { const c = open(); await new Promise((resolve) => setTimeout(resolve, 5)); return c.toArray(); });
-  await check('a timer after a write', async () => { const c = open(); sql.exec("INSERT INTO t VALUES (60, 'z')"); await new Promise((resolve) => setTimeout(resolve, 5)); return c.toArray(); });
+  await check('a timer after a write', async () => {
+    const c = open();
+    sql.exec("INSERT INTO t VALUES (60, 'z')");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    return c.toArray();
+  });
   await check('sync()', async () => { const c = open(); sql.exec("INSERT INTO t VALUES (61, 'z')"); await storage.sync(); return c.toArray(); });
   await check('put()', async () => { const c = open(); await storage.put('a', 1); return c.toArray(); });
   await check('deleteAll()', async () => { const c = open(); await storage.deleteAll(); return c.toArray(); });

@@ -78,7 +78,10 @@ program.inObject('patterns', ({ check, sql }) => {
 program.inObject('structure', ({ check, sql }) => {
   around(check, 'terms of UNION', [2, 3, 4, 5, 6, 7], (n) => sql.exec(Array.from({ length: n }, (_, i) => `SELECT ${i} AS a`).join(' UNION ALL ')).toArray().length);
   around(check, 'rows of VALUES', [5, 6, 500], (n) => sql.exec(`VALUES ${list(n, (i) => `(${i})`)}`).toArray().length);
-  around(check, 'rows of INSERT', [500], (n) => { sql.exec('CREATE TABLE many (a)'); return sql.exec(`INSERT INTO many VALUES ${list(n, (i) => `(${i})`)}`).toArray(); });
+  around(check, 'rows of INSERT', [500], (n) => {
+    sql.exec('CREATE TABLE many (a)');
+    return sql.exec(`INSERT INTO many VALUES ${list(n, (i) => `(${i})`)}`).toArray();
+  });
   around(check, 'depth of an expression', [98, 99, 100, 101], (n) => sql.exec(`SELECT ${Array(n).fill('1').join(' + ')} AS a`).toArray());
   around(check, 'parentheses', [50, 101, 200], (n) => sql.exec(`SELECT ${'('.repeat(n)}1${')'.repeat(n)} AS a`).toArray());
   around(check, 'NOT upon NOT', [98, 99, 100, 101], (n) => sql.exec(`SELECT ${'NOT '.repeat(n)} 1 AS a`).toArray());
@@ -88,10 +91,22 @@ program.inObject('structure', ({ check, sql }) => {
   around(check, 'common table expressions', [20, 100], (n) => sql.exec(`WITH ${list(n, (i) => `t${i} AS (SELECT ${i} AS a)`)} SELECT a FROM t${n - 1}`).toArray());
   around(check, 'CASE branches', [50, 200], (n) => sql.exec(`SELECT CASE 5 ${Array.from({ length: n }, (_, i) => `WHEN ${i} THEN ${i}`).join(' ')} END AS a`).toArray());
   around(check, 'operations of a statement', [400, 2_000, 6_000, 20_000], (n) => sql.exec(`SELECT 1 IN (${list(n, (i) => `abs(${i})`)}) AS a`).toArray());
-  check('triggers that call each other', () => { sql.exec('PRAGMA recursive_triggers = ON; CREATE TABLE loop (a); CREATE TRIGGER again AFTER INSERT ON loop BEGIN INSERT INTO loop VALUES (new.a + 1); END'); return sql.exec('INSERT INTO loop VALUES (1)').toArray(); });
-  around(check, 'depth of triggers', [5, 9, 10, 11, 100], (n) => { sql.exec(`DELETE FROM loop; DROP TRIGGER IF EXISTS again; DROP TRIGGER IF EXISTS again${n}; CREATE TRIGGER again${n} AFTER INSERT ON loop WHEN new.a < ${n} BEGIN INSERT INTO loop VALUES (new.a + 1); END`); try { sql.exec('INSERT INTO loop VALUES (1)'); return sql.exec('SELECT count(*) AS n FROM loop').one(); } finally { sql.exec(`DROP TRIGGER again${n}`); } });
+  check('triggers that call each other', () => {
+    sql.exec('PRAGMA recursive_triggers = ON; CREATE TABLE loop (a); CREATE TRIGGER again AFTER INSERT ON loop BEGIN INSERT INTO loop VALUES (new.a + 1); END');
+    return sql.exec('INSERT INTO loop VALUES (1)').toArray();
+  });
+  around(check, 'depth of triggers', [5, 9, 10, 11, 100], (n) => {
+    sql.exec(`DELETE FROM loop; DROP TRIGGER IF EXISTS again; DROP TRIGGER IF EXISTS again${n}; CREATE TRIGGER again${n} AFTER INSERT ON loop WHEN new.a < ${n} BEGIN INSERT INTO loop VALUES (new.a + 1); END`);
+    try {
+      sql.exec('INSERT INTO loop VALUES (1)');
+      return sql.exec('SELECT count(*) AS n FROM loop').one();
+    } finally { sql.exec(`DROP TRIGGER again${n}`); }
+  });
   around(check, 'depth of JSON', [500, 1_000, 1_001], (n) => sql.exec("SELECT json_valid(?) AS a", '['.repeat(n) + ']'.repeat(n)).toArray());
-  around(check, 'tables', [200], (n) => { for (let i = 0; i < n; i++) sql.exec(`CREATE TABLE t${i} (a)`); return sql.exec("SELECT count(*) AS n FROM sqlite_schema WHERE name LIKE 't%'").one(); });
+  around(check, 'tables', [200], (n) => {
+    for (let i = 0; i < n; i++) sql.exec(`CREATE TABLE t${i} (a)`);
+    return sql.exec("SELECT count(*) AS n FROM sqlite_schema WHERE name LIKE 't%'").one();
+  });
   check('a long name', () => sql.exec(`CREATE TABLE ${'n'.repeat(50_000)} (a)`).toArray());
 });
 

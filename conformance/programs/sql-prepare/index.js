@@ -24,8 +24,21 @@ program.inObject('prepare', async ({ check, refused, sql, storage }) => {
   check('call again', () => { const s = sql.prepare('SELECT b FROM t WHERE a = ?'); return [s(1).one(), s(3).one(), s(1).one()]; });
   check('call with too few', () => sql.prepare('SELECT ?')());
   check('call with too many', () => sql.prepare('SELECT 1')(1));
-  check('two cursors of one statement', () => { const s = sql.prepare('SELECT a FROM t ORDER BY a'); const first = s(); first.next(); const second = s(); second.next(); return [second.toArray(), (() => { try { return first.toArray(); } catch (error) { return error; } })()]; });
-  check('a finished cursor, then call', () => { const s = sql.prepare('SELECT a FROM t ORDER BY a'); const first = s(); first.toArray(); s(); return first.toArray(); });
+  check('two cursors of one statement', () => {
+    const s = sql.prepare('SELECT a FROM t ORDER BY a');
+    const first = s();
+    first.next();
+    const second = s();
+    second.next();
+    return [second.toArray(), (() => { try { return first.toArray(); } catch (error) { return error; } })()];
+  });
+  check('a finished cursor, then call', () => {
+    const s = sql.prepare('SELECT a FROM t ORDER BY a');
+    const first = s();
+    first.toArray();
+    s();
+    return first.toArray();
+  });
   check('columnNames', () => sql.prepare('SELECT a, b FROM t')().columnNames);
   check('raw', () => [...sql.prepare('SELECT a, b FROM t')().raw()]);
   check('rowsRead and rowsWritten', () => { const c = sql.prepare('SELECT a FROM t')(); c.toArray(); return [c.rowsRead, c.rowsWritten]; });
@@ -45,9 +58,17 @@ program.inObject('prepare', async ({ check, refused, sql, storage }) => {
   check('several statements', () => sql.prepare('SELECT 1 AS a; SELECT 2 AS b')().toArray());
   check('several statements, the first takes bindings', () => sql.prepare('SELECT ?; SELECT 2')(1).toArray());
   check('prepare runs nothing', () => { sql.prepare('DELETE FROM t'); return dump().length; });
-  check('the table changes before the call', () => { sql.exec('CREATE TABLE u (a)'); const s = sql.prepare('SELECT * FROM u'); sql.exec('ALTER TABLE u ADD COLUMN b'); return s().columnNames; });
+  check('the table changes before the call', () => {
+    sql.exec('CREATE TABLE u (a)');
+    const s = sql.prepare('SELECT * FROM u');
+    sql.exec('ALTER TABLE u ADD COLUMN b');
+    return s().columnNames;
+  });
   check('the table is gone at the call', () => { const s = sql.prepare('SELECT * FROM u'); sql.exec('DROP TABLE u'); return s().toArray(); });
-  check('in transactionSync that throws', () => { const s = sql.prepare("INSERT INTO t VALUES (?, 'back')"); try { storage.transactionSync(() => { s(50).toArray(); throw new Error('back'); }); } catch { /* on purpose */ } return dump().length; });
+  check('in transactionSync that throws', () => {
+    const s = sql.prepare("INSERT INTO t VALUES (?, 'back')");
+    try { storage.transactionSync(() => { s(50).toArray(); throw new Error('back'); }); } catch { /* on purpose */ } return dump().length;
+  });
   await check('across await', async () => { const s = sql.prepare('SELECT count(*) AS n FROM t'); await storage.sync(); return s().one(); });
   await check('after deleteAll', async () => { const s = sql.prepare('SELECT count(*) AS n FROM t'); await storage.deleteAll(); return s().one(); });
 });
@@ -62,7 +83,11 @@ program.inObject('ingest', async ({ check, refused, sql }) => {
   check('empty', () => sql.ingest(''));
   check('a comment', () => sql.ingest('-- c\n'));
   check('a comment and a statement', () => [sql.ingest('-- c\nINSERT INTO t VALUES (4);'), dump()]);
-  check('piece by piece', () => { let rest = ''; for (const piece of ['INSERT INTO t ', 'VALUES (5', ');INSERT', ' INTO t VALUES (6);']) rest = sql.ingest(rest + piece).remainder; return [rest, dump()]; });
+  check('piece by piece', () => {
+    let rest = '';
+    for (const piece of ['INSERT INTO t ', 'VALUES (5', ');INSERT', ' INTO t VALUES (6);']) rest = sql.ingest(rest + piece).remainder;
+    return [rest, dump()];
+  });
   check('rows read are let go', () => sql.ingest('SELECT * FROM t;'));
   await refused('an error in the first', () => sql.ingest('SELEC 1; INSERT INTO t VALUES (7);'), dump);
   check('an error in the second', () => sql.ingest('INSERT INTO t VALUES (8); SELEC 1;'));
@@ -70,7 +95,10 @@ program.inObject('ingest', async ({ check, refused, sql }) => {
   await refused('a binding', () => sql.ingest('INSERT INTO t VALUES (?);'), dump);
   await refused('BEGIN', () => sql.ingest('BEGIN;'), dump);
   await refused('no argument', () => sql.ingest(), dump);
-  check('a trigger', () => { const result = sql.ingest('CREATE TRIGGER tr AFTER INSERT ON t WHEN new.a > 0 BEGIN SELECT 1; END; INSERT INTO t VALUES (9);'); return [result, dump().at(-1)]; });
+  check('a trigger', () => {
+    const result = sql.ingest('CREATE TRIGGER tr AFTER INSERT ON t WHEN new.a > 0 BEGIN SELECT 1; END; INSERT INTO t VALUES (9);');
+    return [result, dump().at(-1)];
+  });
 });
 
 export default program.worker;

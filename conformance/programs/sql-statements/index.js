@@ -15,7 +15,10 @@ const rows = (sql) => sql.exec('SELECT a FROM t ORDER BY rowid').toArray().map((
 program.inObject('the query', ({ check, sql }) => {
   check('no argument', () => sql.exec());
   check('undefined', () => sql.exec(undefined));
-  const odd = { number: 5, null: null, true: true, object: {}, array: ['SELECT 1 AS a'], 'two texts': ['SELECT 1', ' 2'], boxed: new String('SELECT 1 AS a'), symbol: Symbol('s'), bigint: 5n, bytes: new TextEncoder().encode('SELECT 1 AS a') };
+  const odd = {
+    number: 5, null: null, true: true, object: {}, array: ['SELECT 1 AS a'], 'two texts': ['SELECT 1', ' 2'],
+    boxed: new String('SELECT 1 AS a'), symbol: Symbol('s'), bigint: 5n, bytes: new TextEncoder().encode('SELECT 1 AS a'),
+  };
   for (const [label, value] of Object.entries(odd)) check(label, () => sql.exec(value).toArray());
   check('as a template tag', () => sql.exec`SELECT 1 AS a`.toArray());
   check('template tag with a value', () => sql.exec`SELECT ${1} AS a`.toArray());
@@ -28,13 +31,24 @@ program.inObject('the query', ({ check, sql }) => {
 });
 
 program.inObject('empty', ({ check, sql }) => {
-  const queries = { nothing: '', spaces: '   ', newline: '\n', 'a line comment': '-- c', 'a block comment': '/* c */', 'open block comment': '/* c', semicolon: ';', semicolons: ';;;', 'semicolon and comment': '; -- c', nul: '\0', 'nul first': '\0SELECT 1', 'byte order mark': '\ufeff', 'no-break space': '\u00a0' };
+  const queries = {
+    nothing: '', spaces: '   ', newline: '\n', 'a line comment': '-- c', 'a block comment': '/* c */', 'open block comment': '/* c',
+    semicolon: ';', semicolons: ';;;', 'semicolon and comment': '; -- c', nul: '\0', 'nul first': '\0SELECT 1', 'byte order mark': '\ufeff',
+    'no-break space': '\u00a0',
+  };
   for (const [label, query] of Object.entries(queries)) check(label, () => sql.exec(query).toArray());
 });
 
 program.inObject('around a statement', ({ check, sql }) => {
   const queries = {
-    'semicolon behind': 'SELECT 1 AS a;', 'semicolon and space': 'SELECT 1 AS a; ', 'semicolon and newline': 'SELECT 1 AS a;\n', 'semicolon and comment': 'SELECT 1 AS a; -- c', 'semicolon and block comment': 'SELECT 1 AS a; /* c */', 'two semicolons': 'SELECT 1 AS a;;', 'two, with a space': 'SELECT 1 AS a; ;', 'comment behind': 'SELECT 1 AS a -- c', 'block comment behind': 'SELECT 1 AS a /* c */', 'comment before': '-- c\nSELECT 1 AS a', 'semicolon before': ';SELECT 1 AS a', 'semicolons before': '; ;SELECT 1 AS a', 'semicolon in a text': "SELECT ';' AS a", 'semicolon in a comment': 'SELECT 1 AS a /* ; */', 'semicolon in a name': 'SELECT 1 AS "a;b"', 'nul behind': 'SELECT 1 AS a\0', 'nul within': 'SELECT 1\0 AS a', 'nul after the semicolon': 'SELECT 1 AS a;\0', 'byte order mark before': '\ufeffSELECT 1 AS a', 'tabs and newlines': '\t\r\nSELECT\n1\tAS a\f', 'lower case': 'select 1 as a',
+    'semicolon behind': 'SELECT 1 AS a;', 'semicolon and space': 'SELECT 1 AS a; ', 'semicolon and newline': 'SELECT 1 AS a;\n',
+    'semicolon and comment': 'SELECT 1 AS a; -- c', 'semicolon and block comment': 'SELECT 1 AS a; /* c */',
+    'two semicolons': 'SELECT 1 AS a;;', 'two, with a space': 'SELECT 1 AS a; ;', 'comment behind': 'SELECT 1 AS a -- c',
+    'block comment behind': 'SELECT 1 AS a /* c */', 'comment before': '-- c\nSELECT 1 AS a', 'semicolon before': ';SELECT 1 AS a',
+    'semicolons before': '; ;SELECT 1 AS a', 'semicolon in a text': "SELECT ';' AS a", 'semicolon in a comment': 'SELECT 1 AS a /* ; */',
+    'semicolon in a name': 'SELECT 1 AS "a;b"', 'nul behind': 'SELECT 1 AS a\0', 'nul within': 'SELECT 1\0 AS a',
+    'nul after the semicolon': 'SELECT 1 AS a;\0', 'byte order mark before': '\ufeffSELECT 1 AS a',
+    'tabs and newlines': '\t\r\nSELECT\n1\tAS a\f', 'lower case': 'select 1 as a',
   };
   for (const [label, query] of Object.entries(queries)) check(label, () => sql.exec(query).toArray());
 });

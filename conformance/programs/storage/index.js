@@ -27,9 +27,16 @@ program.inObject('beside kv and sql', async ({ check, storage, kv, sql }) => {
     return sql.exec('SELECT name FROM sqlite_schema').toArray();
   });
   await check('the same table again', () => { sql.exec('CREATE TABLE t (b)'); return sql.exec('SELECT * FROM t').columnNames; });
-  await check('autoincrement begins anew', () => { sql.exec('CREATE TABLE auto (id INTEGER PRIMARY KEY AUTOINCREMENT)'); return sql.exec('INSERT INTO auto DEFAULT VALUES RETURNING id').one(); });
+  await check('autoincrement begins anew', () => {
+    sql.exec('CREATE TABLE auto (id INTEGER PRIMARY KEY AUTOINCREMENT)');
+    return sql.exec('INSERT INTO auto DEFAULT VALUES RETURNING id').one();
+  });
   await check('deleteAll without await, then SQL', () => { void storage.deleteAll(); return sql.exec('SELECT name FROM sqlite_schema').toArray(); });
-  await check('a setting after deleteAll', async () => { sql.exec('PRAGMA foreign_keys = OFF'); await storage.deleteAll(); return sql.exec('PRAGMA foreign_keys').one(); });
+  await check('a setting after deleteAll', async () => {
+    sql.exec('PRAGMA foreign_keys = OFF');
+    await storage.deleteAll();
+    return sql.exec('PRAGMA foreign_keys').one();
+  });
   await check('kv after deleteAll', () => { kv.put('again', 1); return [...kv.list()]; });
 });
 

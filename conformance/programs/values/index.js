@@ -32,7 +32,11 @@ program.inWorker('over RPC', async ({ check, env }) => {
     await check(`${label}, what returns`, () => stub.made(label));
   }
   await check('the same twice among the arguments', async () => { const value = { a: 1 }; const [x, y] = await stub.echoAll(value, value); return x === y; });
-  await check('the same twice within an argument', async () => { const value = { a: 1 }; const { x, y } = await stub.echo({ x: value, y: value }); return x === y; });
+  await check('the same twice within an argument', async () => {
+    const value = { a: 1 };
+    const { x, y } = await stub.echo({ x: value, y: value });
+    return x === y;
+  });
 });
 
 export default program.worker;

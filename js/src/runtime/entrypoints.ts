@@ -1,5 +1,6 @@
 /** The classes that user code extends; `cloudflare:workers` and `perdure/workers` export them. */
 import type { Background } from './background.js';
+import { notDataClass } from './clone.js';
 import type { DurableObjectState } from './state.js';
 
 export class DurableObject<Env = unknown> {
@@ -11,6 +12,8 @@ export class DurableObject<Env = unknown> {
     this.env = env;
   }
 }
+
+notDataClass(DurableObject);
 
 /** What a request handler of a Worker gets as `ctx`. */
 export class ExecutionContext {

@@ -80,9 +80,9 @@ export function asPromise(value: unknown): Promise<unknown> | undefined {
 }
 
 /** The copy of something thrown; user code may throw what no one can read. */
-function copyThrown(thrown: unknown, properties: Record<string, unknown>): unknown {
+function copyThrown(thrown: unknown, properties: Record<string, unknown>, id?: string): unknown {
   try {
-    return passThrown(thrown, properties);
+    return passThrown(thrown, properties, id);
   } catch {
     return Object.assign(new Error('Something was thrown that cannot be passed on.'), properties);
   }
@@ -220,7 +220,7 @@ export class ObjectHost implements StateHost, StorageHost {
 
   /** What the caller sees of something thrown here. */
   remote(thrown: unknown): unknown {
-    return copyThrown(thrown, { remote: true });
+    return copyThrown(thrown, { remote: true }, this.id.toString());
   }
 
   /**

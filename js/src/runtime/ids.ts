@@ -1,24 +1,31 @@
 /** Ids of objects. */
+import { runtimeClass } from './clone.js';
 import type { NativeEngine } from './native.js';
+import { illegalConstructor, illegalInvocation } from './web-idl.js';
 
 export class DurableObjectId {
   readonly #hex: string;
   readonly #namespace: number;
   #host: object | undefined;
+  declare readonly jurisdiction: undefined;
   declare readonly name: string | undefined;
 
   constructor(namespace: number, hex: string, name: string | undefined) {
+    if (hex === undefined) throw illegalConstructor();
     this.#namespace = namespace;
     this.#hex = hex;
+    this.jurisdiction = undefined;
     this.name = name;
     Object.freeze(this); // one id may be given to many
   }
 
   toString(): string {
+    if (!(#hex in this)) throw illegalInvocation();
     return this.#hex;
   }
 
   equals(other: DurableObjectId): boolean {
+    if (!(#hex in this)) throw illegalInvocation();
     if (!(other instanceof DurableObjectId))
       throw new TypeError("Failed to execute 'equals' on 'DurableObjectId': parameter 1 is not of type 'DurableObjectId'.");
     return this.#hex === other.#hex;
@@ -36,17 +43,14 @@ export class DurableObjectId {
   static note(id: DurableObjectId, host: object | undefined): void {
     id.#host = host;
   }
-
-  get [Symbol.toStringTag](): string {
-    return 'DurableObjectId';
-  }
 }
-
-// The bundler renames a class that refers to itself.
-Object.defineProperty(DurableObjectId, 'name', { value: 'DurableObjectId' });
+runtimeClass(DurableObjectId, 'DurableObjectId');
 
 /** Ids of names in one generation of those that were asked for lately; each costs two HMACs otherwise. */
 const NAMES_MAX = 5_000;
+
+/** Half a surrogate pair shows as workerd shows it: as three characters, one for each byte that is no UTF-8. */
+const shownName = (name: string): string => name.replace(/\p{Surrogate}/gu, '\ufffd\ufffd\ufffd');
 
 /** Makes and checks the ids of one namespace. */
 export class IdFactory {
@@ -64,7 +68,7 @@ export class IdFactory {
   fromName(name: string): DurableObjectId {
     const known = this.#young.get(name);
     if (known !== undefined) return known;
-    const id = this.#old.get(name) ?? new DurableObjectId(this.#namespace, this.#engine.idFromName(this.#namespace, name), name);
+    const id = this.#old.get(name) ?? new DurableObjectId(this.#namespace, this.#engine.idFromName(this.#namespace, name), shownName(name));
     if (this.#young.size >= NAMES_MAX) {
       this.#old = this.#young;
       this.#young = new Map();

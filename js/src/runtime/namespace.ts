@@ -1,11 +1,13 @@
 /** `env.NAME`: the namespace of a class, and the stubs that it gives. */
+import { runtimeClass } from './clone.js';
 import { DurableObject } from './entrypoints.js';
-import { type Delivery, findMember, type Instance, ObjectHost } from './host.js';
+import { asPromise, type Delivery, findMember, type Instance, ObjectHost } from './host.js';
 import { endUnread, handOver } from './handover.js';
 import { givenSignal, isRequest, isResponse, makeRequest } from './http.js';
 import { DurableObjectId, IdFactory } from './ids.js';
 import type { Departure, Shard } from './shard.js';
-import { passArguments, passValue } from './values.js';
+import { passArguments, passValue, withoutObjectId } from './values.js';
+import { checkOptions, illegalConstructor, illegalInvocation } from './web-idl.js';
 
 export type ObjectClass = new (ctx: unknown, env: unknown) => object;
 
@@ -82,44 +84,61 @@ export class DurableObjectNamespace {
   readonly #outside: OutsideCaller | undefined;
 
   constructor(namespace: ObjectNamespace, outside?: OutsideCaller) {
+    if (!(namespace instanceof ObjectNamespace)) throw illegalConstructor();
     this.#namespace = namespace;
     this.#outside = outside;
   }
 
-  idFromName(name: string): DurableObjectId {
-    if (arguments.length === 0 || name === undefined) throw parameterError('idFromName', 'string');
-    return this.#namespace.ids.fromName(`${name}`);
+  static #of(self: DurableObjectNamespace): ObjectNamespace {
+    // A method may be called on anything.
+    if (typeof self !== 'object' || self === null || !(#namespace in self)) throw illegalInvocation();
+    return self.#namespace;
   }
 
-  newUniqueId(options?: { jurisdiction?: string }): DurableObjectId {
-    if (options?.jurisdiction !== undefined) return this.jurisdiction(options.jurisdiction) as never;
-    return this.#namespace.ids.unique();
+  idFromName(name: string): DurableObjectId {
+    const { ids } = DurableObjectNamespace.#of(this);
+    if (arguments.length === 0) throw parameterError('idFromName', 'string');
+    return ids.fromName(`${name}`);
+  }
+
+  newUniqueId(options?: { jurisdiction?: string | null }): DurableObjectId {
+    const { ids } = DurableObjectNamespace.#of(this);
+    checkOptions(options, 'newUniqueId', 'DurableObjectNamespace', 1, 'NewUniqueIdOptions');
+    refuseJurisdiction(options?.jurisdiction);
+    return ids.unique();
   }
 
   idFromString(hex: string): DurableObjectId {
-    if (arguments.length === 0 || hex === undefined) throw parameterError('idFromString', 'string');
-    return this.#namespace.ids.fromString(`${hex}`);
+    const { ids } = DurableObjectNamespace.#of(this);
+    if (arguments.length === 0) throw parameterError('idFromString', 'string');
+    return ids.fromString(`${hex}`);
   }
 
-  get(id: DurableObjectId): Stub {
+  get(id: DurableObjectId, options?: object): Stub {
+    const namespace = DurableObjectNamespace.#of(this);
     if (!(id instanceof DurableObjectId)) throw parameterError('get', 'DurableObjectId');
-    if (!DurableObjectId.isOf(this.#namespace.number, id)) throw new TypeError('Durable Object ID is not valid for this namespace.');
-    return makeStub(this.#namespace, id, this.#outside);
+    if (options !== undefined) checkOptions(options, 'get', 'DurableObjectNamespace', 2, 'GetDurableObjectOptions');
+    if (!DurableObjectId.isOf(namespace.number, id)) throw new TypeError('Durable Object ID is not valid for this namespace.');
+    return makeStub(namespace, id, this.#outside);
   }
 
-  getByName(name: string): Stub {
-    if (arguments.length === 0 || name === undefined) throw parameterError('getByName', 'string');
-    return this.get(this.idFromName(name));
+  getByName(name: string, options?: object): Stub {
+    const namespace = DurableObjectNamespace.#of(this);
+    if (arguments.length === 0) throw parameterError('getByName', 'string');
+    if (options !== undefined) checkOptions(options, 'getByName', 'DurableObjectNamespace', 2, 'GetDurableObjectOptions');
+    return makeStub(namespace, namespace.ids.fromName(`${name}`), this.#outside);
   }
 
-  jurisdiction(name?: string): DurableObjectNamespace {
-    if (name === undefined) return this;
-    throw new Error('Jurisdiction restrictions are not served: a Perdure server keeps its data where it runs.');
+  jurisdiction(name?: string | null): DurableObjectNamespace {
+    refuseJurisdiction(name);
+    return this;
   }
+}
+runtimeClass(DurableObjectNamespace, 'DurableObjectNamespace');
 
-  get [Symbol.toStringTag](): string {
-    return 'DurableObjectNamespace';
-  }
+function refuseJurisdiction(name: string | null | undefined): void {
+  if (name === undefined || name === null) return;
+  throw new Error('Jurisdiction restrictions are not served: a Perdure server keeps its data where it runs.');
 }
 
 /** One call to an object, from the stub to the outcome. */
@@ -144,7 +163,11 @@ abstract class Call implements Delivery, Departure {
   abstract run(instance: object, host: ObjectHost): unknown;
 
   pass(result: unknown, from: Instance): unknown {
-    return handOver(passValue(result), from);
+    try {
+      return handOver(passValue(result), from);
+    } catch (thrown) {
+      throw withoutObjectId(thrown);
+    }
   }
 
   resetSeen(resets: number): void {
@@ -210,8 +233,8 @@ class MethodCall extends Call {
 
   run(instance: object): unknown {
     const member = reach(instance, this.name);
-    const method: unknown = member.get === undefined ? member.value : member.get.call(instance);
-    if (typeof method !== 'function') throw new TypeError(`"${this.name}" is not a function.`);
+    const method: unknown = member.get === undefined ? member.value : callGetter(member.get, instance);
+    if (typeof method !== 'function') throw withoutObjectId(new TypeError(`"${this.name}" is not a function.`));
     return method.apply(instance, this.args);
   }
 }
@@ -226,7 +249,8 @@ class PropertyGet extends Call {
 
   run(instance: object): unknown {
     const member = reach(instance, this.name);
-    if (member.get !== undefined) return member.get.call(instance);
+    if (member.get !== undefined) return callGetter(member.get, instance);
+    if (typeof member.value !== 'function') return member.value;
     throw new TypeError(`Methods of an object can be called over RPC but not passed: "${this.name}".`);
   }
 }
@@ -261,7 +285,15 @@ class FetchCall extends Call {
   run(instance: object): unknown {
     const handler = (instance as { fetch?: unknown }).fetch;
     if (typeof handler !== 'function') throw new Error('Handler does not export a fetch() function.');
-    return handler.call(instance, this.request);
+    const response: unknown = handler.call(instance, this.request);
+    if (isResponse(response) || asPromise(response) !== undefined) return response;
+    throw new TypeError("Callback returned incorrect type; expected 'Promise'");
+  }
+
+  /** Unlike a method's, an error of fetch() does not name the object. */
+  override reject(error: unknown): void {
+    if (typeof error === 'object' && error !== null) delete (error as { durableObjectId?: string }).durableObjectId;
+    super.reject(error);
   }
 
   /** Request and Response are handed over, not copied: a body can be read once anyway. */
@@ -271,16 +303,27 @@ class FetchCall extends Call {
   }
 }
 
+function callGetter(getter: () => unknown, instance: object): unknown {
+  try {
+    return getter.call(instance);
+  } catch (thrown) {
+    throw withoutObjectId(thrown);
+  }
+}
+
 function reach(instance: object, name: string): PropertyDescriptor {
-  if (!(instance instanceof DurableObject)) throw new TypeError(NO_RPC);
-  if (RESERVED.has(name)) throw new TypeError(`'${name}' is a reserved method and cannot be called over RPC.`);
+  if (!(instance instanceof DurableObject)) throw withoutObjectId(new TypeError(NO_RPC));
+  if (RESERVED.has(name)) throw withoutObjectId(new TypeError(`'${name}' is a reserved method and cannot be called over RPC.`));
   const member = findMember(instance, name);
-  if (member === undefined) throw new TypeError(`The RPC receiver does not implement the method "${name}".`);
+  if (member === undefined || (member.get === undefined && member.set !== undefined))
+    throw withoutObjectId(new TypeError(`The RPC receiver does not implement the method "${name}".`));
   return member;
 }
 
 /** What a stub is behind its Proxy. Named as in workerd: `stub.constructor.name` shows it. */
 class StubTarget {
+  /** Members that its holder has given the stub. */
+  own: Record<string, unknown> | undefined;
   /** Resets of the object that holders of this stub know about; a call after another one fails once. */
   resetsSeen: number;
 
@@ -316,8 +359,9 @@ class StubTarget {
 
 function asRequest(input: Request | string | URL, init: RequestInit | undefined, given: number): Request {
   if (given === 0) throw new TypeError("Failed to execute 'fetch' on 'Fetcher': parameter 1 is not of type 'Request or string'.");
-  if (isRequest(input) && init === undefined) return input;
-  if (!isRequest(input) && !URL.canParse(String(input))) throw new TypeError(`Invalid URL: ${String(input)}`);
+  if (isRequest(input)) return init === undefined ? input : makeRequest(input, init);
+  if (!URL.canParse(String(input))) throw new TypeError(`Invalid URL: ${String(input)}`);
+  if (!/^https?:/i.test(String(input).trimStart())) throw new TypeError(`Fetch API cannot load: ${new URL(input).href}`);
   return makeRequest(input, init);
 }
 
@@ -339,9 +383,16 @@ function member(target: StubTarget, name: string): unknown {
   return call;
 }
 
+/** `stub.constructor`: what workerd shows there. */
+function IllegalStub(): never {
+  throw illegalConstructor();
+}
+Object.defineProperty(IllegalStub, 'name', { value: 'DurableObject' });
+
 const stubHandler: ProxyHandler<StubTarget> = {
   get(target, key, receiver): unknown {
     if (typeof key === 'symbol') return key === Symbol.toStringTag ? 'DurableObject' : undefined;
+    if (target.own !== undefined && Object.hasOwn(target.own, key)) return target.own[key];
     switch (key) {
       case 'id':
         return target.id;
@@ -352,18 +403,26 @@ const stubHandler: ProxyHandler<StubTarget> = {
       case 'then': // a stub is not a promise: `await stub` is the stub
       case 'toJSON':
         return undefined;
+      case 'constructor':
+        return IllegalStub;
       default:
         if (key in Object.prototype) return Reflect.get(Object.prototype, key, receiver);
         return member(target, key);
     }
   },
-  set: () => false,
+  set(target, key, value): boolean {
+    if (key === 'id' || key === 'name') throw new TypeError(`Cannot assign to read only property '${key}' of object '#<DurableObject>'`);
+    if (typeof key === 'string') (target.own ??= {})[key] = value;
+    return true;
+  },
   has: (target, key) => typeof key === 'string' || Reflect.has(target, key),
-  ownKeys: () => ['name', 'id'],
-  getOwnPropertyDescriptor: (target, key) =>
-    key === 'name' || key === 'id'
-      ? { value: key === 'id' ? target.id : target.id.name, enumerable: true, configurable: true, writable: false }
-      : undefined,
+  ownKeys: (target) => ['name', 'id', ...Object.keys(target.own ?? {})],
+  getOwnPropertyDescriptor(target, key) {
+    const shown = { enumerable: true, configurable: true };
+    if (key === 'name' || key === 'id') return { ...shown, value: key === 'id' ? target.id : target.id.name, writable: false };
+    if (typeof key === 'symbol' || target.own === undefined || !Object.hasOwn(target.own, key)) return undefined;
+    return { ...shown, value: target.own[key], writable: true };
+  },
 };
 
 export type Stub = { readonly id: DurableObjectId; readonly name: string | undefined } & Record<string, unknown>;

@@ -1,5 +1,6 @@
 /** What an object's constructor gets as `ctx`. */
 import { absent } from './absent.js';
+import { runtimeClass } from './clone.js';
 import type { DurableObjectId } from './ids.js';
 import type { DurableObjectStorage, StorageCore } from './storage.js';
 
@@ -44,11 +45,8 @@ export class DurableObjectState {
   get exports(): never {
     throw absent('ctx.exports');
   }
-
-  get [Symbol.toStringTag](): string {
-    return 'DurableObjectState';
-  }
 }
+runtimeClass(DurableObjectState, 'DurableObjectState');
 
 /** They come with WebSockets; until then a call says so. */
 const WEB_SOCKET_METHODS = [

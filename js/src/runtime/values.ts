@@ -5,7 +5,9 @@
  * otherwise (the wire format that workerd stores, too). The SQLite type of the column tells which.
  */
 import { types } from 'node:util';
+import { refuseToPass, refuseToStore } from './clone.js';
 import { readClone, writeClone } from './clone-format.js';
+import { addOwn, errorParts, findErrors, makeError, packErrors, type PackedErrors, unpackErrors } from './errors.js';
 import { isRequest, isResponse } from './http.js';
 
 const { isProxy } = types;
@@ -16,7 +18,7 @@ const NESTED_MAX = 32;
 const NOT_EXACT = Symbol('not exact');
 
 // User code may replace what the globals hold; what is meant here is what came with the process.
-const { Headers, ReadableStream, Error, AggregateError, DOMException, Map, Set, structuredClone } = globalThis;
+const { Headers, ReadableStream, Error, DOMException, Map, WeakSet, structuredClone } = globalThis;
 const { defineProperty, getPrototypeOf, keys } = Object;
 const { parse, stringify } = JSON;
 const objectPrototype = Object.prototype;
@@ -73,16 +75,26 @@ function copyMembers(value: Record<string, unknown>, seen: object[]): unknown {
   return copy;
 }
 
+/** The first byte of a stored value with errors in it; V8's own serialization begins with 0xff. */
+const WITH_ERRORS = 0x45;
+
 /** Throws a DataCloneError for what can not be cloned. */
 export function encodeValue(value: unknown): string | Uint8Array {
   const copy = exactCopy(value, []);
   if (copy !== NOT_EXACT && !inheritsToJson()) return stringify(copy);
-  return writeClone(value);
+  const errors = findErrors(value, refuseToStore);
+  if (errors.size === 0) return writeClone(value);
+  const clone = writeClone(packErrors(value, errors));
+  const bytes = new Uint8Array(1 + clone.length);
+  bytes[0] = WITH_ERRORS;
+  bytes.set(clone, 1);
+  return bytes;
 }
 
 export function decodeValue(stored: string | ArrayBuffer): unknown {
   if (typeof stored === 'string') return parse(stored) as unknown;
-  return readClone(new Uint8Array(stored));
+  const bytes = new Uint8Array(stored);
+  return bytes[0] === WITH_ERRORS ? unpackErrors(readClone(bytes.subarray(1)) as PackedErrors) : readClone(bytes);
 }
 
 function isPrimitive(value: unknown): boolean {
@@ -104,8 +116,8 @@ export function passValue(value: unknown): unknown {
   if (isHandedOver(value)) return value instanceof Headers ? new Headers(value) : value;
   const copy = exactCopy(value, []);
   if (copy !== NOT_EXACT) return copy;
-  refuseForeign(value);
-  return structuredClone(value);
+  const errors = findErrors(value, refuseToPass);
+  return errors.size === 0 ? structuredClone(value) : unpackErrors(structuredClone(packErrors(value, errors)));
 }
 
 /** Each argument is copied by itself, except that plain data shares one clone, so that identities hold. */
@@ -117,86 +129,66 @@ export function passArguments(values: unknown[]): unknown[] {
   return passValue(values) as unknown[];
 }
 
-const cloneable = new Set<unknown>([
-  Object.prototype, Array.prototype, Map.prototype, Set.prototype, Date.prototype, RegExp.prototype, ArrayBuffer.prototype,
-  DataView.prototype, Int8Array.prototype, Uint8Array.prototype, Uint8ClampedArray.prototype, Int16Array.prototype,
-  Uint16Array.prototype, Int32Array.prototype, Uint32Array.prototype, Float32Array.prototype, Float64Array.prototype,
-  BigInt64Array.prototype, BigUint64Array.prototype, Boolean.prototype, Number.prototype, String.prototype, BigInt.prototype,
-  // structuredClone() refuses these, in words that workerd has as well.
-  WeakMap.prototype, WeakSet.prototype, Promise.prototype,
-]);
-
-/** Structured clone would turn a class instance into a plain object; between objects it is refused. */
-function refuseForeign(value: unknown, seen = new Set<object>()): void {
-  if (typeof value !== 'object' || value === null || seen.has(value)) return;
-  seen.add(value);
-  if (value instanceof Error) return;
-  const prototype = Object.getPrototypeOf(value) as object | null;
-  if (!cloneable.has(prototype) && !Buffer.isBuffer(value)) {
-    const name = (value as { constructor?: { name?: string } }).constructor?.name ?? 'Object';
-    throw new DOMException(`Could not serialize object of type "${name}". This type does not support serialization.`, 'DataCloneError');
-  }
-  if (value instanceof Map) {
-    for (const [key, member] of value) {
-      refuseForeign(key, seen);
-      refuseForeign(member, seen);
-    }
-  } else if (value instanceof Set) {
-    for (const member of value) refuseForeign(member, seen);
-  } else if (!ArrayBuffer.isView(value)) {
-    for (const key in value) refuseForeign((value as Record<string, unknown>)[key], seen);
-  }
-}
-
-const errorTypes: Record<string, ErrorConstructor> = { EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
-
 /** Errors that one error may bring along, by `cause`, `errors` or otherwise; what is beyond stays behind. */
 const NESTED_ERRORS_MAX = 64;
-/** Properties of an error that are copied by themselves. */
-const ownParts = new Set(['message', 'stack', 'cause', 'errors']);
-
-function errorType(error: Error): ErrorConstructor {
-  for (let p: object | null = Object.getPrototypeOf(error) as object; p !== null; p = Object.getPrototypeOf(p) as object | null) {
-    const name = (p.constructor as { name?: string } | undefined)?.name ?? '';
-    if (errorTypes[name]?.prototype === p) return errorTypes[name];
-  }
-  return Error;
-}
 
 /**
- * An error with its type, message, stack and own properties, as a copy. `copies` holds those made so
- * far: each error is copied once, so that cycles end and chains cost what they are long.
+ * An error with its type, message, stack and own members, as a copy; without members when one of them
+ * cannot be cloned. `copies` holds those made so far: each error is copied once, so that cycles end and
+ * chains cost what they are long.
  */
 function copyError(error: Error, copies = new Map<Error, Error>()): Error {
   const known = copies.get(error);
   if (known !== undefined) return known;
-  if (error instanceof DOMException) return new DOMException(error.message, error.name);
-  const aggregate = error instanceof AggregateError;
-  const copy = aggregate ? new AggregateError([], error.message) : new (errorType(error))(error.message);
+  const parts = errorParts(error);
+  const copy = makeError(parts);
   copies.set(error, copy);
-  if (aggregate) (copy as AggregateError).errors = error.errors.map((each: unknown) => tryPass(each, copies));
-  if (error.stack !== undefined) Object.defineProperty(copy, 'stack', { value: error.stack, writable: true, configurable: true });
-  if ('cause' in error) Object.defineProperty(copy, 'cause', { value: tryPass(error.cause, copies), writable: true, configurable: true });
-  for (const key of Object.keys(error)) {
-    if (!ownParts.has(key)) (copy as unknown as Record<string, unknown>)[key] = tryPass((error as unknown as Record<string, unknown>)[key], copies);
+  try {
+    const own: Record<string, unknown> = {};
+    for (const [key, value] of Object.entries(parts.own)) own[key] = passMember(value, copies);
+    addOwn(copy, own);
+  } catch {
+    membersDropped.add(copy); // what can not be cloned stays behind, and the rest with it
   }
   return copy;
 }
 
-function tryPass(value: unknown, copies = new Map<Error, Error>()): unknown {
-  try {
-    if (!(value instanceof Error)) return passValue(value);
-    return copies.has(value) || copies.size < NESTED_ERRORS_MAX ? copyError(value, copies) : undefined;
-  } catch {
-    return undefined; // what can not be cloned stays behind
-  }
+/** Copies that came without the members of their errors. */
+const membersDropped = new WeakSet<object>();
+
+function passMember(value: unknown, copies: Map<Error, Error>): unknown {
+  if (value instanceof Error) return copies.has(value) || copies.size < NESTED_ERRORS_MAX ? copyError(value, copies) : undefined;
+  if (Array.isArray(value) && value.some((each) => each instanceof Error)) return value.map((each) => passMember(each, copies));
+  return passValue(value);
 }
 
-/** What the caller of an object sees of something thrown there. */
-export function passThrown(thrown: unknown, properties: Record<string, unknown>): unknown {
-  let copy: unknown;
-  if (thrown instanceof Error) copy = copyError(thrown);
-  else if (typeof thrown === 'object' && thrown !== null) copy = tryPass(thrown) ?? new Error(String(thrown));
-  else copy = new Error(String(thrown));
-  return Object.assign(copy as object, properties);
+/** What was thrown beside the object's methods: by the runtime itself, by a getter, by passing a result. */
+const thrownBeside = new WeakSet<object>();
+
+/** Has passThrown() leave the object's id out, as workerd does. */
+export function withoutObjectId<T>(thrown: T): T {
+  if (typeof thrown === 'object' && thrown !== null) thrownBeside.add(thrown);
+  return thrown;
+}
+
+/** What the caller of an object sees of something thrown there. `id`: of the object, for what its code threw. */
+export function passThrown(thrown: unknown, properties: Record<string, unknown>, id?: string): unknown {
+  const copy = copyThrown(thrown);
+  if (id !== undefined && isOfMethod(thrown, copy)) Object.assign(copy, { durableObjectId: id });
+  return Object.assign(copy, properties);
+}
+
+function isOfMethod(thrown: unknown, copy: object): boolean {
+  if (typeof thrown !== 'object' || thrown === null || thrown instanceof DOMException) return false;
+  return !thrownBeside.has(thrown) && !membersDropped.has(copy);
+}
+
+function copyThrown(thrown: unknown): object {
+  if (thrown instanceof Error) return copyError(thrown);
+  if (typeof thrown !== 'object' || thrown === null) return new Error(String(thrown));
+  try {
+    return structuredClone(thrown);
+  } catch {
+    return new Error(String(thrown));
+  }
 }
