@@ -2,8 +2,10 @@
 
 #include <array>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -18,6 +20,14 @@ class Store;
 namespace perdure::runtime {
 
 using NamespaceNumber = std::uint32_t;
+
+// A database that was written elsewhere and becomes an object's: a whole SQLite file on the data
+// directory's file system.
+struct Adoption {
+  NamespaceNumber ns = 0;
+  ObjectId id;
+  std::filesystem::path file;
+};
 
 // What objects there are: `catalog.sqlite`, a database on the same log (object number 1), with the
 // namespaces, the objects and where each one's chain of records ends. Any thread (one mutex
@@ -39,6 +49,10 @@ class Catalog {
   // the id has none).
   std::shared_ptr<store::DatabaseFile> object(NamespaceNumber ns, const ObjectId& id,
                                               std::string_view name);
+
+  // Moves the files to where the objects' databases belong and then makes all of them known in one
+  // commit. Throws Error(kInvalid), with nothing changed, when an object exists already.
+  void adopt(std::span<const Adoption> adoptions);
 
   // True when the object has ever committed anything.
   bool contains(NamespaceNumber ns, const ObjectId& id);

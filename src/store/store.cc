@@ -128,6 +128,18 @@ std::shared_ptr<DatabaseFile> Store::file(ObjectNumber number, const std::string
   return impl_->core.file(number, path);
 }
 
+void Store::place_file(const std::filesystem::path& from, const std::string& path) {
+  FileSystem& file_system = impl_->core.file_system();
+  const std::filesystem::path root = impl_->core.options().directory;
+  const std::filesystem::path to = impl_->core.full_path(path);
+  file_system.create_directories(to.parent_path());
+  file_system.rename(from, to);
+  for (auto folder = to.parent_path();; folder = folder.parent_path()) {
+    file_system.sync_directory(folder);
+    if (folder == root || !folder.has_relative_path()) break;
+  }
+}
+
 void Store::checkpoint() { impl_->checkpoint(); }
 
 }  // namespace perdure::store
