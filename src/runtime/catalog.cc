@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include <boost/unordered/unordered_flat_map.hpp>
 
@@ -378,7 +379,11 @@ void Catalog::Impl::adopt(std::span<const Adoption> adoptions) {
     }
   }
   // A file without a row is nothing: after a crash here the object is still to be made.
-  for (const auto& [ns, id, file] : adoptions) store.place_file(file, path_of(key_of(ns), id));
+  std::vector<store::Store::Placement> placements;
+  placements.reserve(adoptions.size());
+  for (const auto& [ns, id, file] : adoptions)
+    placements.push_back({file, path_of(key_of(ns), id)});
+  store.place_files(placements);
   store::Statement insert = database->prepare(kAdoptObject, store::Access::kEngine);
   transaction([&] {
     for (const auto& [ns, id, file] : adoptions) {
