@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { explain } from './explain.js';
-import { bundleProject, loadProject } from './project.js';
+import { bundleProject, loadProject, ProjectError } from './project.js';
 
 const exitCodes = { mistake: 1, usage: 2, interrupted: 130 };
 
@@ -68,15 +68,55 @@ SIGTERM or Ctrl-C stops it cleanly: requests in flight finish, and every object 
 SQLite file below the data folder.`,
     )
     .action(serve);
+  program
+    .command('import')
+    .description('Take over the objects of "wrangler dev" or workerd (localDisk) for a project.')
+    .argument('<SOURCE>', 'the folder that holds them, for example .wrangler/state')
+    .option('--project <folder>', 'the folder of the project', '.')
+    .option('--no-project', 'for a program that uses the package: take every namespace under its own key (needs --data)')
+    .option('--data <folder>', 'where the objects will live (default: .perdure in the project)')
+    .option('--config <file>', 'the configuration file, when it is not the one in the project')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  perdure import .wrangler/state
+  perdure import old/.wrangler/state --project counter --data /var/lib/counter
+  perdure import disk --no-project --data data
+
+Stop the other program first. Its files are only read. Either all objects are imported or none; an
+object that exists already is never overwritten. The project's name and classes must be those that
+the objects were made with, as their ids depend on them.`,
+    )
+    .action(importState);
   return program;
+}
+
+interface ImportCommandOptions {
+  /** false: --no-project. */
+  project: string | false;
+  data?: string;
+  config?: string;
+}
+
+async function importState(source: string, options: ImportCommandOptions): Promise<void> {
+  const { runImport } = await import('./import-command.js');
+  if (options.project === false) {
+    if (options.data === undefined) throw new ProjectError('Without a project, say where the objects will live: --data <folder>.');
+    console.log(runImport(source, undefined, resolve(options.data)));
+    return;
+  }
+  const project = loadProject(options.project, configOption(options));
+  console.log(runImport(source, project, resolve(options.data ?? join(project.directory, '.perdure'))));
+}
+
+function configOption({ config }: { config?: string }): { config?: string } {
+  return config === undefined ? {} : { config };
 }
 
 async function serve(directory: string, options: ServeOptions): Promise<void> {
   process.setSourceMapsEnabled(true);
-  const project = loadProject(
-    directory,
-    options.config === undefined ? {} : { config: options.config },
-  );
+  const project = loadProject(directory, configOption(options));
   const dataDirectory = resolve(options.data ?? join(project.directory, '.perdure'));
   // Not in the data directory: another process may own that one, and only the server finds out.
   const bundleDirectory = mkdtempSync(join(tmpdir(), 'perdure-'));

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "node/shard_binding.h"
+#include "store/foreign_database.h"
 
 namespace perdure::node {
 
@@ -50,6 +51,54 @@ napi_value unique_id(napi_env env, napi_callback_info info) {
 napi_value is_id(napi_env env, napi_callback_info info) {
   Call<Engine, 2> call(env, info);
   return make_bool(env, call.self->id_factory(call.uint(0)).from_string(call.utf8(1)).has_value());
+}
+
+runtime::ObjectId id_of(Engine& engine, std::uint32_t ns, const std::string& hex) {
+  const auto id = engine.id_factory(ns).from_string(hex);
+  if (!id) throw Error(ErrorCode::kInvalid, "The id " + hex + " was not made for this namespace.");
+  return *id;
+}
+
+// (namespace, hex id) -> whether there is such an object
+napi_value has_object(napi_env env, napi_callback_info info) {
+  Call<Engine, 2> call(env, info);
+  call.self->open_store();
+  const std::uint32_t ns = call.uint(0);
+  return make_bool(env, call.self->catalog->contains(ns, id_of(*call.self, ns, call.utf8(1))));
+}
+
+// ([{ namespace, id, file }])
+napi_value adopt(napi_env env, napi_callback_info info) {
+  Call<Engine, 1> call(env, info);
+  call.self->open_store();
+  std::vector<runtime::Adoption> adoptions;
+  std::uint32_t count = 0;
+  check(env, napi_get_array_length(env, call.args[0], &count));
+  for (std::uint32_t i = 0; i < count; ++i) {
+    napi_value each = nullptr;
+    check(env, napi_get_element(env, call.args[0], i, &each));
+    const auto text = [&](const char* name) {
+      napi_value value = nullptr;
+      check(env, napi_get_named_property(env, each, name, &value));
+      std::string out;
+      append_utf8(env, value, out);
+      return out;
+    };
+    napi_value number = nullptr;
+    check(env, napi_get_named_property(env, each, "namespace", &number));
+    std::uint32_t ns = 0;
+    check(env, napi_get_value_uint32(env, number, &ns));
+    adoptions.push_back({ns, id_of(*call.self, ns, text("id")), text("file")});
+  }
+  call.self->catalog->adopt(adoptions);
+  return nullptr;
+}
+
+// (source, target) -> when the object's alarm is due, or undefined
+napi_value copy_database(napi_env env, napi_callback_info info) {
+  Call<void, 2> call(env, info);
+  const auto found = store::copy_foreign_database(call.utf8(0), call.utf8(1));
+  return found.alarm_ms ? make_number(env, static_cast<double>(*found.alarm_ms)) : nullptr;
 }
 
 napi_value checkpoint(napi_env env, napi_callback_info info) {
@@ -101,6 +150,8 @@ napi_value open_engine(napi_env env, napi_callback_info info) {
   method<id_from_name>(env, out, "idFromName", engine);
   method<unique_id>(env, out, "uniqueId", engine);
   method<is_id>(env, out, "isId", engine);
+  method<has_object>(env, out, "hasObject", engine);
+  method<adopt>(env, out, "adopt", engine);
   method<checkpoint>(env, out, "checkpoint", engine);
   method<close_engine>(env, out, "close", engine);
   method<create_shard>(env, out, "createShard", engine);
@@ -111,6 +162,7 @@ napi_value open_engine(napi_env env, napi_callback_info info) {
 
 void define_engine(napi_env env, napi_value exports) {
   method<open_engine>(env, exports, "openEngine", nullptr);
+  method<copy_database>(env, exports, "copyDatabase", nullptr);
 }
 
 }  // namespace perdure::node

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include <boost/unordered/unordered_flat_map.hpp>
 
@@ -66,6 +67,9 @@ constexpr char kFindObject[] =
     "WHERE id = ?";
 constexpr char kInsertObject[] =
     "INSERT INTO objects (number, namespace, id, name) VALUES (?, ?, ?, ?)";
+// It has been committed to, elsewhere: the file, not the log, says what is in it.
+constexpr char kAdoptObject[] =
+    "INSERT INTO objects (number, namespace, id, commit_number) VALUES (?, ?, ?, 1)";
 constexpr char kSaveHead[] =
     "UPDATE objects SET commit_number = ?2, last_lsn = ?3, segment = ?4, segment_offset = ?5 "
     "WHERE number = ?1";
@@ -158,6 +162,7 @@ struct Catalog::Impl : store::CheckpointHooks, std::enable_shared_from_this<Cata
   std::shared_ptr<store::DatabaseFile> object(NamespaceNumber ns, const ObjectId& id,
                                               std::string_view name);
   bool contains(NamespaceNumber ns, const ObjectId& id);
+  void adopt(std::span<const Adoption> adoptions);
   void insert_object(ObjectNumber number, NamespaceNumber ns, const ObjectId& id,
                      const std::string& name);
 
@@ -441,6 +446,30 @@ bool Catalog::Impl::contains(NamespaceNumber ns, const ObjectId& id) {
   return store.file(known->number, path_of(key_of(ns), id))->head().commit_number > 0;
 }
 
+void Catalog::Impl::adopt(std::span<const Adoption> adoptions) {
+  for (const Adoption& adoption : adoptions) {
+    if (find(adoption.id)) {
+      throw Error(ErrorCode::kInvalid, "The object " + adoption.id.hex() + " of " +
+                                           key_of(adoption.ns) + " exists already.");
+    }
+  }
+  // A file without a row is nothing: after a crash here the object is still to be made.
+  std::vector<store::Store::Placement> placements;
+  placements.reserve(adoptions.size());
+  for (const auto& [ns, id, file] : adoptions)
+    placements.push_back({file, path_of(key_of(ns), id)});
+  store.place_files(placements);
+  store::Statement insert = database->prepare(kAdoptObject, store::Access::kEngine);
+  transaction([&] {
+    for (const auto& [ns, id, file] : adoptions) {
+      bind_integer(insert, 1, next_number++);
+      bind_integer(insert, 2, ns);
+      bind_id(insert, 3, id);
+      run(*database, insert);
+    }
+  });
+}
+
 std::string Catalog::Impl::path(ObjectNumber number) {
   if (number == kKeyValueNumber) return kKeyValueFileName;
   const std::scoped_lock lock(mutex);
@@ -512,6 +541,12 @@ std::shared_ptr<store::DatabaseFile> Catalog::object(NamespaceNumber ns, const O
   const std::scoped_lock lock(impl_->mutex);
   impl_->require_open();
   return impl_->object(ns, id, name);
+}
+
+void Catalog::adopt(std::span<const Adoption> adoptions) {
+  const std::scoped_lock lock(impl_->mutex);
+  impl_->require_open();
+  impl_->adopt(adoptions);
 }
 
 bool Catalog::contains(NamespaceNumber ns, const ObjectId& id) {

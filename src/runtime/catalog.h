@@ -2,8 +2,10 @@
 
 #include <array>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -24,6 +26,14 @@ using NamespaceNumber = std::uint32_t;
 enum class StorageKind : std::uint8_t {
   kSqlite,    // each in a database of its own
   kKeyValue,  // all in the shared key-value file, `data.sqlite`
+};
+
+// A database that was written elsewhere and becomes an object's: a whole SQLite file on the data
+// directory's file system.
+struct Adoption {
+  NamespaceNumber ns = 0;
+  ObjectId id;
+  std::filesystem::path file;
 };
 
 // What objects there are, and where their storage is: `catalog.sqlite`, a database on the same log
@@ -58,6 +68,10 @@ class Catalog {
   // the id has none).
   std::shared_ptr<store::DatabaseFile> object(NamespaceNumber ns, const ObjectId& id,
                                               std::string_view name);
+
+  // Moves the files to where the objects' databases belong and then makes all of them known in one
+  // commit. Throws Error(kInvalid), with nothing changed, when an object exists already.
+  void adopt(std::span<const Adoption> adoptions);
 
   // True when the object has ever committed anything.
   bool contains(NamespaceNumber ns, const ObjectId& id);

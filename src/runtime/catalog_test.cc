@@ -115,6 +115,93 @@ TEST_F(CatalogTest, ARowPrecedesTheFirstCommit) {
   EXPECT_EQ(sum("a"), 3);
 }
 
+class AdoptionTest : public CatalogTest {
+ protected:
+  // A whole database that is no object of the directory yet.
+  void leave_database(const std::string& path, int value) {
+    open();
+    write("origin", value);
+    close();
+    std::vector<std::byte> bytes(64 << 10);
+    const auto folder = std::filesystem::path("/data/objects/test-Counter");
+    const auto from = disk_.open(folder / (factory_.from_name("origin").hex() + ".sqlite"),
+                                 FileSystem::Mode::kRead);
+    bytes.resize(from->read(0, bytes));
+    disk_.create_directories(std::filesystem::path(path).parent_path());
+    const auto to = disk_.open(path, FileSystem::Mode::kCreate);
+    to->write(0, bytes);
+    to->sync();
+    disk_.sync_directory(std::filesystem::path(path).parent_path());
+  }
+
+  void adopt(const std::string& name, const std::string& file) {
+    const Adoption adoption{ns_, factory_.from_name(name), file};
+    catalog_->adopt({&adoption, 1});
+  }
+};
+
+TEST_F(AdoptionTest, ADatabaseFromElsewhereBecomesAnObject) {
+  leave_database("/data/import/x", 7);
+  open();
+  adopt("adopted", "/data/import/x");
+  EXPECT_TRUE(contains("adopted"));
+  EXPECT_EQ(sum("adopted"), 7);
+  write("adopted", 3);
+  crash();
+  open();
+  EXPECT_EQ(sum("adopted"), 10);
+  write("adopted", 1);
+  close();
+  open();
+  EXPECT_EQ(sum("adopted"), 11);
+}
+
+TEST_F(AdoptionTest, AnObjectThatExistsIsNotReplaced) {
+  leave_database("/data/import/x", 7);
+  open();
+  write("here", 1);
+  EXPECT_THROW(adopt("here", "/data/import/x"), Error);
+  EXPECT_TRUE(disk_.exists("/data/import/x"));
+  EXPECT_EQ(sum("here"), 1);
+}
+
+TEST_F(AdoptionTest, APowerCutLeavesTheObjectWholeOrNotThere) {
+  int adopted = 0;
+  int absent = 0;
+  for (std::uint64_t cut = 1; cut <= 12; ++cut) {
+    disk_ = SimulatedFileSystem();
+    leave_database("/data/import/x", 7);
+    open();
+    disk_.power_off_at(cut);
+    try {
+      adopt("adopted", "/data/import/x");
+      store_->log().wait_durable(store_->log().appended_lsn());
+    } catch (const Error&) {
+      // The power is off.
+    }
+    disk_.crash(cut);
+    catalog_.reset();
+    testing::internal::CaptureStderr();
+    store_.reset();
+    testing::internal::GetCapturedStderr();
+    open();
+    if (contains("adopted")) {
+      ++adopted;
+      EXPECT_EQ(sum("adopted"), 7);
+    } else {
+      ++absent;
+      write("adopted", 1);
+      EXPECT_EQ(sum("adopted"), 1);
+      close();
+      open();
+      EXPECT_EQ(sum("adopted"), 1);
+    }
+    close();
+  }
+  EXPECT_GT(adopted, 0);
+  EXPECT_GT(absent, 0);
+}
+
 TEST_F(CatalogTest, ObjectsAndChainsSurviveACleanStop) {
   open();
   write("a", 1);

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "base/error.h"
@@ -126,6 +127,21 @@ void Store::set_checkpoint_hooks(std::shared_ptr<CheckpointHooks> hooks) {
 
 std::shared_ptr<DatabaseFile> Store::file(ObjectNumber number, const std::string& path) {
   return impl_->core.file(number, path);
+}
+
+void Store::place_files(std::span<const Placement> placements) {
+  FileSystem& file_system = impl_->core.file_system();
+  const std::filesystem::path root = impl_->core.options().directory;
+  std::set<std::filesystem::path> changed = {root};
+  for (const auto& [from, relative] : placements) {
+    const std::filesystem::path to = impl_->core.full_path(relative);
+    for (auto folder = to.parent_path(); changed.insert(folder).second;) {
+      file_system.create_directories(folder);
+      folder = folder.parent_path();
+    }
+    file_system.rename(from, to);
+  }
+  for (const auto& folder : changed) file_system.sync_directory(folder);
 }
 
 void Store::checkpoint() { impl_->checkpoint(); }

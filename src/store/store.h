@@ -87,6 +87,15 @@ class Store {
   // for the checkpoint. `path` is relative to the data directory. Costs no system call.
   std::shared_ptr<DatabaseFile> file(ObjectNumber number, const std::string& path);
 
+  // Moves files that are whole and synced to their paths, relative to the data directory and on its
+  // file system; durable on return. For databases that were written elsewhere: nothing of the store
+  // may know the paths yet.
+  struct Placement {
+    std::filesystem::path from;
+    std::string to;
+  };
+  void place_files(std::span<const Placement> placements);
+
   // Bytes of committed pages that are not in their files yet.
   [[nodiscard]] std::uint64_t dirty_bytes() const noexcept;
 

@@ -1,27 +1,16 @@
 // What an object's storage does, on every runtime.
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from '../support/suite.mjs';
-import { open } from '../../js/dist/index.js';
-import { DurableObject } from '../../js/dist/workers.js';
+import { job, openLab } from '../support/lab-object.mjs';
 
-/** Runs functions of a test inside the object. */
-class Lab extends DurableObject {
-  run(number) {
-    return jobs[number]({ ctx: this.ctx, storage: this.ctx.storage, sql: this.ctx.storage.sql, kv: this.ctx.storage.kv, env: this.env, self: this });
-  }
-}
-
-const jobs = [];
 let registry;
 let labs;
+let inside;
 
 beforeEach(() => {
-  registry = open({ storageDir: ':memory:' });
-  labs = registry.namespace('LAB', Lab);
+  ({ registry, labs, inside } = openLab());
 });
 afterEach(() => registry.close());
-
-const inside = (job, name = 'a') => labs.getByName(name).run(jobs.push(job) - 1);
 
 test('each kind of value comes back as it was', () =>
   inside(({ kv }) => {
@@ -128,7 +117,7 @@ test('transactionSync() is all or nothing', () =>
 
 test('an event runs to its next wait for something else before another begins', async () => {
   const trace = [];
-  const job = (mark) => async ({ storage }) => {
+  const mark5 = (mark) => async ({ storage }) => {
     for (let step = 0; step < 5; step++) {
       trace.push(mark);
       await storage.get('key');
@@ -136,7 +125,7 @@ test('an event runs to its next wait for something else before another begins', 
       await null;
     }
   };
-  await Promise.all(['a', 'b', 'c', 'd'].map((mark) => inside(job(mark))));
+  await Promise.all(['a', 'b', 'c', 'd'].map((mark) => inside(mark5(mark))));
   assert.equal(trace.join(''), 'aaaaabbbbbcccccddddd');
 });
 
@@ -169,7 +158,7 @@ test('objects call each other, back and forth', async () => {
     kv.put('n', (kv.get('n') ?? 0) + 1);
     return kv.get('n');
   };
-  const number = jobs.push(add) - 1;
+  const number = job(add);
   const total = await inside(async ({ env }) => {
     let last;
     for (let i = 0; i < 20; i++) last = await env.LAB.getByName(`other ${i % 2}`).run(number);
@@ -194,17 +183,17 @@ test('what passes between objects is a copy', async () => {
 test('abort() resets the object, and its state is that of the last commit', async () => {
   await inside(({ kv }) => kv.put('n', 1));
   const stub = labs.getByName('a');
-  const job = jobs.push(({ ctx, kv }) => {
+  const aborting = job(({ ctx, kv }) => {
     kv.put('n', 2);
     ctx.abort('enough');
-  }) - 1;
-  await assert.rejects(stub.run(job), { message: 'enough' });
+  });
+  await assert.rejects(stub.run(aborting), { message: 'enough' });
   assert.equal(await inside(({ kv }) => kv.get('n')), 1);
 });
 
 test('a thousand objects', async () => {
-  const write = jobs.push(({ kv }) => kv.put('n', 1)) - 1;
-  const read = jobs.push(({ kv }) => kv.get('n')) - 1;
+  const write = job(({ kv }) => kv.put('n', 1));
+  const read = job(({ kv }) => kv.get('n'));
   const names = Array.from({ length: 1000 }, (_, i) => `object ${i}`);
   await Promise.all(names.map((name) => labs.getByName(name).run(write)));
   const found = await Promise.all(names.map((name) => labs.getByName(name).run(read)));

@@ -34,6 +34,7 @@ const scriptArrows = {
   bundle: ['config'],
   runtime: [],
   library: ['runtime'],
+  import: ['runtime'],
 };
 
 function filesBelow(directory, pattern) {

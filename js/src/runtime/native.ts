@@ -8,6 +8,9 @@ export interface NativeEngine {
   idFromName(namespace: number, name: string): string;
   uniqueId(namespace: number): string;
   isId(namespace: number, hex: string): boolean;
+  hasObject(namespace: number, hex: string): boolean;
+  /** Makes whole SQLite files in the data directory the databases of objects that do not exist yet. */
+  adopt(objects: { namespace: number; id: string; file: string }[]): void;
   checkpoint(): void;
   close(): void;
   createShard(exchange: ArrayBuffer, onWake: () => void): NativeShard;
@@ -88,6 +91,8 @@ export interface NativeServer {
 export interface Native {
   /** undefined: in memory, with nothing left after close(). */
   openEngine(directory: string | undefined): NativeEngine;
+  /** Copies a database of another program, with its -wal; -> when the object's alarm is due (ms), if it has one. */
+  copyDatabase(source: string, target: string): number | undefined;
 }
 
 export function loadNative(): Native {

@@ -1,0 +1,61 @@
+/** `perdure import`: the objects of `wrangler dev` and workerd for a project. */
+import { resolve } from 'node:path';
+import { SingleBar } from 'cli-progress';
+import { findObjects, type FoundObject } from './import/find.js';
+import { importObjects, type Imported, type ImportTarget } from './import/import.js';
+import type { Project } from './project.js';
+import { loadNative } from './runtime/native.js';
+
+/** Alarms that are named one by one. */
+const ALARMS_NAMED_MAX = 10;
+
+/** Imports what is below `source` into the data directory; -> what to print. Without a project every key is taken. */
+export function runImport(source: string, project: Project | undefined, dataDirectory: string): string {
+  const objects = findObjects(resolve(source));
+  const bar = progressBar(objects.length);
+  let imported: Imported[];
+  try {
+    imported = importObjects({
+      native: loadNative(),
+      objects,
+      targets: project === undefined ? everyKey(objects) : classesOf(project),
+      projectName: project?.name ?? '',
+      dataDirectory,
+      progress: (done, { id }) => bar?.update(done, { id }),
+    });
+    bar?.update(objects.length, { id: 'done' });
+  } finally {
+    bar?.stop();
+  }
+  return summary(imported, dataDirectory);
+}
+
+function classesOf(project: Project): ImportTarget[] {
+  return project.classes.map(({ className, key, storage }) => ({ key: `${project.name}-${key}`, className, storage }));
+}
+
+function everyKey(objects: FoundObject[]): ImportTarget[] {
+  return [...new Set(objects.map(({ key }) => key))].map((key) => ({ key, className: key, storage: 'sqlite' }));
+}
+
+/** Only for somebody who looks. */
+function progressBar(total: number): SingleBar | undefined {
+  if (!process.stderr.isTTY) return undefined;
+  const bar = new SingleBar({ format: 'importing {bar} {value}/{total} {id}', hideCursor: true, clearOnComplete: true, stream: process.stderr });
+  bar.start(total, 0, { id: '' });
+  return bar;
+}
+
+function summary(imported: Imported[], dataDirectory: string): string {
+  const classes = new Map<string, number>();
+  for (const { className } of imported) classes.set(className, (classes.get(className) ?? 0) + 1);
+  const counts = [...classes].map(([name, count]) => `${count} of ${name}`).join(', ');
+  const lines = [`Imported ${imported.length} ${imported.length === 1 ? 'object' : 'objects'} into ${dataDirectory}: ${counts}.`];
+  const alarms = imported.filter(({ alarmMs }) => alarmMs !== undefined);
+  if (alarms.length > 0) {
+    lines.push(`${alarms.length} ${alarms.length === 1 ? 'has' : 'have'} an alarm, which this version of Perdure does not run; it stays in the object's table _cf_METADATA:`);
+    for (const { object, className, alarmMs } of alarms.slice(0, ALARMS_NAMED_MAX)) lines.push(`  ${className} ${object.id} at ${new Date(alarmMs!).toISOString()}`);
+    if (alarms.length > ALARMS_NAMED_MAX) lines.push(`  and ${alarms.length - ALARMS_NAMED_MAX} more`);
+  }
+  return lines.join('\n');
+}

@@ -1,0 +1,89 @@
+/** Objects of `wrangler dev` and workerd become objects of a data directory: all of them, or none. */
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Native, NativeEngine } from '../runtime/native.js';
+import { type FoundObject, ImportError } from './find.js';
+
+/** A namespace that objects can be imported into. */
+export interface ImportTarget {
+  /** Its key on disk; decides which ids belong to it. */
+  key: string;
+  className: string;
+  storage: 'sqlite' | 'kv';
+}
+
+export interface ImportOptions {
+  native: Native;
+  objects: FoundObject[];
+  /** The namespaces of the project `projectName`. */
+  targets: ImportTarget[];
+  projectName: string;
+  dataDirectory: string;
+  /** Called before each object with how many are done. */
+  progress(done: number, object: FoundObject): void;
+}
+
+export interface Imported {
+  object: FoundObject;
+  className: string;
+  /** When its alarm is due, in milliseconds since 1970. */
+  alarmMs: number | undefined;
+}
+
+/** Below the data directory: copies that are not checked yet. */
+const WORK_FOLDER = 'import';
+const NAMED_MAX = 3;
+
+/** Throws ImportError, or what the engine throws; then nothing has been imported. */
+export function importObjects(options: ImportOptions): Imported[] {
+  const { native, objects, targets, dataDirectory } = options;
+  checkTargets(options);
+  const engine = native.openEngine(dataDirectory);
+  const work = join(dataDirectory, WORK_FOLDER);
+  try {
+    const numbers = new Map(targets.map(({ key }) => [key, engine.openNamespace(key)]));
+    checkIds(engine, objects, numbers, dataDirectory);
+    mkdirSync(work, { recursive: true });
+    const imported = objects.map((object, done) => {
+      options.progress(done, object);
+      const alarmMs = native.copyDatabase(object.file, join(work, object.id));
+      return { object, alarmMs, className: targets.find(({ key }) => key === object.key)!.className };
+    });
+    engine.adopt(objects.map(({ key, id }) => ({ namespace: numbers.get(key)!, id, file: join(work, id) })));
+    return imported;
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+    engine.close();
+  }
+}
+
+function checkTargets({ objects, targets, projectName }: ImportOptions): void {
+  for (const { key, file } of objects) {
+    const target = targets.find((each) => each.key === key);
+    if (target === undefined)
+      throw new ImportError(
+        `${file}: "${key}" is no class of the project "${projectName}", which has ${targets.map((each) => `"${each.key}"`).join(', ') || 'none'}. Add the class to its migrations, or give a folder without it. (Ids belong to a key: renaming the folder does not help.)`,
+      );
+    refuseKeyValue(target);
+  }
+}
+
+/** The one place to change when key-value classes are served. */
+function refuseKeyValue({ className, storage }: ImportTarget): void {
+  if (storage === 'kv')
+    throw new ImportError(`The class "${className}" is declared with new_classes (key-value storage), which this version of Perdure does not serve yet; its objects cannot be imported.`);
+}
+
+function checkIds(engine: NativeEngine, objects: FoundObject[], numbers: Map<string, number>, dataDirectory: string): void {
+  for (const { key, id, file } of objects) {
+    if (!engine.isId(numbers.get(key)!, id))
+      throw new ImportError(`${file}: its id was not made for the namespace "${key}". The folder's name must be the unique key that the objects were made with.`);
+  }
+  const there = objects.filter(({ key, id }) => engine.hasObject(numbers.get(key)!, id));
+  if (there.length === 0) return;
+  const names = there.slice(0, NAMED_MAX).map(({ key, id }) => `${key}/${id}`);
+  const more = there.length > NAMED_MAX ? `, and ${there.length - NAMED_MAX} more` : '';
+  throw new ImportError(
+    `${there.length} of ${objects.length} objects exist already in ${dataDirectory}: ${names.join(', ')}${more}. Nothing was imported; choose another data folder with --data.`,
+  );
+}
