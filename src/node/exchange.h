@@ -12,10 +12,13 @@ namespace perdure::node {
 struct Exchange {
   static constexpr std::size_t kCellsMax = 1024;
   static constexpr std::size_t kTextBytesMax = 16384;
+  static constexpr std::size_t kRowsMax = 256;
 
   std::int32_t header[16];
   double numbers[kCellsMax];
   std::int32_t lengths[kCellsMax];
+  // Out of `run`: how many rows the statement had read when it came to each row of the batch.
+  std::uint32_t rows_read[kRowsMax];
   std::uint8_t kinds[kCellsMax];
   char text[kTextBytesMax];  // texts one after the other, each `lengths[i]` long
 };
@@ -38,7 +41,9 @@ enum HeaderOut : std::size_t {
   kStatus = 1,
   kBegan = 2,
   kGotExtras = 3,
-  kReprepared = 8,  // how often SQLite has prepared the statement anew, for a changed schema
+  kReprepared = 8,    // how often SQLite has prepared the statement anew, for a changed schema
+  kRowsRead = 9,      // by the statement since it was started, and
+  kRowsWritten = 10,  // written
 };
 enum RunStatus : std::int32_t { kMore = 0, kDone = 1, kFailed = 2 };
 

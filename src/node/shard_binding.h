@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -18,7 +19,9 @@ namespace perdure::node {
 struct Prepared {
   store::Statement statement;
   runtime::Slot slot = 0;
-  std::string bound_text;            // what the text parameters point into while the statement runs
+  std::string bound_text;  // what the text parameters point into while the statement runs
+  // What the next run() fails with: it happened while rows before it were fetched.
+  std::optional<store::SqlError> failure;
   std::uint64_t returned_bytes = 0;  // by RETURNING, in this run of the statement
 };
 

@@ -2,10 +2,12 @@
 // addon; it talks through the exchange buffer (exchange.h).
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include <sqlite3.h>
 
 #include "node/shard_binding.h"
+#include "store/row_counts.h"
 
 namespace perdure::node {
 namespace {
@@ -184,8 +186,24 @@ void count_returned(store::Database& database, Prepared& prepared, std::size_t b
 void start(napi_env env, ShardHost& host, Prepared& prepared, int parameters, napi_value extras) {
   bind(env, host, prepared, parameters, extras);
   prepared.returned_bytes = 0;
+  prepared.failure.reset();
+  store::clear_row_counts(prepared.statement.handle());
   if (!prepared.statement.writes()) return;
   if (host.shard.begin_write(prepared.slot)) host.exchange->header[kBegan] = 1;
+}
+
+// A step failed after `rows` rows of the batch. workerd looks one row ahead: the failure takes the
+// place of the last of them, and comes when it is asked for.
+void fail(ShardHost& host, Prepared& prepared, int code, std::int32_t rows) {
+  const store::SqlError error = host.shard.database(prepared.slot).error(code);
+  if (rows == 0 || prepared.statement.writes()) throw error;
+  sqlite3_reset(prepared.statement.handle());
+  prepared.failure = error;
+}
+
+void tell_row_counts(Exchange& exchange, sqlite3_stmt* statement) {
+  exchange.header[kRowsRead] = static_cast<std::int32_t>(store::rows_read(statement));
+  exchange.header[kRowsWritten] = static_cast<std::int32_t>(store::rows_written(statement));
 }
 
 // Takes up to `rows_max` rows, as many as there is room for. Throws SqlError.
@@ -203,15 +221,20 @@ napi_value run_batch(napi_env env, ShardHost& host, Prepared& prepared, std::int
     }
     if (code == SQLITE_ROW) {
       batch.add_row(statement, columns);
-      ++rows;
+      exchange.rows_read[rows++] = store::rows_read(statement);
       continue;
     }
-    if (code != SQLITE_DONE) throw host.shard.database(prepared.slot).error(code);
+    if (code != SQLITE_DONE) {
+      fail(host, prepared, code, rows);
+      rows = std::max(rows - 1, 0);
+      break;
+    }
     sqlite3_reset(statement);
     exchange.header[kStatus] = kDone;
     break;
   }
   exchange.header[kRows] = rows;
+  tell_row_counts(exchange, statement);
   if (rows > 0 && prepared.statement.writes())
     count_returned(host.shard.database(prepared.slot), prepared, batch.bytes());
   return batch.finish();
@@ -226,17 +249,20 @@ napi_value run(napi_env env, napi_callback_info info) {
   Exchange& exchange = *host.exchange;
   Prepared& prepared = host.statement(static_cast<std::uint32_t>(exchange.header[kStatement]));
   const int parameters = exchange.header[kParameters];
-  const std::int32_t rows_max = exchange.header[kRowsMax];
+  const std::int32_t rows_max =
+      std::min(exchange.header[kRowsMax], static_cast<std::int32_t>(Exchange::kRowsMax));
   exchange.header[kBegan] = 0;
   exchange.header[kRows] = 0;
   exchange.header[kStatus] = kMore;
   try {
     if (parameters >= 0) start(env, host, prepared, parameters, call.args[0]);
+    if (prepared.failure) throw *std::exchange(prepared.failure, std::nullopt);
     if (prepared.statement.alters_as_user()) {
       host.shard.database(prepared.slot).alter_as_user(prepared.statement);
       exchange.header[kStatus] = kDone;
       exchange.header[kReprepared] =
           sqlite3_stmt_status(prepared.statement.handle(), SQLITE_STMTSTATUS_REPREPARE, 0);
+      tell_row_counts(exchange, prepared.statement.handle());
       return nullptr;
     }
     return run_batch(env, host, prepared, rows_max);
@@ -245,21 +271,25 @@ napi_value run(napi_env env, napi_callback_info info) {
   }
 }
 
-// Runs a statement that is not the last of its query to its end.
-void run_to_end(ShardHost& host, runtime::Slot slot, store::Statement& statement) {
+// Runs a statement whose rows nobody wants: what it does, it has done when it comes to the first.
+void run_once(ShardHost& host, runtime::Slot slot, store::Statement& statement) {
   store::Database& database = host.shard.database(slot);
-  if (sqlite3_bind_parameter_count(statement.handle()) != 0)
-    throw Error(ErrorCode::kSql,
-                "When executing multiple SQL statements in a single call, only the last statement "
-                "can have parameters.");
   if (statement.writes() && host.shard.begin_write(slot)) host.exchange->header[kBegan] = 1;
   if (statement.alters_as_user()) {
     database.alter_as_user(statement);
     return;
   }
-  int code = SQLITE_ROW;
-  while (code == SQLITE_ROW) code = sqlite3_step(statement.handle());
-  if (code != SQLITE_DONE) throw database.error(code);
+  const int code = sqlite3_step(statement.handle());
+  if (code != SQLITE_DONE && code != SQLITE_ROW) throw database.error(code);
+}
+
+// Runs a statement that is not the last of its query.
+void run_before(ShardHost& host, runtime::Slot slot, store::Statement& statement) {
+  if (sqlite3_bind_parameter_count(statement.handle()) != 0)
+    throw Error(ErrorCode::kSql,
+                "When executing multiple SQL statements in a single call, only the last statement "
+                "can have parameters.");
+  run_once(host, slot, statement);
 }
 
 void append_names(napi_env env, sqlite3_stmt* statement, napi_value out, std::uint32_t at) {
@@ -301,7 +331,7 @@ napi_value prepare(napi_env env, napi_callback_info info) {
     rest = rest.substr(next);
     // Before the next one is prepared, which may need what this one creates.
     single = false;
-    run_to_end(host, slot, statement);
+    run_before(host, slot, statement);
   }
   sqlite3_stmt* handle = statement.handle();
   const int columns = sqlite3_column_count(handle);
@@ -318,10 +348,86 @@ napi_value prepare(napi_env env, napi_callback_info info) {
   return out;
 }
 
+bool is_complete(std::string_view sql) { return sqlite3_complete(std::string(sql).c_str()) != 0; }
+
+// How many bytes of `script` are its first complete statement, up to and with its `;`. 0: none.
+std::size_t first_complete(std::string_view script) {
+  for (std::size_t at = script.find(';'); at != std::string_view::npos;
+       at = script.find(';', at + 1)) {
+    if (is_complete(script.substr(0, at + 1))) return at + 1;
+  }
+  return 0;
+}
+
+// Whether SQLite, which took the first `bytes` of `script` for a statement, is right: it passes
+// over empty statements in front, and takes what the end of the script cut off.
+bool is_first_complete(std::string_view script, std::size_t bytes) {
+  const std::size_t first = script.find(';') + 1;
+  return (first == bytes || !is_complete(script.substr(0, first))) &&
+         is_complete(script.substr(0, bytes));
+}
+
+// Takes the first complete statement off `script`, prepared; empty when there is none.
+store::Statement take_complete(store::Database& database, std::string_view& script) {
+  if (script.find(';') == std::string_view::npos) return {};
+  // SQLite finds the end of a statement in one pass, but copies what it is given.
+  const int bytes_max = sqlite3_limit(database.handle(), SQLITE_LIMIT_SQL_LENGTH, -1);
+  std::size_t bytes = 0;
+  store::Statement statement;
+  try {
+    statement = database.prepare(script.substr(0, static_cast<std::size_t>(bytes_max)),
+                                 store::Access::kUser, &bytes);
+  } catch (const store::SqlError&) {
+    // Is it wrong, or not all there?
+  }
+  if (!statement || !is_first_complete(script, bytes)) {
+    bytes = first_complete(script);
+    if (bytes == 0) return {};
+    statement = database.prepare(script.substr(0, bytes), store::Access::kUser);
+    if (!statement) throw Error(ErrorCode::kSql, "SQL code did not contain a statement.");
+  }
+  script.remove_prefix(bytes);
+  return statement;
+}
+
+// ingest(slot, script): runs its complete statements. -> [statements, rows read, rows written,
+// rest] header out: whether it began the implicit transaction (also when it throws).
+napi_value ingest(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 2> call(env, info);
+  ShardHost& host = *call.self;
+  host.exchange->header[kBegan] = 0;
+  const runtime::Slot slot = call.uint(0);
+  const std::string script = call.utf8(1);
+  std::string_view rest = script;
+  store::Database& database = host.shard.database(slot);
+  double statements = 0;
+  double read = 0;
+  double written = 0;
+  for (;;) {
+    store::Statement statement = take_complete(database, rest);
+    if (!statement) break;
+    if (sqlite3_bind_parameter_count(statement.handle()) != 0)
+      throw Error(ErrorCode::kSql, "Wrong number of parameter bindings for SQL query.");
+    run_once(host, slot, statement);
+    ++statements;
+    read += store::rows_read(statement.handle());
+    written += store::rows_written(statement.handle());
+  }
+  napi_value out = nullptr;
+  check(env, napi_create_array_with_length(env, 4, &out));
+  check(env, napi_set_element(env, out, 0, make_number(env, statements)));
+  check(env, napi_set_element(env, out, 1, make_number(env, read)));
+  check(env, napi_set_element(env, out, 2, make_number(env, written)));
+  check(env, napi_set_element(env, out, 3, make_string(env, rest)));
+  return out;
+}
+
 // reset(statement): an open cursor is given up.
 napi_value reset_statement(napi_env env, napi_callback_info info) {
   Call<ShardHost, 1> call(env, info);
-  sqlite3_reset(call.self->statement(call.uint(0)).statement.handle());
+  Prepared& prepared = call.self->statement(call.uint(0));
+  sqlite3_reset(prepared.statement.handle());
+  prepared.failure.reset();
   return nullptr;
 }
 
@@ -343,7 +449,9 @@ napi_value transaction_lost(napi_env env, napi_callback_info info) {
 }  // namespace
 
 void define_sql(napi_env env, napi_value shard, ShardHost* host) {
+  check(env, napi_set_named_property(env, shard, "countsRows", make_bool(env, store::kCountsRows)));
   method<prepare>(env, shard, "prepare", host);
+  method<ingest>(env, shard, "ingest", host);
   method<run>(env, shard, "run", host);
   method<column_names>(env, shard, "columnNames", host);
   method<reset_statement>(env, shard, "resetStatement", host);

@@ -171,6 +171,186 @@ test('long results, wide results, and cursors that are open at the same time', a
   });
 });
 
+test('rows read and written, as workerd counts them', async () => {
+  // [query, counts before the first row was taken, counts at the end]; the numbers are workerd's.
+  const counts = [
+    ['CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT UNIQUE, c)', [1, 3], [1, 3]],
+    ["INSERT INTO t VALUES (1, 'x', 1), (2, 'y', 2), (3, NULL, 3)", [3, 6], [3, 6]],
+    ['SELECT * FROM t', [1, 0], [3, 0]],
+    ['SELECT * FROM t WHERE a = 1', [1, 0], [1, 0]],
+    ['SELECT * FROM t WHERE a = 100', [1, 0], [1, 0]],
+    ["SELECT * FROM t WHERE b = 'x'", [1, 0], [1, 0]],
+    ["SELECT * FROM t WHERE b = 'nope'", [0, 0], [0, 0]],
+    ['SELECT * FROM t WHERE b > \'zzz\'', [1, 0], [1, 0]],
+    ['SELECT * FROM t ORDER BY c DESC', [4, 0], [6, 0]],
+    ['SELECT * FROM t LIMIT 1', [1, 0], [1, 0]],
+    ['SELECT count(*) FROM t', [3, 0], [3, 0]],
+    ['SELECT max(a) FROM t', [1, 0], [1, 0]],
+    ['SELECT 1', [0, 0], [0, 0]],
+    ['SELECT * FROM t x, t y', [2, 0], [12, 0]],
+    ['WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5) SELECT * FROM n', [1, 0], [6, 0]],
+    ["SELECT * FROM json_each('[1,2,3]')", [0, 0], [3, 0]],
+    ["INSERT OR IGNORE INTO t VALUES (1, 'z', 0)", [1, 0], [1, 0]],
+    ["INSERT INTO t VALUES (1, 'z', 0) ON CONFLICT (a) DO UPDATE SET b = 'z'", [1, 2], [1, 2]],
+    ["INSERT INTO t (b) VALUES ('r'), ('s'), ('q') RETURNING a", [4, 6], [6, 6]],
+    ['UPDATE t SET c = c + 1', [6, 6], [6, 6]],
+    ["UPDATE t SET b = b || '!'", [6, 12], [6, 12]],
+    ['SELECT 1; SELECT * FROM t WHERE a > 4', [1, 0], [2, 0]],
+    ['DELETE FROM t WHERE a > 4', [2, 2], [2, 2]],
+    ['DELETE FROM t', [0, 4], [0, 4]],
+    ['CREATE VIRTUAL TABLE f USING fts5(x)', [1, 2], [1, 2]],
+    ["INSERT INTO f VALUES ('a b'), ('b')", [0, 2], [0, 2]],
+    ["SELECT * FROM f WHERE f MATCH 'b'", [0, 0], [2, 0]],
+    ['PRAGMA table_info(t)', [0, 0], [0, 0]],
+  ];
+  const found = await lab.object('counts', ({ sql }, queries) =>
+    queries.map((query) => {
+      const cursor = sql.exec(query);
+      const start = [cursor.rowsRead, cursor.rowsWritten];
+      cursor.toArray();
+      return [query, start, [cursor.rowsRead, cursor.rowsWritten]];
+    }), counts.map(([query]) => query));
+  for (const [i, expected] of counts.entries()) assert.deepEqual(found[i], expected);
+  const steps = await lab.object('counts', ({ sql }) => {
+    const each = (cursor, between = () => {}) => {
+      const seen = [cursor.rowsRead];
+      while (!cursor.next().done) { between(); seen.push(cursor.rowsRead); }
+      return seen;
+    };
+    const numbers = 'WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600)';
+    sql.exec(`${numbers} INSERT INTO t SELECT i, i, i FROM n`);
+    const returned = sql.exec('UPDATE t SET c = 0 WHERE a < 40 RETURNING a');
+    return {
+      few: each(sql.exec('SELECT a FROM t LIMIT 4')),
+      interrupted: each(sql.exec('SELECT a FROM t LIMIT 4'), () => sql.exec('SELECT * FROM t LIMIT 100').next()),
+      // Over the batches in which rows are fetched.
+      many: each(sql.exec('SELECT a FROM t'), () => sql.exec('SELECT 1').one()).every((read, i) => read === Math.min(i + 1, 600)),
+      returned: [returned.rowsRead, ...each(returned).slice(-2)],
+      again: [0, 1].map(() => { const cursor = sql.exec('SELECT * FROM t WHERE a = ?', 5); cursor.one(); return cursor.rowsRead; }),
+    };
+  });
+  assert.deepEqual(steps, { few: [1, 2, 3, 4, 4], interrupted: [1, 2, 3, 4, 4], many: true, returned: [119, 157, 157], again: [1, 1] });
+});
+
+test('prepared statements: called as in workerd, and with values bound ahead', async () => {
+  const results = await lab.object('prepare', ({ sql, attempt }) => {
+    sql.prepare('CREATE TABLE users (id INTEGER PRIMARY KEY, name)').run();
+    const insert = sql.prepare('INSERT INTO users (name) VALUES (?)');
+    const select = sql.prepare('SELECT * FROM users WHERE id >= ? ORDER BY id');
+    const counts = insert.bind('Alice').run();
+    return {
+      counts,
+      chained: insert.bind('Bob') === insert && insert().toArray(),
+      called: [insert('Carol').rowsWritten, insert().rowsWritten],
+      all: select.bind(2).all(),
+      raw: select.bind(3).raw(),
+      first: [select.first(), select.bind(1).first('name'), select.bind(99).first(), select.bind(99).first('name')],
+      twice: (() => { const one = select(1); const two = select(2); return [one.next().value.id, two.next().value.id, one.next().value.id]; })(),
+      errors: [
+        attempt(() => select.bind(1).first('nope')),
+        attempt(() => select.bind().all()),
+        attempt(() => insert('a', 'b')),
+        attempt(() => sql.prepare()),
+        attempt(() => sql.prepare('SELEC')()),
+        attempt(() => new sql.Statement()),
+        attempt(() => new sql.Cursor()),
+        attempt(() => (0, sql.exec)('SELECT 1')).slice(0, 60),
+      ],
+      looks: [typeof insert, String(insert), insert instanceof sql.Statement, sql.exec('SELECT 1').constructor === sql.Cursor, sql.Cursor.name, Object.getOwnPropertyNames(insert)],
+      iterators: [String(sql.exec('SELECT 1')[Symbol.iterator]()), String(sql.exec('SELECT 1').raw())],
+      lazy: typeof sql.prepare('SELEC'),
+    };
+  });
+  const bob = { id: 2, name: 'Bob' };
+  assert.deepEqual(results, {
+    counts: { rowsRead: 0, rowsWritten: 1 },
+    chained: [],
+    called: [1, 1],
+    all: [bob, { id: 3, name: 'Carol' }, { id: 4, name: 'Bob' }],
+    raw: [[3, 'Carol'], [4, 'Bob']],
+    first: [{ id: 3, name: 'Carol' }, 'Alice', null, null],
+    twice: [1, 2, 2],
+    errors: [
+      'TypeError: The result has no column "nope".',
+      'Error: Wrong number of parameter bindings for SQL query.',
+      'Error: Wrong number of parameter bindings for SQL query.',
+      "TypeError: Failed to execute 'prepare' on 'SqlStorage': parameter 1 is not of type 'String'.",
+      'Error: near "SELEC": syntax error at offset 0: SQLITE_ERROR',
+      'TypeError: Illegal constructor',
+      'TypeError: Illegal constructor',
+      'TypeError: Illegal invocation: function called with incorrec',
+    ],
+    looks: ['function', '[object Statement]', true, true, 'Cursor', []],
+    iterators: ['[object RowIterator]', '[object RawIterator]'],
+    lazy: 'function',
+  });
+});
+
+test('ingest runs what is complete of a script', async () => {
+  const results = await lab.object('ingest', async ({ sql, attempt }) => {
+    const done = (script) => attempt(() => sql.ingest(script));
+    return [
+      done('CREATE TABLE x (a); INSERT INTO x VALUES (1); INSERT INTO x VALUES (2); SELEC'),
+      done(''), done('SELECT 1'), done('SELECT 1;  \n'), done('-- comment'), done("SELECT 'é😀'; SEL é"),
+      done('SELEC 1;'), done('INSERT INTO x VALUES (3); SELEC 1;'), done('INSERT INTO x va; SELECT 1;'), done('INSERT INTO x VALUES (?);'),
+      done('-- comment\n; SELECT 1;'), done('BEGIN;').slice(0, 40), attempt(() => sql.ingest()),
+      done("INSERT INTO x VALUES ('a;b'); CREATE TRIGGER t AFTER DELETE ON x BEGIN SELECT 1; SELECT 2; END; DELETE"),
+      done('CREATE TRIGGER u AFTER DELETE ON x BEGIN SELECT 1; SELECT'),
+      done(`INSERT INTO x VALUES ('${'y;'.repeat(20_000)}'); SEL`),
+      done('INSERT INTO x VALUES (4);'.repeat(6000)),
+      done(`INSERT INTO x VALUES ('${'y'.repeat(150_000)}`).remainder.length,
+      sql.exec('SELECT count(*) AS n FROM x').one().n,
+    ];
+  });
+  const outcome = (statementCount, rowsRead, rowsWritten, remainder) => ({ remainder, rowsRead, rowsWritten, statementCount });
+  assert.deepEqual(results, [
+    outcome(3, 1, 4, ' SELEC'),
+    outcome(0, 0, 0, ''), outcome(0, 0, 0, 'SELECT 1'), outcome(1, 0, 0, '  \n'), outcome(0, 0, 0, '-- comment'), outcome(1, 0, 0, ' SEL é'),
+    'Error: near "SELEC": syntax error at offset 0: SQLITE_ERROR',
+    'Error: near "SELEC": syntax error at offset 1: SQLITE_ERROR',
+    'Error: near "va": syntax error at offset 14: SQLITE_ERROR',
+    'Error: Wrong number of parameter bindings for SQL query.',
+    'Error: SQL code did not contain a statement.',
+    'Error: To execute a transaction, please ',
+    "TypeError: Failed to execute 'ingest' on 'SqlStorage': parameter 1 is not of type 'string'.",
+    outcome(2, 0, 2, ' DELETE'),
+    outcome(0, 0, 0, 'CREATE TRIGGER u AFTER DELETE ON x BEGIN SELECT 1; SELECT'),
+    outcome(1, 0, 1, ' SEL'),
+    outcome(6000, 0, 6000, ''),
+    150_023,
+    6005,
+  ]);
+});
+
+test('a row that fails takes the place of the one before it, and the cursor ends there', async () => {
+  const results = await lab.object('fails', ({ sql, attempt }) => {
+    const query = (good) => `SELECT json(column1) AS j FROM (VALUES ${[...Array(good).fill("('1')"), "('{')", "('2')"]})`;
+    const take = (cursor) => { const rows = []; return [attempt(() => { for (const row of cursor) rows.push(row.j); }), rows.length, cursor.next().done]; };
+    return [attempt(() => sql.exec(query(0))), ...[1, 2, 15, 16, 17, 300].map((good) => take(sql.exec(query(good))))];
+  });
+  const malformed = 'Error: malformed JSON: SQLITE_ERROR';
+  // The 17th row is the first of a batch, which nobody has looked at when the 16th is taken.
+  assert.deepEqual(results, [malformed, ...[0, 1, 14, 16, 16, 299].map((rows) => [malformed, rows, true])]);
+});
+
+test('a long result is in memory one batch at a time', async (t) => {
+  const own = await startLab(t);
+  const { bytes, sum } = await own.object('million', ({ sql }) => {
+    const rows = 'WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100000) SELECT i, hex(zeroblob(100)) AS text FROM n';
+    let sum = 0;
+    let most = 0;
+    const before = process.memoryUsage().rss;
+    for (const { i } of sql.exec(rows)) {
+      sum += 1;
+      if (i % 50_000 === 0) most = Math.max(most, process.memoryUsage().rss);
+    }
+    return { bytes: most - before, sum };
+  });
+  assert.equal(sum, 1_100_000);
+  // All rows would be 220 MB of text alone; what the collector has not got to yet is far less.
+  assert.ok(bytes < 120e6, `${bytes} bytes more`);
+});
+
 test('a write that returns rows has happened when exec() returns', async () => {
   const counts = await lab.object('returning', async ({ sql }) => {
     sql.exec('CREATE TABLE t (a)');

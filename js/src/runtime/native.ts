@@ -40,6 +40,9 @@ export interface NativeShard {
   savepoint(slot: number, action: 0 | 1 | 2, depth: number): void;
   databaseSize(slot: number): number;
   prepare(slot: number, sql: string): [number, number, boolean, boolean, ...string[]];
+  /** -> [statements, rows read, rows written, remainder] */
+  ingest(slot: number, script: string): [number, number, number, string];
+  readonly countsRows: boolean;
   run(extras?: unknown[]): string | unknown[] | undefined;
   columnNames(statement: number): string[];
   resetStatement(statement: number): void;

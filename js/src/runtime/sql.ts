@@ -5,12 +5,12 @@
  */
 import {
   CELLS_MAX, DONE, EXTRA, type Exchange, FAILED, IN_PARAMETERS, IN_ROWS_MAX, IN_STATEMENT, NULL, NUMBER, OUT_BEGAN,
-  OUT_HAS_EXTRAS, OUT_REPREPARED, OUT_ROWS, OUT_STATUS, TEXT, TEXT_BYTES_MAX,
+  OUT_HAS_EXTRAS, OUT_REPREPARED, OUT_ROWS, OUT_STATUS, ROWS_MAX, TEXT, TEXT_BYTES_MAX,
 } from './exchange.js';
 import type { NativeShard } from './native.js';
-
-export type SqlValue = ArrayBuffer | string | number | null;
-export type Row = Record<string, SqlValue>;
+import { Cursor, keepRowsRead } from './sql-cursor.js';
+import { Shape, type SqlValue } from './sql-shape.js';
+import { Statement } from './sql-statement.js';
 
 /** What the SQL interface needs of the object that it belongs to. */
 export interface SqlOwner {
@@ -31,7 +31,6 @@ export interface SqlOwner {
 const INLINE_TEXT_MAX = 64;
 /** Rows that exec() fetches at once; most queries end within them. */
 const FIRST_ROWS = 16;
-const BATCH_ROWS = 256;
 /**
  * What one object keeps prepared: this much SQL text, and this many statements (about 1.5 KB each). What
  * exceeds a limit goes together with a part of what is left, the least recently used first, so that
@@ -41,39 +40,10 @@ const CACHED_SQL_CHARS_MAX = 1 << 20;
 const CACHED_STATEMENTS_MAX = 1000;
 const KEPT_PART = 3 / 4;
 
-type MakeRow = (values: SqlValue[], at: number) => Row;
-
-/** One for each list of column names, for all objects: generating code costs more than running it. */
-const rowMakers = new Map<string, MakeRow>();
-const ROW_MAKERS_MAX = 1000;
-
-function rowMaker(names: string[]): MakeRow {
-  const key = JSON.stringify(names);
-  let make = rowMakers.get(key);
-  if (make === undefined) {
-    // "__proto__" without brackets would set the prototype; with them every name would be slower.
-    const quoted = (name: string): string => (name === '__proto__' ? '["__proto__"]' : JSON.stringify(name));
-    const members = names.map((name, i) => `${quoted(name)}: v[i + ${i}]`);
-    make = new Function('v', 'i', `return { ${members.join(', ')} };`) as MakeRow;
-    if (rowMakers.size >= ROW_MAKERS_MAX) rowMakers.clear();
-    rowMakers.set(key, make);
-  }
-  return make;
-}
-
-/** The columns of a result. */
-class Shape {
-  readonly makeRow: MakeRow;
-
-  constructor(readonly names: string[]) {
-    this.makeRow = rowMaker(names);
-  }
-}
-
-const batchRows = (shape: Shape): number => Math.min(BATCH_ROWS, Math.floor(CELLS_MAX / shape.names.length));
+export const batchRows = (shape: Shape): number => Math.min(ROWS_MAX, Math.floor(CELLS_MAX / shape.names.length));
 
 /** One prepared statement of an object. */
-class Prepared {
+export class Prepared {
   /** A cursor that is not at its end uses the statement. */
   busy = false;
   /** When it was used last, in executions of its object. */
@@ -92,6 +62,20 @@ class Prepared {
   ) {
     this.shape = new Shape(names);
   }
+}
+
+/** Rows of a write that wait to be handed out, with what `exchange.rowsRead` said of them. */
+export interface Batch {
+  values: SqlValue[];
+  rowsRead: Uint32Array;
+}
+
+/** What ingest() has done. */
+export interface Ingested {
+  remainder: string;
+  rowsRead: number;
+  rowsWritten: number;
+  statementCount: number;
 }
 
 /** Gives up the statements of cursors that nobody holds any more. */
@@ -118,7 +102,7 @@ export class SqlEngine {
     this.#owner = owner;
   }
 
-  exec(query: string, bindings: unknown[]): SqlStorageCursor {
+  exec(query: string, bindings: unknown[]): Cursor {
     const owner = this.#owner;
     // First of all, as it may run code of the user: a toString() that uses this very object.
     for (let i = 0; i < bindings.length; i++) {
@@ -137,7 +121,7 @@ export class SqlEngine {
     prepared.used = ++this.#uses;
     const header = owner.exchange.header;
     let values: SqlValue[];
-    let later: SqlValue[][] | undefined;
+    let later: Batch[] | undefined;
     try {
       if (bindings.length !== prepared.parameters) throw new Error('Wrong number of parameter bindings for SQL query.');
       const extras = bindings.length === 0 ? undefined : this.#bind(bindings);
@@ -148,7 +132,7 @@ export class SqlEngine {
       if (!cached) this.#finalize(prepared);
       throw error;
     }
-    const cursor = new SqlStorageCursor(this, prepared, values, later, !cached);
+    const cursor = new Cursor(this, prepared, values, later, !cached);
     if (header[OUT_STATUS] === DONE) {
       if (!cached) this.#finalize(prepared);
     } else {
@@ -160,11 +144,16 @@ export class SqlEngine {
 
   /**
    * A write that returns rows has done its work at the first of them, and no commit is possible while it is
-   * open: its rows are taken at once. The addon limits their size. The last batch comes first.
+   * open: its rows are taken at once. The addon limits their size. The last batch comes first, without
+   * the values of the one that was fetched already.
    */
-  #rest(prepared: Prepared): SqlValue[][] {
-    const batches: SqlValue[][] = [];
-    while (!this.done()) batches.push(this.more(prepared, batchRows(prepared.shape)));
+  #rest(prepared: Prepared): Batch[] {
+    const { rowsRead } = this.#owner.exchange;
+    const batches: Batch[] = [{ values: NO_VALUES, rowsRead: rowsRead.slice() }];
+    while (!this.done()) {
+      const values = this.more(prepared, batchRows(prepared.shape));
+      batches.push({ values, rowsRead: rowsRead.slice() });
+    }
     return batches.reverse();
   }
 
@@ -180,8 +169,35 @@ export class SqlEngine {
     return this.#owner.exchange.header[OUT_STATUS] === DONE;
   }
 
+  get exchange(): Exchange {
+    return this.#owner.exchange;
+  }
+
+  get countsRows(): boolean {
+    return this.#owner.native.countsRows;
+  }
+
+  ingest(script: string): Ingested {
+    const owner = this.#owner;
+    owner.check();
+    try {
+      const [statementCount, rowsRead, rowsWritten, remainder] = owner.native.ingest(owner.slot, script);
+      return { remainder, rowsRead, rowsWritten, statementCount };
+    } catch (error) {
+      owner.failed((error as Error).message);
+      throw error;
+    } finally {
+      if (owner.exchange.header[OUT_BEGAN] === 1) owner.began();
+    }
+  }
+
   /** An open cursor has ended, by its last row or an error. */
-  release(prepared: Prepared, once: boolean): void {
+  release(cursor: Cursor, prepared: Prepared, once: boolean): void {
+    abandoned.unregister(cursor);
+    this.#release(prepared, once);
+  }
+
+  #release(prepared: Prepared, once: boolean): void {
     prepared.busy = false;
     if (once) this.#finalize(prepared);
   }
@@ -190,7 +206,13 @@ export class SqlEngine {
   abandon(prepared: Prepared, once: boolean): void {
     if (!this.#owner.alive || prepared.generation !== this.#generation) return;
     this.#owner.native.resetStatement(prepared.id);
-    this.release(prepared, once);
+    this.#release(prepared, once);
+  }
+
+  /** The rest of an open cursor's rows is not wanted. */
+  giveUp(cursor: Cursor, prepared: Prepared, once: boolean): void {
+    abandoned.unregister(cursor);
+    this.abandon(prepared, once);
   }
 
   /** The statements are gone: the database was emptied. Open cursors end with an error. */
@@ -294,6 +316,7 @@ export class SqlEngine {
     const owner = this.#owner;
     const exchange = owner.exchange;
     const header = exchange.header;
+    if (exchange.unread !== undefined) keepRowsRead(exchange.unread);
     header[IN_STATEMENT] = prepared.id;
     header[IN_ROWS_MAX] = rows;
     const result = extras === undefined ? owner.native.run() : owner.native.run(extras);
@@ -343,130 +366,6 @@ function readCells(exchange: Exchange, count: number, result: string | unknown[]
   return values;
 }
 
-export class SqlStorageCursor implements IterableIterator<Row> {
-  readonly #sql: SqlEngine;
-  readonly #prepared: Prepared;
-  readonly #shape: Shape;
-  /** The statement is this cursor's alone and goes with it. */
-  readonly #once: boolean;
-  /** Cells that were fetched and not yet handed out start at #at. */
-  #values: SqlValue[];
-  #at = 0;
-  /** Batches that were fetched and follow, the last one first. */
-  readonly #later: SqlValue[][] | undefined;
-  #open: boolean;
-
-  constructor(sql: SqlEngine, prepared: Prepared, values: SqlValue[], later: SqlValue[][] | undefined, once: boolean) {
-    this.#sql = sql;
-    this.#prepared = prepared;
-    this.#shape = prepared.shape;
-    this.#values = values;
-    this.#later = later;
-    this.#once = once;
-    this.#open = !sql.done();
-  }
-
-  /** Makes sure that a row is there to hand out; false at the end. */
-  #fill(): boolean {
-    if (this.#at < this.#values.length) return true;
-    if (!this.#open) return this.#fillFromLater();
-    try {
-      this.#values = this.#sql.more(this.#prepared, batchRows(this.#shape));
-    } catch (error) {
-      this.#values = NO_VALUES;
-      this.#close();
-      throw error;
-    }
-    this.#at = 0;
-    if (this.#sql.done()) this.#close();
-    return this.#values.length > 0;
-  }
-
-  #fillFromLater(): boolean {
-    const values = this.#later?.pop();
-    if (values === undefined) return false;
-    this.#values = values;
-    this.#at = 0;
-    return values.length > 0;
-  }
-
-  #close(): void {
-    this.#open = false;
-    abandoned.unregister(this);
-    this.#sql.release(this.#prepared, this.#once);
-  }
-
-  #take(): Row {
-    const row = this.#shape.makeRow(this.#values, this.#at);
-    this.#at += this.#shape.names.length;
-    return row;
-  }
-
-  next(): IteratorResult<Row, undefined> {
-    return this.#fill() ? { done: false, value: this.#take() } : { done: true, value: undefined };
-  }
-
-  toArray(): Row[] {
-    const rows: Row[] = [];
-    while (this.#fill()) rows.push(this.#take());
-    return rows;
-  }
-
-  one(): Row {
-    if (!this.#fill()) throw new Error('Expected exactly one result from SQL query, but got no results.');
-    const row = this.#take();
-    if (this.#fill()) throw new Error('Expected exactly one result from SQL query, but got multiple results.');
-    return row;
-  }
-
-  raw(): IterableIterator<SqlValue[]> & { toArray(): SqlValue[][] } {
-    return new RawIterator(() => {
-      if (!this.#fill()) return undefined;
-      const width = this.#shape.names.length;
-      const row = this.#values.slice(this.#at, this.#at + width);
-      this.#at += width;
-      return row;
-    });
-  }
-
-  get columnNames(): string[] {
-    return [...this.#shape.names];
-  }
-
-  get rowsRead(): number {
-    throw new Error('rowsRead is not served by this version of Perdure.');
-  }
-
-  get rowsWritten(): number {
-    throw new Error('rowsWritten is not served by this version of Perdure.');
-  }
-
-  [Symbol.iterator](): this {
-    return this;
-  }
-}
-
-class RawIterator implements IterableIterator<SqlValue[]> {
-  readonly #nextRow: () => SqlValue[] | undefined;
-
-  constructor(nextRow: () => SqlValue[] | undefined) {
-    this.#nextRow = nextRow;
-  }
-
-  next(): IteratorResult<SqlValue[], undefined> {
-    const value = this.#nextRow();
-    return value === undefined ? { done: true, value } : { done: false, value };
-  }
-
-  toArray(): SqlValue[][] {
-    return [...this];
-  }
-
-  [Symbol.iterator](): this {
-    return this;
-  }
-}
-
 export class SqlStorage {
   readonly #engine: SqlEngine;
   readonly #owner: SqlOwner;
@@ -476,13 +375,28 @@ export class SqlStorage {
     this.#owner = owner;
   }
 
-  exec(query: string, ...bindings: unknown[]): SqlStorageCursor {
-    if (typeof query !== 'string') {
-      if (arguments.length === 0)
-        throw new TypeError("Failed to execute 'exec' on 'SqlStorage': parameter 1 is not of type 'String'.");
-      query = `${query as string}`;
-    }
-    return this.#engine.exec(query, bindings);
+  static #is(value: unknown): boolean {
+    return typeof value === 'object' && value !== null && #engine in value;
+  }
+
+  exec(query: string, ...bindings: unknown[]): Cursor {
+    if (!SqlStorage.#is(this)) throw illegalInvocation();
+    return this.#engine.exec(typeof query === 'string' ? query : queryText('exec', 'String', query, arguments.length), bindings);
+  }
+
+  /** A statement to run again and again; `stmt(...bindings)` is exec(), and it binds ahead as well. */
+  prepare(query: string): Statement {
+    if (!SqlStorage.#is(this)) throw illegalInvocation();
+    return new Statement(this.#engine, queryText('prepare', 'String', query, arguments.length));
+  }
+
+  /**
+   * Runs the statements of a script that comes in parts: those that are complete, each ended by its `;`.
+   * `remainder` is what follows them, to be put in front of the next part.
+   */
+  ingest(script: string): Ingested {
+    if (!SqlStorage.#is(this)) throw illegalInvocation();
+    return this.#engine.ingest(queryText('ingest', 'string', script, arguments.length));
   }
 
   /** Bytes in use: pages that are not free, times the page size. */
@@ -490,4 +404,23 @@ export class SqlStorage {
     this.#owner.check();
     return this.#owner.native.databaseSize(this.#owner.slot);
   }
+
+  get Cursor(): typeof Cursor {
+    return Cursor;
+  }
+
+  get Statement(): typeof Statement {
+    return Statement;
+  }
+}
+
+function queryText(method: string, type: string, query: unknown, given: number): string {
+  if (given === 0) throw new TypeError(`Failed to execute '${method}' on 'SqlStorage': parameter 1 is not of type '${type}'.`);
+  return `${query as string}`; // throws for a symbol
+}
+
+function illegalInvocation(): TypeError {
+  return new TypeError(
+    'Illegal invocation: function called with incorrect `this` reference. See https://developers.cloudflare.com/workers/observability/errors/#illegal-invocation-errors for details.',
+  );
 }
