@@ -6,10 +6,36 @@ import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 
+/** What is to be done at the end of a test, the last first. */
+const endings = new WeakMap();
+
+/**
+ * Has `end` run when the test `t` ends, before what was asked for earlier: a server ends before its folder
+ * is removed. (Hooks of node:test run in the order they were registered, and only until one throws.)
+ */
+export function atEnd(t, end) {
+  if (!endings.has(t)) {
+    const stack = [];
+    endings.set(t, stack);
+    t.after(async () => {
+      const errors = [];
+      for (const each of stack.reverse()) {
+        try {
+          await each();
+        } catch (error) {
+          errors.push(error);
+        }
+      }
+      if (errors.length > 0) throw errors[0];
+    });
+  }
+  endings.get(t).push(end);
+}
+
 /** A folder that is removed when the test `t` ends. */
 export function temporaryDirectory(t) {
   const directory = realpathSync(mkdtempSync(join(tmpdir(), 'perdure-test-')));
-  t.after(() => rmSync(directory, { recursive: true, force: true, maxRetries: 3 }));
+  atEnd(t, () => rmSync(directory, { recursive: true, force: true, maxRetries: 3 }));
   return directory;
 }
 

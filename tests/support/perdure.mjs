@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { root } from './files.mjs';
+import { atEnd, root } from './files.mjs';
 
 const launcher = join(root, 'bin/perdure');
 const startTimeoutMs = 30_000;
@@ -40,7 +40,10 @@ export async function serve(t, directory, { data, args = [], wrapper = [], tempo
     env: { TMPDIR: temporary },
   });
   const closed = once(child, 'close');
-  t.after(() => child.kill('SIGKILL'));
+  atEnd(t, () => {
+    child.kill('SIGKILL');
+    return closed;
+  });
   const port = await listening(child, output);
   const url = `http://127.0.0.1:${port}`;
   return {

@@ -41,7 +41,7 @@ export function importObjects(options: ImportOptions): Imported[] {
   const engine = native.openEngine(dataDirectory);
   const work = join(dataDirectory, WORK_FOLDER);
   try {
-    const numbers = new Map(targets.map(({ key }) => [key, engine.openNamespace(key)]));
+    const numbers = new Map(targets.map(({ key }) => [key, engine.openNamespace(key, false)]));
     checkIds(engine, objects, numbers, dataDirectory);
     mkdirSync(work, { recursive: true });
     const imported = objects.map((object, done) => {
