@@ -216,6 +216,15 @@ test('HEAD gets the headers of GET', async () => {
   assert.equal(await lab.worker(({ shared }) => shared.cancelledHead), true);
 });
 
+test('HEAD does not wait for a body that is cancelled', async () => {
+  for (const cancel of ['() => new Promise(() => {})', '() => { throw new Error("no"); }']) {
+    const url = await lab.handle('/head', (0, eval)(`() => new Response(new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(1)), cancel: ${cancel} }))`));
+    const head = `HEAD ${new URL(url).pathname} HTTP/1.1\r\nhost: x\r\n`;
+    const answer = await raw(`${head}\r\n${head}connection: close\r\n\r\n`);
+    assert.equal(answer.match(/HTTP\/1\.1 200 OK/g).length, 2, cancel);
+  }
+});
+
 test('streamed responses', async () => {
   const bytes = 20_000_000;
   await lab.handle('/large', (request, env, ctx, shared) => {
