@@ -1,5 +1,6 @@
 #include "store/database.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "sqlite3.h"
@@ -26,7 +27,6 @@ constexpr Limit kLimits[] = {
     {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50},
     {SQLITE_LIMIT_FUNCTION_ARG, 127},
     {SQLITE_LIMIT_COMPOUND_SELECT, 5},
-    {SQLITE_LIMIT_VDBE_OP, 25'000},
     {SQLITE_LIMIT_EXPR_DEPTH, 100},
     {SQLITE_LIMIT_TRIGGER_DEPTH, 10},
     {SQLITE_LIMIT_ATTACHED, 0},
@@ -241,7 +241,9 @@ std::uint64_t Database::bytes_in_use() {
   }
   sqlite3_stmt* statement = state_->page_count.handle();
   const int code = step(state_->page_count);
-  const std::int64_t pages = code == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
+  // The first page is there even before it is written.
+  const std::int64_t pages =
+      std::max<std::int64_t>(code == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0, 1);
   sqlite3_reset(statement);
   if (code != SQLITE_ROW) throw error(code);
   return static_cast<std::uint64_t>(pages) * file_->page_size();

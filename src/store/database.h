@@ -108,7 +108,7 @@ class Database {
   // The error of the last failed call on `handle`, as SqlError words it.
   [[nodiscard]] SqlError error(int code) const;
 
-  // (page_count - freelist_count) * page_size.
+  // (page_count - freelist_count) * page_size; a page at least.
   [[nodiscard]] std::uint64_t bytes_in_use();
   // Memory that SQLite holds for this connection: page cache, schema, statements.
   [[nodiscard]] std::uint64_t memory_bytes() const;

@@ -271,6 +271,38 @@ test('list: long ones, changes on the way, one at a time', async () => {
   });
 });
 
+test('an iterator of kv.list() sees what happens to the keys before it', async () => {
+  const results = await lab.object('live', async ({ kv, storage, attempt }) => {
+    const start = async (count = 3) => { await storage.deleteAll(); for (let i = 0; i < count; i++) kv.put(`k${1000 + i}`, i); const list = kv.list(); list.next(); return list; };
+    const rest = (list) => [...list].map(([, value]) => value);
+    const after = async (run, count) => { const list = await start(count); await attempt(() => run(list)); return rest(list); };
+    const long = await start(500);
+    let deleted = 0;
+    for (const [key] of long) { kv.delete(key); deleted++; }
+    return {
+      put: await after(() => kv.put('k1000b', 'new')),
+      changed: await after(() => kv.put('k1002', 'new')),
+      removed: await after(() => kv.delete('k1001')),
+      behind: await after(() => kv.put('k0', 'new')),
+      awaited: await after(() => storage.put('k2', 'new')),
+      rolledBack: await after((list) => storage.transactionSync(() => { kv.put('k1000b', 1); list.next(); throw new Error('x'); })),
+      emptied: await after(() => storage.deleteAll()),
+      reverse: (await start(), kv.list({ reverse: true, start: 'k', limit: 2 }).toArray().map(([key]) => key)),
+      deleted, left: kv.list({ prefix: 'k15' }).toArray().length,
+      newer: await attempt(async () => { const list = await start(); kv.list(); return list.next(); }),
+      asynchronous: await attempt(async () => { const list = await start(); await storage.list(); return list.next(); }),
+      ended: await (async () => { const list = await start(); rest(list); kv.list(); return list.next(); })(),
+      looks: [String(kv), String(kv.list()), attempt(() => new (kv.list().constructor)()), kv.list()[Symbol.iterator]().next !== undefined],
+    };
+  });
+  const invalidated = 'Error: kv.list() iterator was invalidated because a new call to kv.list() was started. Only one kv.list() iterator can exist at a time.';
+  assert.deepEqual(results, {
+    put: ['new', 1, 2], changed: [1, 'new'], removed: [2], behind: [1, 2], awaited: [1, 2, 'new'], rolledBack: [1, 2], emptied: [],
+    reverse: ['k1002', 'k1001'], deleted: 499, left: 0, newer: invalidated, asynchronous: invalidated, ended: { done: true, value: undefined },
+    looks: ['[object SyncKvStorage]', '[object ListIterator]', 'TypeError: Illegal constructor', true],
+  });
+});
+
 test('storage.get, put and delete', async () => {
   const results = await lab.object('async', async ({ storage, kv }) => [
     await storage.get('none'),

@@ -533,6 +533,38 @@ test('what user SQL may not do', async () => {
   assert.equal(await lab.object('auth', ({ kv }) => kv.get('secret')), 1);
 });
 
+test('pragmas and functions are those that workerd has', async () => {
+  const refused = 'Error: not authorized: SQLITE_AUTH';
+  const noFunction = (name) => `Error: not authorized to use function: ${name} at offset 7: SQLITE_ERROR`;
+  assert.deepEqual(await runAll('lists', [
+    ['PRAGMA recursive_triggers = t'], ['PRAGMA page_size = 512'], ['PRAGMA optimize(t)'], ['PRAGMA table_info'],
+    ['SELECT power(1, 2)'], ["SELECT json_pretty('1')"], ["SELECT unistr('a')"],
+    ['PRAGMA recursive_triggers = yes'], ['PRAGMA optimize(-1)'], ["SELECT length(printf('%.*c', 300000, 'x')) AS n"],
+    [`SELECT 1 AS a WHERE 5 IN (${Array.from({ length: 9000 }, (_, i) => `abs(${i})`)})`],
+  ]), [refused, refused, refused, refused, noFunction('power'), noFunction('json_pretty'), noFunction('unistr'), [], [], [{ n: 100_000 }], [{ a: 1 }]]);
+});
+
+test('what belongs to the platform looks like it', async () => {
+  const results = await lab.object('looks', async ({ sql, storage, attempt }) => {
+    const fresh = sql.databaseSize;
+    sql.exec('CREATE TABLE t (a); INSERT INTO t VALUES (1), (2)');
+    const cursor = sql.exec('SELECT a FROM t');
+    const errors = ['columnNames', 'rowsRead', 'rowsWritten'].map((name) => attempt(() => { cursor[name] = 1; }));
+    cursor.next();
+    await storage.deleteAll();
+    return [
+      fresh, String(sql), String(cursor), ...errors, attempt(() => { sql.databaseSize = 1; }), attempt(() => new sql.constructor()),
+      cursor.columnNames === cursor.columnNames, attempt(() => cursor.toArray()),
+    ];
+  });
+  const readOnly = (name, type) => `TypeError: Cannot assign to read only property '${name}' of object '#<${type}>'`;
+  assert.deepEqual(results, [
+    4096, '[object SqlStorage]', '[object Cursor]', ...['columnNames', 'rowsRead', 'rowsWritten'].map((name) => readOnly(name, 'Cursor')),
+    readOnly('databaseSize', 'SqlStorage'), 'TypeError: Illegal constructor', true,
+    'Error: SQLite query was canceled because the database was deleted.',
+  ]);
+});
+
 test('what SQLite comes with', async () => {
   const results = await runAll('extensions', [
     ["CREATE VIRTUAL TABLE f USING fts5(x); INSERT INTO f VALUES ('hello world'); SELECT x FROM f WHERE f MATCH 'hello'"],

@@ -2,6 +2,7 @@
 import { type Exchange, IN_KEY_BYTES, IN_SLOT, IN_VALUE_BYTES, OUT_BEGAN } from './exchange.js';
 import { JsonWriter, NOT_HERE } from './json-writer.js';
 import type { NativeShard } from './native.js';
+import { isIterator, looksLike } from './platform-class.js';
 import { decodeValue, encodeValue } from './values.js';
 
 /** What the key-value interface needs of the object that it belongs to. */
@@ -10,6 +11,8 @@ export interface KvOwner {
   readonly native: NativeShard;
   readonly exchange: Exchange;
   readonly storageKind: 'sqlite' | 'kv';
+  /** How often what was written has been taken back, or all emptied. */
+  readonly rollbacks: number;
   check(): void;
   began(): void;
   failed(message: string): void;
@@ -56,6 +59,9 @@ function checkPairSize(key: string, encoded: string | Uint8Array): void {
 /** The operations without the user's calling conventions; the asynchronous interface uses them, too. */
 export class KeyValue {
   readonly #writer: JsonWriter;
+  #writes = 0;
+  /** The iterator of kv.list() that may go on. */
+  listing: object | undefined;
 
   constructor(readonly owner: KvOwner) {
     this.#writer = new JsonWriter(owner.exchange);
@@ -103,6 +109,7 @@ export class KeyValue {
     header[IN_KEY_BYTES] = keyEnd;
     header[IN_VALUE_BYTES] = valueEnd - keyEnd;
     header[OUT_BEGAN] = 0;
+    this.#writes++;
     try {
       owner.native.kvPutInline();
     } catch (error) {
@@ -116,6 +123,7 @@ export class KeyValue {
     owner.check(); // code of the user ran when the value was encoded
     const header = owner.exchange.header;
     header[OUT_BEGAN] = 0;
+    this.#writes++;
     try {
       owner.native.kvPut(owner.slot, key, encoded);
     } catch (error) {
@@ -130,6 +138,7 @@ export class KeyValue {
     const header = owner.exchange.header;
     header[OUT_BEGAN] = 0;
     let found = false;
+    this.#writes++;
     try {
       found = owner.native.kvDelete(owner.slot, key);
     } catch (error) {
@@ -147,43 +156,106 @@ export class KeyValue {
     throw error;
   }
 
-  /** A batch of at most `limit` pairs, flat. */
+  /** At most `limit` pairs (-1: all), flat. Ends an iterator of kv.list(). */
   list(options: ListOptions, limit: number): (string | ArrayBuffer)[] {
+    this.listing = undefined;
+    return this.batch(options, limit);
+  }
+
+  batch(options: ListOptions, limit: number): (string | ArrayBuffer)[] {
     this.owner.check();
     const { start, startAfter, end, prefix, reverse } = options;
     return this.owner.native.kvList(this.owner.slot, startAfter ?? start, startAfter !== undefined, end, prefix, reverse === true, limit);
   }
 
-  *pairs(options: ListOptions): Generator<[string, unknown]> {
-    let rest = options.limit ?? Infinity;
-    let range = options;
-    while (rest > 0) {
-      const wanted = Math.min(rest, LIST_BATCH);
-      const batch = this.list(range, wanted);
-      for (let i = 0; i < batch.length; i += 2) yield [batch[i] as string, decodeValue(batch[i + 1]!)];
-      if (batch.length < wanted * 2) return;
-      rest -= wanted;
-      const last = batch[batch.length - 2] as string;
-      // Goes on behind the last key by a seek, so nothing is held open in between.
-      range = options.reverse === true ? { ...range, end: last } : { ...range, startAfter: last };
+  /** Another number than before when a pair may have changed. */
+  get changes(): number {
+    return this.#writes + this.owner.rollbacks;
+  }
+}
+
+/** What `kv.list()` returns. It reads ahead, but what is written meanwhile counts. */
+export class ListIterator implements IterableIterator<[string, unknown]> {
+  readonly #kv: KeyValue;
+  #range: ListOptions;
+  #rest: number;
+  #batch: (string | ArrayBuffer)[] = [];
+  #at = 0;
+  /** The batch was full: there may be more. */
+  #full = true;
+  #changes = -1;
+  #ended = false;
+
+  /** Made by `kv.list()` only. */
+  constructor(kv: KeyValue, range: ListOptions) {
+    if (kv === undefined) throw new TypeError('Illegal constructor');
+    this.#kv = kv;
+    this.#range = range;
+    this.#rest = range.limit ?? Infinity;
+    kv.listing = this;
+  }
+
+  static {
+    isIterator(this);
+    looksLike(this, 'ListIterator');
+  }
+
+  next(): IteratorResult<[string, unknown], undefined> {
+    if (this.#ended) return { done: true, value: undefined };
+    if (this.#kv.listing !== this)
+      throw new Error('kv.list() iterator was invalidated because a new call to kv.list() was started. Only one kv.list() iterator can exist at a time.');
+    if (!this.#fill()) {
+      this.#ended = true;
+      return { done: true, value: undefined };
     }
+    this.#rest--;
+    this.#at += 2;
+    return { done: false, value: [this.#batch[this.#at - 2] as string, decodeValue(this.#batch[this.#at - 1]!)] };
+  }
+
+  /** Makes sure that a pair is there to hand out; false at the end. */
+  #fill(): boolean {
+    if (this.#rest === 0) return false;
+    const unchanged = this.#changes === this.#kv.changes;
+    if (unchanged && this.#at < this.#batch.length) return true;
+    if (unchanged && !this.#full) return false;
+    if (this.#at > 0) {
+      // Goes on behind the last key by a seek, so nothing is held open in between.
+      const last = this.#batch[this.#at - 2] as string;
+      this.#range = this.#range.reverse === true ? { ...this.#range, end: last } : { ...this.#range, startAfter: last };
+    }
+    const wanted = Math.min(this.#rest, LIST_BATCH);
+    this.#changes = this.#kv.changes;
+    this.#batch = this.#kv.batch(this.#range, wanted);
+    this.#at = 0;
+    this.#full = this.#batch.length === wanted * 2;
+    return this.#batch.length > 0;
+  }
+
+  toArray(): [string, unknown][] {
+    return [...this];
+  }
+
+  [Symbol.iterator](): this {
+    return this;
   }
 }
 
 /** Checks list options as all interfaces do; `of` is the one that was called. */
 export function listOptions(options: ListOptions | undefined, of: string): ListOptions {
   if (options === undefined || options === null) return {};
-  if (typeof options !== 'object') throw new TypeError(`Failed to execute 'list' on '${of}': parameter 1 is not of type 'ListOptions'.`);
+  if (typeof options !== 'object' && typeof options !== 'function') throw new TypeError(`Failed to execute 'list' on '${of}': parameter 1 is not of type 'ListOptions'.`);
   if (options.start !== undefined && options.startAfter !== undefined)
     throw new TypeError('list() cannot be called with both start and startAfter values.');
   const checked: ListOptions = { reverse: Boolean(options.reverse) };
   for (const bound of ['start', 'startAfter', 'end', 'prefix'] as const) {
-    if (options[bound] !== undefined) checked[bound] = String(options[bound]);
+    if (options[bound] !== undefined) checked[bound] = `${options[bound]}`; // throws for a symbol
   }
   if (options.limit !== undefined) {
-    const limit = Math.trunc(Number(options.limit));
+    const limit = Math.trunc(+options.limit); // throws for a bigint and for a symbol
+    if (Number.isFinite(limit) && (limit > 0x7fffffff || limit < -0x80000000))
+      throw new TypeError('Value out of range. Must be between -2147483648 and 2147483647 (inclusive).');
     if (!(limit > 0) || limit === Infinity) throw new TypeError('List limit must be positive.');
-    if (limit > 0x7fffffff) throw new TypeError('Value out of range. Must be between -2147483648 and 2147483647 (inclusive).');
     checked.limit = limit;
   }
   return checked;
@@ -200,10 +272,14 @@ function keyText(method: string, key: unknown, given: number): string {
 
 export class SyncKvStorage {
   readonly #kv: KeyValue;
-  #listing: object | undefined;
 
   constructor(kv: KeyValue) {
+    if (kv === undefined) throw new TypeError('Illegal constructor');
     this.#kv = kv;
+  }
+
+  static {
+    looksLike(this, 'SyncKvStorage');
   }
 
   get(key: string): unknown {
@@ -221,22 +297,7 @@ export class SyncKvStorage {
   }
 
   /** One list at a time: a new one ends the one before. */
-  list(options?: ListOptions): IterableIterator<[string, unknown]> {
-    const pairs = this.#kv.pairs(listOptions(options, 'SyncKvStorage'));
-    const mark = {};
-    this.#listing = mark;
-    const check = (): void => {
-      if (this.#listing !== mark)
-        throw new Error('kv.list() iterator was invalidated because a new call to kv.list() was started. Only one kv.list() iterator can exist at a time.');
-    };
-    return {
-      next() {
-        check();
-        return pairs.next();
-      },
-      [Symbol.iterator]() {
-        return this;
-      },
-    };
+  list(options?: ListOptions): ListIterator {
+    return new ListIterator(this.#kv, listOptions(options, 'SyncKvStorage'));
   }
 }

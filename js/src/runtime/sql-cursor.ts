@@ -1,17 +1,10 @@
 /** The rows of a statement that runs: what `sql.exec()` returns. */
 import { OUT_ROWS_READ, OUT_ROWS_WRITTEN } from './exchange.js';
+import { isIterator, looksLike } from './platform-class.js';
 import type { Row, Shape, SqlValue } from './sql-shape.js';
 import { type Batch, batchRows, type Prepared, type SqlEngine } from './sql.js';
 
 const NO_VALUES: SqlValue[] = [];
-
-/** Node.js 20 has no iterator helpers; from 22 on, the iterators here have them, as in workerd. */
-const iteratorPrototype = Object.getPrototypeOf(Object.getPrototypeOf([][Symbol.iterator]())) as object;
-
-/** Takes its class's prototype for one of an iterator. */
-function asIterator(iterator: { prototype: object }): void {
-  Object.setPrototypeOf(iterator.prototype, iteratorPrototype);
-}
 
 /** For the engine: another statement is about to use the exchange buffer. */
 export let keepRowsRead: (cursor: Cursor) => void;
@@ -55,15 +48,17 @@ export class Cursor {
   }
 
   static {
-    Object.defineProperty(this, 'name', { value: 'Cursor' }); // the bundler may have renamed it
-    Object.defineProperty(this.prototype, Symbol.toStringTag, { value: 'Cursor', configurable: true });
+    looksLike(this, 'Cursor', 'columnNames', 'rowsRead', 'rowsWritten');
     keepRowsRead = (cursor) => cursor.#keepRowsRead();
     giveUp = (cursor) => cursor.#giveUp();
   }
 
   /** Makes sure that a row is there to hand out; false at the end. */
   #fill(): boolean {
-    if (this.#at < this.#values.length) return true;
+    if (this.#at < this.#values.length) {
+      this.#sql.checkNotDeleted(this.#prepared);
+      return true;
+    }
     const { exchange } = this.#sql;
     if (exchange.unread === this) exchange.unread = undefined;
     if (!this.#open) return this.#fillFromLater();
@@ -183,9 +178,8 @@ export class RowIterator implements IterableIterator<Row> {
   }
 
   static {
-    asIterator(this);
-    Object.defineProperty(this, 'name', { value: 'RowIterator' });
-    Object.defineProperty(this.prototype, Symbol.toStringTag, { value: 'RowIterator', configurable: true });
+    isIterator(this);
+    looksLike(this, 'RowIterator');
   }
 
   next(): IteratorResult<Row, undefined> {
@@ -209,9 +203,8 @@ export class RawIterator implements IterableIterator<SqlValue[]> {
   }
 
   static {
-    asIterator(this);
-    Object.defineProperty(this, 'name', { value: 'RawIterator' });
-    Object.defineProperty(this.prototype, Symbol.toStringTag, { value: 'RawIterator', configurable: true });
+    isIterator(this);
+    looksLike(this, 'RawIterator');
   }
 
   next(): IteratorResult<SqlValue[], undefined> {

@@ -1,4 +1,5 @@
 /** What `sql.prepare()` returns. */
+import { looksLike } from './platform-class.js';
 import { type Cursor, giveUp } from './sql-cursor.js';
 import type { Row, SqlValue } from './sql-shape.js';
 import type { SqlEngine } from './sql.js';
@@ -35,8 +36,7 @@ export class Statement extends Callable {
   }
 
   static {
-    Object.defineProperty(this, 'name', { value: 'Statement' }); // the bundler may have renamed it
-    Object.defineProperty(this.prototype, Symbol.toStringTag, { value: 'Statement', configurable: true });
+    looksLike(this, 'Statement');
   }
 
   /** Sets the values of the query's parameters, in the place of those set before; returns the statement. */

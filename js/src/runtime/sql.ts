@@ -8,6 +8,7 @@ import {
   OUT_HAS_EXTRAS, OUT_REPREPARED, OUT_ROWS, OUT_STATUS, ROWS_MAX, TEXT, TEXT_BYTES_MAX,
 } from './exchange.js';
 import type { NativeShard } from './native.js';
+import { looksLike } from './platform-class.js';
 import { Cursor, keepRowsRead } from './sql-cursor.js';
 import { Shape, type SqlValue } from './sql-shape.js';
 import { Statement } from './sql-statement.js';
@@ -160,9 +161,13 @@ export class SqlEngine {
   /** The next rows of an open cursor, flat; done() tells whether they were the last. */
   more(prepared: Prepared, rows: number): SqlValue[] {
     this.#owner.check();
-    if (prepared.generation !== this.#generation) throw new Error('SQLite query was canceled because the database was deleted.');
+    this.checkNotDeleted(prepared);
     this.#owner.exchange.header[IN_PARAMETERS] = -1;
     return this.#fetch(prepared, rows, undefined);
+  }
+
+  checkNotDeleted(prepared: Prepared): void {
+    if (prepared.generation !== this.#generation) throw new Error('SQLite query was canceled because the database was deleted.');
   }
 
   done(): boolean {
@@ -371,8 +376,13 @@ export class SqlStorage {
   readonly #owner: SqlOwner;
 
   constructor(engine: SqlEngine, owner: SqlOwner) {
+    if (engine === undefined) throw new TypeError('Illegal constructor');
     this.#engine = engine;
     this.#owner = owner;
+  }
+
+  static {
+    looksLike(this, 'SqlStorage', 'databaseSize');
   }
 
   static #is(value: unknown): boolean {

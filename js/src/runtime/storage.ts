@@ -41,6 +41,8 @@ export class StorageCore implements SqlOwner {
   unconfirmedWrites = 0;
   /** How many transactions are open inside the database's one. */
   savepoints = 0;
+  /** How often what was written has been taken back, or all emptied. */
+  rollbacks = 0;
   #transactions: Transactions | undefined;
   #commit: Promise<void> | undefined;
   #resolve: (() => void) | undefined;
@@ -108,6 +110,7 @@ export class StorageCore implements SqlOwner {
 
   rollBackSavepoint(depth: number): void {
     this.savepoints = depth;
+    this.rollbacks++;
     this.native.savepoint(this.slot, ROLL_BACK, depth);
   }
 
@@ -180,6 +183,7 @@ export class DurableObjectStorage extends StorageOperations {
     this.#sqlEngine.forget();
     core.exchange.header[OUT_BEGAN] = 0;
     try {
+      core.rollbacks++;
       core.native.deleteAll(core.slot);
     } finally {
       if (core.exchange.header[OUT_BEGAN] === 1) core.began();

@@ -171,6 +171,7 @@ export class Transactions {
     if (transaction.savepoint !== undefined) core.rollBackSavepoint(transaction.savepoint);
     else {
       core.unconfirmedWrites = 0;
+      core.rollbacks++;
       core.native.rollback(core.slot);
     }
   }
