@@ -78,19 +78,27 @@ SharedKeyValue::~SharedKeyValue() = default;
 
 void SharedKeyValue::close() noexcept {
   const std::scoped_lock lock(mutex_);
-  closed_ = true;
   statements_ = {};
   database_.reset();
+  file_.reset();
 }
 
-Lsn SharedKeyValue::last_lsn() const noexcept { return file_->head().last_lsn; }
+Lsn SharedKeyValue::last_lsn() {
+  const std::scoped_lock lock(mutex_);
+  require_open();
+  return file_->head().last_lsn;
+}
+
+void SharedKeyValue::require_open() const {
+  if (file_ == nullptr) {
+    throw Error(ErrorCode::kInvalid, "The key-value storage is closed: its store has been closed.");
+  }
+}
 
 // Opens the database when it is not, or when a failed commit left SQLite in doubt: it then has the
 // state of its last commit.
 void SharedKeyValue::open() {
-  if (closed_) {
-    throw Error(ErrorCode::kInvalid, "The key-value storage is closed: its store has been closed.");
-  }
+  require_open();
   if (database_ != nullptr && !database_->broken()) return;
   statements_ = {};
   table_ = false;

@@ -79,9 +79,9 @@ class SharedKeyValue {
   Lsn commit(const KeyOwner& owner, bool clear, const KeyWrites& writes);
 
   // The LSN of the last commit of any object.
-  [[nodiscard]] Lsn last_lsn() const noexcept;
+  [[nodiscard]] Lsn last_lsn();
 
-  // Closes the database; before the store closes.
+  // Closes the database and lets go of the store, which may go then; it must not go before.
   void close() noexcept;
 
  private:
@@ -96,6 +96,7 @@ class SharedKeyValue {
     Statement lists[kListVariants];
   };
 
+  void require_open() const;
   void open();
   bool has_table();
   Statement& prepared(Statement& statement, const char* sql);
@@ -104,12 +105,11 @@ class SharedKeyValue {
              const std::optional<StoredValue>& value);
 
   Store& store_;
-  const std::shared_ptr<DatabaseFile> file_;
   std::mutex mutex_;
+  std::shared_ptr<DatabaseFile> file_;  // null once closed
   std::unique_ptr<Database> database_;
   Statements statements_;
   bool table_ = false;
-  bool closed_ = false;
 };
 
 }  // namespace perdure::store

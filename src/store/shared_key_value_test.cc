@@ -101,6 +101,8 @@ TEST_F(SharedKeyValueTest, OnceClosedItSaysSo) {
   const std::string closed = "The key-value storage is closed: its store has been closed.";
   EXPECT_EQ(message_of([&] { shared_.get(a_, "k"); }), closed);
   EXPECT_EQ(message_of([&] { shared_.commit(a_, false, writes("k", "1")); }), closed);
+  EXPECT_EQ(message_of([&] { static_cast<void>(shared_.last_lsn()); }), closed);
+  store_.reset();  // it may go first now
 }
 
 }  // namespace
