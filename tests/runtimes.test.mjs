@@ -18,6 +18,14 @@ const files = ['tests/library', 'tests/seeds'].filter((folder) => existsSync(joi
     .map((name) => `${folder}/${name}`),
 );
 
+test('the addon asks its host for Node-API alone', async () => {
+  const addon = join(root, 'build/release/perdure.node');
+  const { stdout } = await run('nm', ['--dynamic', '--undefined-only', addon]);
+  const symbols = stdout.split('\n').map((line) => line.trim().split(' ').at(-1));
+  assert.ok(symbols.includes('napi_create_function'));
+  assert.deepEqual(symbols.filter((symbol) => /^uv_|2v8|4node/.test(symbol)), []);
+});
+
 for (const { name, version, path, args } of runtimes) {
   test(`the library on ${name} (${version})`, async (t) => {
     let passed = 0;
