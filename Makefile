@@ -53,6 +53,7 @@ sanitize: setup
 bench: build
 	@for binary in $(BUILD)/*_bench; do $$binary || exit 1; done
 	node bench/vs-workerd.mjs
+	node bench/list.mjs
 
 format:
 	$(SOURCES) | xargs -0r clang-format -i

@@ -41,6 +41,39 @@ export class Bench extends DurableObject {
     }
   }
 
+  // Fills the store with `count` keys for listPages(); its time is not measured.
+  async prepareList(count) {
+    for (let i = 0; i < count; i++) {
+      this.ctx.storage.kv.put(listKey(i), SMALL);
+      if (i % 10_000 === 9_999) await null; // commits
+    }
+    return count;
+  }
+
+  // Microseconds for each of n pages of ten keys: one after the other from a place in the middle, or
+  // each from a place of its own.
+  async listPages(count, n, order) {
+    const { storage } = this.ctx;
+    let found = 0;
+    let startAfter = listKey(count >> 1);
+    let seed = 1;
+    const start = performance.now();
+    for (let i = 0; i < n; i++) {
+      if (order === 'random') {
+        seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0;
+        startAfter = listKey(seed % (count - 10));
+      } else if (i % 40 === 0) {
+        startAfter = listKey(count >> 1);
+      }
+      const page = await storage.list({ startAfter, limit: 10 });
+      found += page.size;
+      if (order !== 'random') startAfter = [...page.keys()].pop();
+    }
+    const micros = ((performance.now() - start) * 1000) / n;
+    if (found !== n * 10) throw new Error(`${found} pairs in ${n} pages`);
+    return micros;
+  }
+
   // Runs a loop n times and returns a number that proves that the work was done; check(loop, n)
   // in the benchmark knows which.
   async run(loop, n) {
@@ -86,6 +119,8 @@ export class Bench extends DurableObject {
   }
 }
 
+const listKey = (i) => `key${String(i).padStart(8, '0')}`;
+
 const object = (env, name) => env.BENCH.get(env.BENCH.idFromName(name));
 
 // Calls a method on the objects prefix+from .. prefix+to, all at once, and adds up the results.
@@ -112,6 +147,15 @@ export default {
         return new Response(await addUp(env, 'value', Object.fromEntries(query)));
       case '/prepare':
         return new Response(await object(env, 'loops').prepare(query.get('loop')));
+      case '/prepare-list': {
+        const count = Number(query.get('count'));
+        return new Response(await object(env, `list ${count}`).prepareList(count));
+      }
+      case '/list-pages': {
+        const count = Number(query.get('count'));
+        const pages = Number(query.get('n'));
+        return new Response(await object(env, `list ${count}`).listPages(count, pages, query.get('order')));
+      }
       case '/run':
         return new Response(
           await object(env, 'loops').run(query.get('loop'), Number(query.get('n'))),
