@@ -179,8 +179,29 @@ test('a key-value class is refused by its name', async (t) => {
     'index.ts': 'export default {};',
   });
   const { code, stderr } = await runPerdure(['import', state.source, '--project', directory]);
-  assert.match(stderr, /^perdure: The class "Thing" is declared with new_classes/);
+  assert.equal(stderr, 'perdure: The class "Thing" is declared with new_classes (key-value storage): objects of such classes cannot be imported yet.\n');
   assert.equal(code, 1);
+});
+
+test('a key-value class beside the imported one keeps its kind of storage', async (t) => {
+  const directory = writeFiles(temporaryDirectory(t), {
+    'wrangler.json': wranglerJson({
+      name: 'old',
+      durable_objects: { bindings: ['Thing', 'Simple'].map((name) => ({ name: name.toUpperCase(), class_name: name })) },
+      migrations: [{ tag: 'v1', new_sqlite_classes: ['Thing'], new_classes: ['Simple'] }],
+    }),
+    'index.ts': `import { DurableObject } from 'cloudflare:workers';
+      export class Thing extends DurableObject {}
+      export class Simple extends DurableObject {
+        async put() { await this.ctx.storage.put('a', 1); return this.ctx.storage.get('a'); }
+      }
+      export default { fetch: async (request, env) => Response.json(await env.SIMPLE.getByName('a').put()) };`,
+  });
+  const data = join(directory, 'data');
+  assert.equal((await runPerdure(['import', state.source, '--project', directory, '--data', data])).code, 0);
+  const server = await serve(t, directory, { data });
+  assert.equal(await server.text('/'), '1');
+  await server.stop();
 });
 
 test('no folder, no objects, no project', async (t) => {

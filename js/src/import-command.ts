@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { SingleBar } from 'cli-progress';
 import { findObjects, type FoundObject } from './import/find.js';
-import { importObjects, type Imported, type ImportTarget } from './import/import.js';
+import { importObjects, type Imported, type ImportTarget, keysOf } from './import/import.js';
 import type { Project } from './project.js';
 import { loadNative } from './runtime/native.js';
 
@@ -35,7 +35,7 @@ function classesOf(project: Project): ImportTarget[] {
 }
 
 function everyKey(objects: FoundObject[]): ImportTarget[] {
-  return [...new Set(objects.map(({ key }) => key))].map((key) => ({ key, className: key, storage: 'sqlite' }));
+  return keysOf(objects).map((key) => ({ key, className: key, storage: 'sqlite' }));
 }
 
 /** Only for somebody who looks. */

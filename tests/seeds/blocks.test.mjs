@@ -133,6 +133,36 @@ test('writes without await are one transaction, an awaited one is its own', asyn
   assert.deepEqual(await inside(({ storage }) => storage.list()), new Map([['a', 1], ['b', 2]]));
 });
 
+test('rows that were read and written', () =>
+  inside(({ sql }) => {
+    sql.exec('CREATE TABLE t (i INTEGER)');
+    assert.equal(sql.exec('INSERT INTO t VALUES (1), (2)').rowsWritten, 2);
+    const cursor = sql.exec('SELECT * FROM t');
+    cursor.toArray();
+    assert.equal(cursor.rowsRead, 2);
+  }));
+
+test('fluent statements', () =>
+  inside(({ sql }) => {
+    sql.exec('CREATE TABLE users (name TEXT)');
+    sql.prepare('INSERT INTO users (name) VALUES (?)').bind('Alice').run();
+    assert.equal(sql.exec('SELECT name FROM users').one().name, 'Alice');
+  }));
+
+test('an asynchronous transaction', () =>
+  inside(async ({ storage }) => {
+    await storage.put('balance', 10);
+    const withdraw = (amount) =>
+      storage.transaction(async (txn) => {
+        const balance = await txn.get('balance');
+        if (balance >= amount) await txn.put('balance', balance - amount);
+        else txn.rollback();
+      });
+    await withdraw(4);
+    await withdraw(7);
+    assert.equal(await storage.get('balance'), 6);
+  }));
+
 // The overview's counter. As it is written there its first increment finds no row, which one() refuses.
 
 class SqlCounter extends DurableObject {

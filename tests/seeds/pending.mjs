@@ -13,36 +13,6 @@ beforeEach(() => {
 });
 afterEach(() => registry.close());
 
-test('rows that were read and written (needs rowsRead and rowsWritten)', () =>
-  inside(({ sql }) => {
-    sql.exec('CREATE TABLE t (i INTEGER)');
-    assert.equal(sql.exec('INSERT INTO t VALUES (1), (2)').rowsWritten, 2);
-    const cursor = sql.exec('SELECT * FROM t');
-    cursor.toArray();
-    assert.equal(cursor.rowsRead, 2);
-  }));
-
-test('fluent statements (needs prepare())', () =>
-  inside(({ sql }) => {
-    sql.exec('CREATE TABLE users (name TEXT)');
-    sql.prepare('INSERT INTO users (name) VALUES (?)').bind('Alice').run();
-    assert.equal(sql.exec('SELECT name FROM users').one().name, 'Alice');
-  }));
-
-test('an asynchronous transaction (needs transaction())', () =>
-  inside(async ({ storage }) => {
-    await storage.put('balance', 10);
-    const withdraw = (amount) =>
-      storage.transaction(async (txn) => {
-        const balance = await txn.get('balance');
-        if (balance >= amount) await txn.put('balance', balance - amount);
-        else txn.rollback();
-      });
-    await withdraw(4);
-    await withdraw(7);
-    assert.equal(await storage.get('balance'), 6);
-  }));
-
 test('going back to a bookmark (needs point-in-time recovery)', async () => {
   const bookmark = await inside(async ({ storage }) => {
     await storage.put('n', 1);

@@ -41,7 +41,7 @@ export function importObjects(options: ImportOptions): Imported[] {
   const engine = native.openEngine(dataDirectory);
   const work = join(dataDirectory, WORK_FOLDER);
   try {
-    const numbers = new Map(targets.map(({ key }) => [key, engine.openNamespace(key, false)]));
+    const numbers = new Map(keysOf(objects).map((key) => [key, engine.openNamespace(key, false)]));
     checkIds(engine, objects, numbers, dataDirectory);
     mkdirSync(work, { recursive: true });
     const imported = objects.map((object, done) => {
@@ -57,6 +57,9 @@ export function importObjects(options: ImportOptions): Imported[] {
   }
 }
 
+/** The namespaces that the objects are of. */
+export const keysOf = (objects: FoundObject[]): string[] => [...new Set(objects.map(({ key }) => key))];
+
 function checkTargets({ objects, targets, projectName }: ImportOptions): void {
   for (const { key, file } of objects) {
     const target = targets.find((each) => each.key === key);
@@ -68,10 +71,10 @@ function checkTargets({ objects, targets, projectName }: ImportOptions): void {
   }
 }
 
-/** The one place to change when key-value classes are served. */
+/** Their objects share data.sqlite, where a file cannot simply be put. */
 function refuseKeyValue({ className, storage }: ImportTarget): void {
   if (storage === 'kv')
-    throw new ImportError(`The class "${className}" is declared with new_classes (key-value storage), which this version of Perdure does not serve yet; its objects cannot be imported.`);
+    throw new ImportError(`The class "${className}" is declared with new_classes (key-value storage): objects of such classes cannot be imported yet.`);
 }
 
 function checkIds(engine: NativeEngine, objects: FoundObject[], numbers: Map<string, number>, dataDirectory: string): void {
