@@ -73,27 +73,12 @@ test('an error keeps to itself what differs by engine and by run', () => {
   assert.equal(describe(error), 'Error "internal error; reference = <reference>" {durableObjectId: <id>, remote: true}');
 });
 
-/**
- * Programs that ask for what is still being built. `make conformance` counts their differences; here
- * they may have some, until the day when they have none.
- */
-const unfinished = [
-  'kv', 'random-kv', 'sql-authorizer', 'sql-cursors', 'sql-errors', 'sql-features', 'sql-limits', 'sql-prepare', 'sql-statements',
-  'sql-values', 'storage', 'storage-kv', 'transactions', 'transactions-kv',
-];
-
-/** Fails for one seed in thirty: a list() after a transaction that made the table of the keys and was rolled back. */
-const unsteady = ['random'];
-
 test('Perdure says what workerd says', async (t) => {
   const seed = Number(process.env.PERDURE_SEED ?? Date.now() % 2 ** 32);
   t.diagnostic(`PERDURE_SEED=${seed}`);
   const reports = await runPrograms(programNames(), { seed });
   for (const { name, undeclared, faults } of reports) {
-    const clean = undeclared.length === 0 && faults.length === 0;
-    if (unsteady.includes(name)) continue;
-    if (unfinished.includes(name)) assert.ok(!clean, `${name} has no differences any more: take it off the list of the unfinished`);
-    else assert.ok(clean, `seed ${seed}, ${name}: ${JSON.stringify([...undeclared, ...faults], null, 2)}`);
+    assert.ok(undeclared.length === 0 && faults.length === 0, `seed ${seed}, ${name}: ${JSON.stringify([...undeclared, ...faults], null, 2)}`);
   }
   const checks = reports.reduce((sum, report) => sum + report.checks, 0);
   assert.ok(checks >= 300, `${checks} checks ran`);

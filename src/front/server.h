@@ -75,8 +75,8 @@ struct ResponseEvent {
   RequestId id = 0;
   // Not sent before the log is durable up to here.
   Lsn depends_on = 0;
-  // "name: value\r\n" for each header, checked by the caller; before them, " reason\r\n" if the status
-  // line is to have another reason phrase than the usual one.
+  // "name: value\r\n" for each header, checked by the caller; before them, " reason\r\n" if the
+  // status line is to have another reason phrase than the usual one.
   std::string head;
   std::string body;  // kWhole, kChunk
   std::uint64_t consumed = 0;

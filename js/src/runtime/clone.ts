@@ -86,13 +86,6 @@ export function notDataClass(target: { prototype: object }): void {
   Object.defineProperty(target.prototype, notData, { value: true });
 }
 
-/** Gives a class of the runtime its name, whatever the bundler made of it, and its objects that tag; they are not data. */
-export function runtimeClass(target: { prototype: object }, tag: string): void {
-  Object.defineProperty(target, 'name', { value: tag, configurable: true });
-  Object.defineProperty(target.prototype, Symbol.toStringTag, { value: tag, configurable: true });
-  notDataClass(target);
-}
-
 /** The globals that came with the process; what they hold is looked up when it is needed, as many are made then. */
 const platformNames = new Set(Object.getOwnPropertyNames(globalThis));
 

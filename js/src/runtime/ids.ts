@@ -1,5 +1,5 @@
 /** Ids of objects. */
-import { runtimeClass } from './clone.js';
+import { runtimeClass } from './platform-class.js';
 import type { NativeEngine } from './native.js';
 import { illegalConstructor, illegalInvocation } from './web-idl.js';
 

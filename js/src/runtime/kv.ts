@@ -2,7 +2,7 @@
 import { type Exchange, IN_KEY_BYTES, IN_SLOT, IN_VALUE_BYTES, OUT_BEGAN } from './exchange.js';
 import { JsonWriter, NOT_HERE } from './json-writer.js';
 import type { NativeShard } from './native.js';
-import { isIterator, looksLike } from './platform-class.js';
+import { isIterator, runtimeClass } from './platform-class.js';
 import { decodeValue, encodeValue } from './values.js';
 
 /** What the key-value interface needs of the object that it belongs to. */
@@ -197,7 +197,7 @@ export class ListIterator implements IterableIterator<[string, unknown]> {
 
   static {
     isIterator(this);
-    looksLike(this, 'ListIterator');
+    runtimeClass(this, 'ListIterator');
   }
 
   next(): IteratorResult<[string, unknown], undefined> {
@@ -279,7 +279,7 @@ export class SyncKvStorage {
   }
 
   static {
-    looksLike(this, 'SyncKvStorage');
+    runtimeClass(this, 'SyncKvStorage');
   }
 
   get(key: string): unknown {

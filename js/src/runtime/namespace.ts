@@ -1,5 +1,5 @@
 /** `env.NAME`: the namespace of a class, and the stubs that it gives. */
-import { runtimeClass } from './clone.js';
+import { runtimeClass } from './platform-class.js';
 import { DurableObject } from './entrypoints.js';
 import { asPromise, type Delivery, findMember, type Instance, ObjectHost } from './host.js';
 import { endUnread, handOver } from './handover.js';

@@ -1,6 +1,6 @@
 /** The rows of a statement that runs: what `sql.exec()` returns. */
 import { OUT_ROWS_READ, OUT_ROWS_WRITTEN } from './exchange.js';
-import { isIterator, looksLike } from './platform-class.js';
+import { isIterator, runtimeClass } from './platform-class.js';
 import type { Row, Shape, SqlValue } from './sql-shape.js';
 import { type Batch, batchRows, type Prepared, type SqlEngine } from './sql.js';
 
@@ -48,7 +48,7 @@ export class Cursor {
   }
 
   static {
-    looksLike(this, 'Cursor', 'columnNames', 'rowsRead', 'rowsWritten');
+    runtimeClass(this, 'Cursor', 'columnNames', 'rowsRead', 'rowsWritten');
     keepRowsRead = (cursor) => cursor.#keepRowsRead();
     giveUp = (cursor) => cursor.#giveUp();
   }
@@ -179,7 +179,7 @@ export class RowIterator implements IterableIterator<Row> {
 
   static {
     isIterator(this);
-    looksLike(this, 'RowIterator');
+    runtimeClass(this, 'RowIterator');
   }
 
   next(): IteratorResult<Row, undefined> {
@@ -204,7 +204,7 @@ export class RawIterator implements IterableIterator<SqlValue[]> {
 
   static {
     isIterator(this);
-    looksLike(this, 'RawIterator');
+    runtimeClass(this, 'RawIterator');
   }
 
   next(): IteratorResult<SqlValue[], undefined> {

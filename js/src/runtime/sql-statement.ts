@@ -1,5 +1,5 @@
 /** What `sql.prepare()` returns. */
-import { looksLike } from './platform-class.js';
+import { runtimeClass } from './platform-class.js';
 import { type Cursor, giveUp } from './sql-cursor.js';
 import type { Row, SqlValue } from './sql-shape.js';
 import type { SqlEngine } from './sql.js';
@@ -36,7 +36,7 @@ export class Statement extends Callable {
   }
 
   static {
-    looksLike(this, 'Statement');
+    runtimeClass(this, 'Statement');
   }
 
   /** Sets the values of the query's parameters, in the place of those set before; returns the statement. */

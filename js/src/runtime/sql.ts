@@ -8,7 +8,7 @@ import {
   OUT_HAS_EXTRAS, OUT_REPREPARED, OUT_ROWS, OUT_STATUS, ROWS_MAX, TEXT, TEXT_BYTES_MAX,
 } from './exchange.js';
 import type { NativeShard } from './native.js';
-import { looksLike } from './platform-class.js';
+import { runtimeClass } from './platform-class.js';
 import { Cursor, keepRowsRead } from './sql-cursor.js';
 import { Shape, type SqlValue } from './sql-shape.js';
 import { Statement } from './sql-statement.js';
@@ -382,7 +382,7 @@ export class SqlStorage {
   }
 
   static {
-    looksLike(this, 'SqlStorage', 'databaseSize');
+    runtimeClass(this, 'SqlStorage', 'databaseSize');
   }
 
   static #is(value: unknown): boolean {

@@ -1,6 +1,6 @@
 /** What an object's constructor gets as `ctx`. */
 import { absent } from './absent.js';
-import { runtimeClass } from './clone.js';
+import { runtimeClass } from './platform-class.js';
 import type { DurableObjectId } from './ids.js';
 import type { DurableObjectStorage, StorageCore } from './storage.js';
 

@@ -3,6 +3,7 @@ import { absent } from './absent.js';
 import { type Exchange, OUT_BEGAN } from './exchange.js';
 import { KeyValue, SyncKvStorage } from './kv.js';
 import type { NativeShard } from './native.js';
+import { runtimeClass } from './platform-class.js';
 import { SqlEngine, type SqlOwner, SqlStorage } from './sql.js';
 import { checkOptions, ownOperations, parameterError, type PutOptions, StorageOperations } from './storage-operations.js';
 import { refusedKv, refusedSql } from './refused.js';
@@ -235,10 +236,7 @@ export class DurableObjectStorage extends StorageOperations {
     if (this.#core.storageKind === 'kv') throw new Error("This Durable Object's storage back-end does not implement point-in-time recovery.");
     throw absent(`storage.${method}()`);
   }
-
-  get [Symbol.toStringTag](): string {
-    return NAME;
-  }
 }
 
 ownOperations(DurableObjectStorage);
+runtimeClass(DurableObjectStorage, 'DurableObjectStorage');

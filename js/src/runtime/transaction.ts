@@ -6,6 +6,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { absent } from './absent.js';
 import type { KeyValue } from './kv.js';
+import { runtimeClass } from './platform-class.js';
 import type { StorageCore } from './storage.js';
 import { ownOperations, StorageOperations } from './storage-operations.js';
 
@@ -227,10 +228,7 @@ export class DurableObjectTransaction extends StorageOperations {
     this.#transaction.check(method);
     throw absent(`txn.${method}()`);
   }
-
-  get [Symbol.toStringTag](): string {
-    return 'DurableObjectTransaction';
-  }
 }
 
 ownOperations(DurableObjectTransaction);
+runtimeClass(DurableObjectTransaction, 'DurableObjectTransaction');
