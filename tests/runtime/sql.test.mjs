@@ -237,9 +237,9 @@ test('prepared statements: called as in workerd, and with values bound ahead', a
     sql.prepare('CREATE TABLE users (id INTEGER PRIMARY KEY, name)').run();
     const insert = sql.prepare('INSERT INTO users (name) VALUES (?)');
     const select = sql.prepare('SELECT * FROM users WHERE id >= ? ORDER BY id');
-    const counts = insert.bind('Alice').run();
+    const { rowsRead, rowsWritten } = insert.bind('Alice').run();
     return {
-      counts,
+      counts: { rowsRead, rowsWritten },
       chained: insert.bind('Bob') === insert && insert().toArray(),
       called: [insert('Carol').rowsWritten, insert().rowsWritten],
       all: select.bind(2).all(),

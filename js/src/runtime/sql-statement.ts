@@ -45,11 +45,11 @@ export class Statement extends Callable {
     return this;
   }
 
-  /** Runs it to its end and forgets its rows. */
-  run(): { rowsRead: number; rowsWritten: number } {
+  /** Runs it to its end and forgets its rows; the cursor that it returns has the counts. */
+  run(): Cursor {
     const cursor = this.#execute();
     cursor.toArray();
-    return { rowsRead: cursor.rowsRead, rowsWritten: cursor.rowsWritten };
+    return cursor;
   }
 
   all(): Row[] {
