@@ -109,7 +109,7 @@ export class JsonWriter {
     if (seen.length === OBJECTS_MAX || seen.includes(value) || isProxy(value)) return NOT_HERE;
     seen.push(value);
     const prototype = Object.getPrototypeOf(value) as unknown;
-    if (prototype === Object.prototype) return this.#members(value as Record<string, unknown>, at);
+    if (prototype === Object.prototype) return Symbol.iterator in value ? NOT_HERE : this.#members(value as Record<string, unknown>, at);
     return prototype === Array.prototype && Array.isArray(value) ? this.#items(value, at) : NOT_HERE;
   }
 

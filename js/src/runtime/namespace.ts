@@ -362,7 +362,7 @@ function asRequest(input: Request | string | URL, init: RequestInit | undefined,
   if (isRequest(input)) return init === undefined ? input : makeRequest(input, init);
   if (!URL.canParse(String(input))) throw new TypeError(`Invalid URL: ${String(input)}`);
   if (!/^https?:/i.test(String(input).trimStart())) throw new TypeError(`Fetch API cannot load: ${new URL(input).href}`);
-  return makeRequest(input, init);
+  return makeRequest(String(input).replace(/#.*/s, ''), init); // a fragment stays with the caller
 }
 
 /** `stub.name`: called, it is an RPC; awaited, it reads a getter. */

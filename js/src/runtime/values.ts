@@ -63,7 +63,8 @@ function copyItems(value: unknown[], seen: object[]): unknown {
 }
 
 function copyMembers(value: Record<string, unknown>, seen: object[]): unknown {
-  if (getPrototypeOf(value) !== objectPrototype) return NOT_EXACT;
+  // An `arguments` object has the prototype of plain ones, and this member of its own.
+  if (getPrototypeOf(value) !== objectPrototype || Symbol.iterator in value) return NOT_EXACT;
   const copy: Record<string, unknown> = {};
   for (const key of keys(value)) {
     const member = exactCopy(value[key], seen);
