@@ -527,9 +527,11 @@ test('what user SQL may not do', async () => {
     assert.match((await runAll('auth', [[query]]))[0], /please use the state\.storage\.transaction\(\) or state\.storage\.transactionSync\(\) APIs/, query);
   }
   const others = await runAll('auth', [
-    ['SELECT * FROM _cf_KV'], ["SELECT load_extension('x')"], ['SELECT sqlite_version()'], ["VACUUM INTO '/tmp/x'"], ["SELECT readfile('/etc/passwd')"],
+    ['SELECT * FROM _cf_KV'], ['SELECT sqlite_version()'], ["VACUUM INTO '/tmp/x'"], ["SELECT readfile('/etc/passwd')"],
   ]);
   for (const text of others) assert.match(String(text), /prohibited|not authorized|cannot VACUUM|no such function|SQLITE_AUTH/);
+  const extension = await runAll('auth', [["SELECT load_extension('x')"], ["SELECT LOAD_EXTENSION('x', 'y')"]]);
+  assert.deepEqual(extension, Array(2).fill('Error: not authorized: SQLITE_ERROR'));
   assert.equal(await lab.object('auth', ({ kv }) => kv.get('secret')), 1);
 });
 
