@@ -513,6 +513,18 @@ test('errors', async () => {
   assert.deepEqual(left, [1, 10]);
 });
 
+test('memory that is shared is bound as the bytes that it has', async () => {
+  const results = await lab.object('shared memory', ({ sql }) => {
+    const shared = new SharedArrayBuffer(3);
+    new Uint8Array(shared).set([1, 2, 3]);
+    return [shared, new Uint8Array(shared, 1), new DataView(shared, 2), new SharedArrayBuffer(0)].map((value) => {
+      const row = sql.exec('SELECT hex(?1) AS hex, typeof(?1) AS type', value).one();
+      return `${row.type} ${row.hex}`;
+    });
+  });
+  assert.deepEqual(results, ['blob 010203', 'blob 0203', 'blob 03', 'blob ']);
+});
+
 test('what user SQL may not do', async () => {
   await lab.object('auth', ({ sql, kv }) => { kv.put('secret', 1); sql.exec('CREATE TABLE t (b)'); });
   const refused = 'Error: not authorized: SQLITE_AUTH';

@@ -88,6 +88,7 @@ const NO_VALUES: SqlValue[] = [];
 
 /** workerd binds objects as their text. */
 function bindable(value: unknown): unknown {
+  if (value instanceof SharedArrayBuffer) return new Uint8Array(value).slice(); // Node-API takes ordinary buffers only
   return value === null || value instanceof ArrayBuffer || ArrayBuffer.isView(value) ? value : `${value as string}`;
 }
 
