@@ -6,7 +6,7 @@ const ticks = (n) => Array.from({ length: n }).reduce((promise) => promise.then(
 
 /** Adds the sections to a program whose class is bound as SUBJECT. */
 export function addStorageSections(program) {
-  program.inObject('the object', ({ check, storage }) => {
+  program.inObject('the object', ({ check, storage, ctx }) => {
     check('tag', () => Object.prototype.toString.call(storage));
     check('constructor', () => storage.constructor.name);
     check('methods', () => methodsOf(storage));
@@ -14,6 +14,10 @@ export function addStorageSections(program) {
     check('assigning sql', () => { storage.sql = 1; });
     check('a member of one\'s own', () => { storage.mine = 1; return storage.mine; });
     check('get without storage', () => { const { get } = storage; return get('a'); });
+    for (const method of ['get', 'put', 'delete', 'list', 'deleteAll', 'sync', 'transaction', 'transactionSync'])
+      for (const [what, self] of [['nothing', undefined], ['a number', 1], ['an object', {}]])
+        check(`${method} of ${what}`, () => storage[method].call(self, 'a'));
+    for (const method of ['waitUntil', 'blockConcurrencyWhile', 'abort']) check(`${method} without ctx`, () => (0, ctx[method])(() => {}));
   });
 
   program.inObject('one key', async ({ check, storage }) => {

@@ -114,6 +114,8 @@ export function addTransactionSections(program) {
     const dump = () => storage.list();
     await refused('value', () => storage.transaction(async (txn) => { await txn.put('x', 1); txn.rollback(); return 'value'; }), dump);
     await refused('what it returns', () => storage.transaction(async (txn) => txn.rollback()), dump);
+    await check('without txn', () => storage.transaction(async (txn) => (0, txn.rollback)()));
+    await check('put without txn', () => storage.transaction(async (txn) => { try { void (0, txn.put)('x', 1); return 'no throw'; } catch (error) { return error; } }));
     await refused('twice', () => storage.transaction(async (txn) => { txn.rollback(); txn.rollback(); }), dump);
     await refused('then a throw', () => storage.transaction(async (txn) => { await txn.put('x', 1); txn.rollback(); throw new RangeError('after'); }), dump);
     await refused('with an argument', () => storage.transaction(async (txn) => txn.rollback(5)), dump);

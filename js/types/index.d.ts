@@ -62,7 +62,7 @@ export interface Namespace<T extends object> {
 export interface Registry {
   /**
    * Serves `objectClass` under `name`, which is where objects find the namespace in their `env`.
-   * Throws for a name that is taken, and for storage: 'kv' as long as it is not served.
+   * Throws for a name that is taken.
    */
   namespace<T extends object>(name: string, objectClass: ObjectClass<T>, options?: NamespaceOptions): Namespace<T>;
   /**

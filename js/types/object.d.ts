@@ -1,6 +1,7 @@
 /**
  * What an object gets: `ctx` and its storage. The names and shapes are those of
- * `@cloudflare/workers-types`, so that each can stand in for the other (tests/types holds them to it).
+ * `@cloudflare/workers-types`, so that each can stand in for the other (tests/types holds them to it);
+ * only `sql.prepare()` and `sql.ingest()` are not in Cloudflare's types.
  * What belongs to Cloudflare's platform alone is `any` here.
  */
 export interface DurableObjectId {
@@ -100,10 +101,38 @@ export type SqlStorageValue = ArrayBuffer | string | number | null;
 
 export interface SqlStorage {
   exec<T extends Record<string, SqlStorageValue>>(query: string, ...bindings: any[]): SqlStorageCursor<T>;
+  /** A statement to run again and again. The query is looked at when it runs. */
+  prepare<T extends Record<string, SqlStorageValue> = Record<string, SqlStorageValue>>(query: string): SqlStorageStatement<T>;
+  /** Runs the statements of a script that comes in parts: those that are complete, each ended by its `;`. */
+  ingest(script: string): SqlIngestResult;
   /** Bytes. */
   readonly databaseSize: number;
   Cursor: any;
   Statement: any;
+}
+
+export interface SqlStorageStatement<T extends Record<string, SqlStorageValue>> {
+  /** What exec() of the query returns; without bindings, with those of bind(). */
+  (...bindings: any[]): SqlStorageCursor<T>;
+  /** Sets the bindings for the calls that bring none, and returns the statement. */
+  bind(...values: any[]): this;
+  /** Runs it to its end; the cursor has the counts. */
+  run(): SqlStorageCursor<T>;
+  all(): T[];
+  /** The first row, or null when there is none. */
+  first(): T | null;
+  /** What the first row has in `column`, or null when there is no row. Throws a TypeError for a column that is not there. */
+  first<K extends string & keyof T>(column: K): T[K] | null;
+  /** All rows, as arrays. */
+  raw<U extends SqlStorageValue[]>(): U[];
+}
+
+export interface SqlIngestResult {
+  /** What follows the last complete statement: to be put in front of the next part. */
+  remainder: string;
+  rowsRead: number;
+  rowsWritten: number;
+  statementCount: number;
 }
 
 export interface SqlStorageCursor<T extends Record<string, SqlStorageValue>> {

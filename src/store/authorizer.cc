@@ -64,7 +64,6 @@ constexpr std::string_view kRefusedFunctions[] = {
     "json_error_position",
     "json_pretty",
     "jsonb_array_insert",
-    "load_extension",
     "log10",
     "power",
     "rtreedepth",
@@ -139,6 +138,12 @@ bool is_ignored_pragma(std::string_view name, std::string_view argument) noexcep
   return !argument.empty() && equal_ignoring_case(name, "foreign_keys");
 }
 
+// What SQLite's own function of this name, which is not compiled in, answers when it is not
+// enabled.
+void load_extension(sqlite3_context* context, int, sqlite3_value**) {
+  sqlite3_result_error(context, "not authorized", -1);
+}
+
 bool is_temporary(std::string_view database) noexcept { return database == "temp"; }
 
 }  // namespace
@@ -155,7 +160,13 @@ bool is_reserved_name(std::string_view name) noexcept {
          equal_ignoring_case(name.substr(0, kReservedPrefix.size()), kReservedPrefix);
 }
 
-void Authorizer::install(sqlite3* handle) { sqlite3_set_authorizer(handle, callback, this); }
+void Authorizer::install(sqlite3* handle) {
+  sqlite3_set_authorizer(handle, callback, this);
+  for (const int arguments : {1, 2}) {
+    sqlite3_create_function_v2(handle, "load_extension", arguments, SQLITE_UTF8 | SQLITE_DIRECTONLY,
+                               nullptr, load_extension, nullptr, nullptr, nullptr);
+  }
+}
 
 int Authorizer::callback(void* self, int action, const char* first, const char* second,
                          const char* database, const char*) {

@@ -153,7 +153,8 @@ TEST_F(AuthorizerTest, RefusesFunctionsOfTheEngine) {
         user("SELECT " + std::string(name) + "()"),
         "not authorized to use function: " + std::string(name) + " at offset 7: SQLITE_ERROR");
   }
-  EXPECT_NE(user("SELECT load_extension('x')"), "ok");
+  EXPECT_EQ(user("SELECT load_extension('x')"), "not authorized: SQLITE_ERROR");
+  EXPECT_EQ(user("SELECT load_extension('x', 'y')"), "not authorized: SQLITE_ERROR");
   EXPECT_EQ(user("SELECT power(1, 2)"),
             "not authorized to use function: power at offset 7: SQLITE_ERROR");
   EXPECT_NE(user("SELECT sqlite_compileoption_get(1)"), "ok");

@@ -11,8 +11,8 @@ const lab = await startLab({ after });
 
 test('the synchronous interfaces say what to change', async () => {
   const results = await lab.keyed('refuses', ({ storage, sql, kv, attempt }) => [
-    [() => sql.exec('SELECT 1'), () => sql.databaseSize, () => storage.sql.exec()].map(attempt),
-    [() => kv.get('a'), () => kv.put('a', 1), () => kv.delete('a'), () => kv.list()].map(attempt),
+    [() => sql.exec('SELECT 1'), () => sql.databaseSize, () => storage.sql.exec('SELECT ?', 1)].map(attempt),
+    [() => kv.get('a'), () => kv.put('a', 1), () => kv.delete('a'), () => kv.list({ limit: 0 })].map(attempt),
     [sql.constructor.name, kv.constructor.name],
     storage.transactionSync(() => 5),
   ]);
@@ -21,6 +21,21 @@ test('the synchronous interfaces say what to change', async () => {
   const noKv =
     "Error: The storage.kv (synchronous KV) API is only available for SQLite-backed Durable Objects, but this object's namespace is not declared to use SQLite. You can use the older, asyncronous interface via methods of `storage` itself (e.g. `storage.get()`). Alternatively, to enable SQLite, change `new_classes` to `new_sqlite_classes` within the 'migrations' field in your wrangler.jsonc or wrangler.toml file. If using workerd directly, set `enableSql = true` in your workerd config for the class. Note that this change cannot be made after the class is already deployed to production.";
   assert.deepEqual(results, [[noSql, noSql, noSql], [noKv, noKv, noKv, noKv], ['SqlStorage', 'SyncKvStorage'], 5]);
+});
+
+test('the synchronous interfaces look at their arguments first', async () => {
+  const results = await lab.keyed('refuses arguments', ({ sql, kv, attempt }) => [
+    [() => sql.exec(), () => kv.get(), () => kv.put('a'), () => kv.delete(), () => kv.list(1)].map(attempt),
+    [typeof sql.prepare, typeof sql.ingest],
+  ]);
+  const wrong = (method, owner, parameter, type) => `TypeError: Failed to execute '${method}' on '${owner}': parameter ${parameter} is not of type '${type}'.`;
+  assert.deepEqual(results, [
+    [
+      wrong('exec', 'SqlStorage', 1, 'String'), wrong('get', 'SyncKvStorage', 1, 'string'), wrong('put', 'SyncKvStorage', 2, 'Value'),
+      wrong('delete', 'SyncKvStorage', 1, 'string'), wrong('list', 'SyncKvStorage', 1, 'ListOptions'),
+    ],
+    ['undefined', 'undefined'],
+  ]);
 });
 
 test('bookmarks: there is no point-in-time recovery', async () => {

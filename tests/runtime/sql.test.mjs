@@ -513,6 +513,18 @@ test('errors', async () => {
   assert.deepEqual(left, [1, 10]);
 });
 
+test('memory that is shared is bound as the bytes that it has', async () => {
+  const results = await lab.object('shared memory', ({ sql }) => {
+    const shared = new SharedArrayBuffer(3);
+    new Uint8Array(shared).set([1, 2, 3]);
+    return [shared, new Uint8Array(shared, 1), new DataView(shared, 2), new SharedArrayBuffer(0)].map((value) => {
+      const row = sql.exec('SELECT hex(?1) AS hex, typeof(?1) AS type', value).one();
+      return `${row.type} ${row.hex}`;
+    });
+  });
+  assert.deepEqual(results, ['blob 010203', 'blob 0203', 'blob 03', 'blob ']);
+});
+
 test('what user SQL may not do', async () => {
   await lab.object('auth', ({ sql, kv }) => { kv.put('secret', 1); sql.exec('CREATE TABLE t (b)'); });
   const refused = 'Error: not authorized: SQLITE_AUTH';
@@ -527,9 +539,11 @@ test('what user SQL may not do', async () => {
     assert.match((await runAll('auth', [[query]]))[0], /please use the state\.storage\.transaction\(\) or state\.storage\.transactionSync\(\) APIs/, query);
   }
   const others = await runAll('auth', [
-    ['SELECT * FROM _cf_KV'], ["SELECT load_extension('x')"], ['SELECT sqlite_version()'], ["VACUUM INTO '/tmp/x'"], ["SELECT readfile('/etc/passwd')"],
+    ['SELECT * FROM _cf_KV'], ['SELECT sqlite_version()'], ["VACUUM INTO '/tmp/x'"], ["SELECT readfile('/etc/passwd')"],
   ]);
   for (const text of others) assert.match(String(text), /prohibited|not authorized|cannot VACUUM|no such function|SQLITE_AUTH/);
+  const extension = await runAll('auth', [["SELECT load_extension('x')"], ["SELECT LOAD_EXTENSION('x', 'y')"]]);
+  assert.deepEqual(extension, Array(2).fill('Error: not authorized: SQLITE_ERROR'));
   assert.equal(await lab.object('auth', ({ kv }) => kv.get('secret')), 1);
 });
 

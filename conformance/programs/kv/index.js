@@ -21,6 +21,8 @@ program.inObject('the object', ({ check, kv, storage }) => {
   check('assigning', () => { storage.kv = 1; });
   check('new', () => new kv.constructor());
   check('get without kv', () => (0, kv.get)('a'));
+  for (const method of ['get', 'put', 'delete', 'list']) check(`${method} of an object`, () => kv[method].call({}, 'a'));
+  check('next without iterator', () => (0, kv.list().next)());
 });
 
 program.inObject('get, put, delete', ({ check, kv }) => {

@@ -72,6 +72,15 @@ program.inObject('reading', ({ check, sql }) => {
   check('constructor of sql', () => all().constructor === sql.Cursor);
   check('new', () => new (all().constructor)());
   check('next without cursor', () => (0, all().next)());
+  for (const method of ['next', 'toArray', 'one', 'raw', Symbol.iterator])
+    for (const [what, self] of [['a number', 1], ['an object', {}], ['sql', sql]])
+      check(`${String(method)} of ${what}`, () => all()[method].call(self));
+  check('next without raw iterator', () => (0, all().raw().next)());
+  check('next without row iterator', () => (0, all()[Symbol.iterator]().next)());
+  check('columnNames of the prototype', () => Object.getPrototypeOf(all()).columnNames);
+  check('rowsRead of the prototype', () => Object.getPrototypeOf(all()).rowsRead);
+  check('exec without sql', () => (0, sql.exec)('SELECT 1'));
+  check('databaseSize of the prototype', () => Object.getPrototypeOf(sql).databaseSize);
   check('iterator helpers, map', () => { const c = all(); return typeof c.map === 'function' ? [...c.map((row) => row.a)] : 'none'; });
   check('iterator helpers, take', () => { const c = all(); return typeof c.take === 'function' ? [...c.take(1)] : 'none'; });
   check('return', () => typeof all().return);

@@ -35,7 +35,8 @@ const bindings = {
   BigUint64Array: new BigUint64Array([1n]), DataView: new DataView(new ArrayBuffer(3), 1),
   'resizable buffer': resizable(2, 8), 'view of a resizable buffer': new Uint8Array(resizable(3, 8)),
   'part of a resizable buffer': new Uint8Array(resizable(4, 8), 1, 2),
-  SharedArrayBuffer: typeof SharedArrayBuffer === 'undefined' ? null : new SharedArrayBuffer(1),
+  SharedArrayBuffer: typeof SharedArrayBuffer === 'undefined' ? null : new Uint8Array(new SharedArrayBuffer(2)).fill(5).buffer,
+  'view of a SharedArrayBuffer': typeof SharedArrayBuffer === 'undefined' ? null : new Uint8Array(new SharedArrayBuffer(3), 1).fill(7),
 };
 
 program.inObject('bound', ({ check, sql }) => {

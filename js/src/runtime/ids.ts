@@ -1,7 +1,7 @@
 /** Ids of objects. */
 import { runtimeClass } from './platform-class.js';
 import type { NativeEngine } from './native.js';
-import { illegalConstructor, illegalInvocation } from './web-idl.js';
+import { illegalConstructor, illegalInvocation, wrongParameter } from './web-idl.js';
 
 export class DurableObjectId {
   readonly #hex: string;
@@ -27,7 +27,7 @@ export class DurableObjectId {
   equals(other: DurableObjectId): boolean {
     if (!(#hex in this)) throw illegalInvocation();
     if (!(other instanceof DurableObjectId))
-      throw new TypeError("Failed to execute 'equals' on 'DurableObjectId': parameter 1 is not of type 'DurableObjectId'.");
+      throw wrongParameter('equals', 'DurableObjectId', 1, 'DurableObjectId');
     return this.#hex === other.#hex;
   }
 

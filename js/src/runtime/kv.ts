@@ -4,6 +4,7 @@ import { JsonWriter, NOT_HERE } from './json-writer.js';
 import type { NativeShard } from './native.js';
 import { isIterator, runtimeClass } from './platform-class.js';
 import { decodeValue, encodeValue } from './values.js';
+import { checkOptions, illegalConstructor, illegalInvocation, isObject, wrongParameter } from './web-idl.js';
 
 /** What the key-value interface needs of the object that it belongs to. */
 export interface KvOwner {
@@ -27,6 +28,8 @@ export interface ListOptions {
   limit?: number;
 }
 
+/** As error texts call the interface. */
+const SYNC_KV = 'SyncKvStorage';
 /** UTF-8 bytes. */
 const KEY_BYTES_MAX = 2048;
 /** Key and value together, in the database of an object. */
@@ -168,6 +171,11 @@ export class KeyValue {
     return this.owner.native.kvList(this.owner.slot, startAfter ?? start, startAfter !== undefined, end, prefix, reverse === true, limit);
   }
 
+  /** The pairs one by one; an iterator that was there before can not go on. */
+  iterate(options: ListOptions | undefined): ListIterator {
+    return new ListIterator(this, listOptions(options, SYNC_KV));
+  }
+
   /** Another number than before when a pair may have changed. */
   get changes(): number {
     return this.#writes + this.owner.rollbacks;
@@ -188,7 +196,7 @@ export class ListIterator implements IterableIterator<[string, unknown]> {
 
   /** Made by `kv.list()` only. */
   constructor(kv: KeyValue, range: ListOptions) {
-    if (kv === undefined) throw new TypeError('Illegal constructor');
+    if (kv === undefined) throw illegalConstructor();
     this.#kv = kv;
     this.#range = range;
     this.#rest = range.limit ?? Infinity;
@@ -200,7 +208,12 @@ export class ListIterator implements IterableIterator<[string, unknown]> {
     runtimeClass(this, 'ListIterator');
   }
 
+  static #checkThis(self: unknown): void {
+    if (!isObject(self) || !(#kv in self)) throw illegalInvocation();
+  }
+
   next(): IteratorResult<[string, unknown], undefined> {
+    ListIterator.#checkThis(this);
     if (this.#ended) return { done: true, value: undefined };
     if (this.#kv.listing !== this)
       throw new Error('kv.list() iterator was invalidated because a new call to kv.list() was started. Only one kv.list() iterator can exist at a time.');
@@ -233,6 +246,7 @@ export class ListIterator implements IterableIterator<[string, unknown]> {
   }
 
   toArray(): [string, unknown][] {
+    ListIterator.#checkThis(this);
     return [...this];
   }
 
@@ -244,7 +258,7 @@ export class ListIterator implements IterableIterator<[string, unknown]> {
 /** Checks list options as all interfaces do; `of` is the one that was called. */
 export function listOptions(options: ListOptions | undefined, of: string): ListOptions {
   if (options === undefined || options === null) return {};
-  if (typeof options !== 'object' && typeof options !== 'function') throw new TypeError(`Failed to execute 'list' on '${of}': parameter 1 is not of type 'ListOptions'.`);
+  checkOptions(options, 'list', of, 1, 'ListOptions');
   if (options.start !== undefined && options.startAfter !== undefined)
     throw new TypeError('list() cannot be called with both start and startAfter values.');
   const checked: ListOptions = { reverse: Boolean(options.reverse) };
@@ -261,43 +275,52 @@ export function listOptions(options: ListOptions | undefined, of: string): ListO
   return checked;
 }
 
-const wrongType = (method: string, parameter: number, type: string): TypeError =>
-  new TypeError(`Failed to execute '${method}' on 'SyncKvStorage': parameter ${parameter} is not of type '${type}'.`);
-
 /** A key that is not a string, as one; `given` is how many arguments there were. */
 function keyText(method: string, key: unknown, given: number): string {
-  if (given === 0) throw wrongType(method, 1, 'string');
+  if (given === 0) throw wrongParameter(method, SYNC_KV, 1, 'string');
   return `${key as string}`; // throws for a symbol
 }
 
-export class SyncKvStorage {
-  readonly #kv: KeyValue;
+/** What SyncKvStorage passes its calls on to. */
+export type SyncKvTarget = Pick<KeyValue, 'get' | 'put' | 'delete' | 'iterate'>;
 
-  constructor(kv: KeyValue) {
-    if (kv === undefined) throw new TypeError('Illegal constructor');
+export class SyncKvStorage {
+  readonly #kv: SyncKvTarget;
+
+  constructor(kv: SyncKvTarget) {
+    if (kv === undefined) throw illegalConstructor();
     this.#kv = kv;
   }
 
   static {
-    runtimeClass(this, 'SyncKvStorage');
+    runtimeClass(this, SYNC_KV);
+  }
+
+  static #checkThis(self: unknown): void {
+    if (!isObject(self) || !(#kv in self)) throw illegalInvocation();
   }
 
   get(key: string): unknown {
+    SyncKvStorage.#checkThis(this);
     return this.#kv.get(typeof key === 'string' ? key : keyText('get', key, arguments.length));
   }
 
   put(key: string, value: unknown): void {
+    SyncKvStorage.#checkThis(this);
     const name = typeof key === 'string' ? key : keyText('put', key, arguments.length);
-    if (arguments.length < 2) throw wrongType('put', 2, 'Value');
+    if (arguments.length < 2) throw wrongParameter('put', SYNC_KV, 2, 'Value');
     this.#kv.put(name, value);
   }
 
   delete(key: string): boolean {
+    SyncKvStorage.#checkThis(this);
     return this.#kv.delete(typeof key === 'string' ? key : keyText('delete', key, arguments.length));
   }
 
   /** One list at a time: a new one ends the one before. */
   list(options?: ListOptions): ListIterator {
-    return new ListIterator(this.#kv, listOptions(options, 'SyncKvStorage'));
+    SyncKvStorage.#checkThis(this);
+    checkOptions(options, 'list', SYNC_KV, 1, 'ListOptions');
+    return this.#kv.iterate(options);
   }
 }

@@ -7,7 +7,7 @@ import { givenSignal, isRequest, isResponse, makeRequest } from './http.js';
 import { DurableObjectId, IdFactory } from './ids.js';
 import type { Departure, Shard } from './shard.js';
 import { passArguments, passValue, withoutObjectId } from './values.js';
-import { checkOptions, illegalConstructor, illegalInvocation } from './web-idl.js';
+import { checkOptions, illegalConstructor, illegalInvocation, isObject, wrongParameter } from './web-idl.js';
 
 export type ObjectClass = new (ctx: unknown, env: unknown) => object;
 
@@ -71,8 +71,8 @@ export class ObjectNamespace {
   }
 }
 
-const parameterError = (method: string, type: string): TypeError =>
-  new TypeError(`Failed to execute '${method}' on 'DurableObjectNamespace': parameter 1 is not of type '${type}'.`);
+/** As error texts call it. */
+const NAMESPACE = 'DurableObjectNamespace';
 
 /** Who calls from outside any object: decides whether a call may be made, and when its outcome is handed out. */
 export interface OutsideCaller {
@@ -90,42 +90,41 @@ export class DurableObjectNamespace {
   }
 
   static #of(self: DurableObjectNamespace): ObjectNamespace {
-    // A method may be called on anything.
-    if (typeof self !== 'object' || self === null || !(#namespace in self)) throw illegalInvocation();
+    if (!isObject(self) || !(#namespace in self)) throw illegalInvocation();
     return self.#namespace;
   }
 
   idFromName(name: string): DurableObjectId {
     const { ids } = DurableObjectNamespace.#of(this);
-    if (arguments.length === 0) throw parameterError('idFromName', 'string');
+    if (arguments.length === 0) throw wrongParameter('idFromName', NAMESPACE, 1, 'string');
     return ids.fromName(`${name}`);
   }
 
   newUniqueId(options?: { jurisdiction?: string | null }): DurableObjectId {
     const { ids } = DurableObjectNamespace.#of(this);
-    checkOptions(options, 'newUniqueId', 'DurableObjectNamespace', 1, 'NewUniqueIdOptions');
+    checkOptions(options, 'newUniqueId', NAMESPACE, 1, 'NewUniqueIdOptions');
     refuseJurisdiction(options?.jurisdiction);
     return ids.unique();
   }
 
   idFromString(hex: string): DurableObjectId {
     const { ids } = DurableObjectNamespace.#of(this);
-    if (arguments.length === 0) throw parameterError('idFromString', 'string');
+    if (arguments.length === 0) throw wrongParameter('idFromString', NAMESPACE, 1, 'string');
     return ids.fromString(`${hex}`);
   }
 
   get(id: DurableObjectId, options?: object): Stub {
     const namespace = DurableObjectNamespace.#of(this);
-    if (!(id instanceof DurableObjectId)) throw parameterError('get', 'DurableObjectId');
-    if (options !== undefined) checkOptions(options, 'get', 'DurableObjectNamespace', 2, 'GetDurableObjectOptions');
+    if (!(id instanceof DurableObjectId)) throw wrongParameter('get', NAMESPACE, 1, 'DurableObjectId');
+    if (options !== undefined) checkOptions(options, 'get', NAMESPACE, 2, 'GetDurableObjectOptions');
     if (!DurableObjectId.isOf(namespace.number, id)) throw new TypeError('Durable Object ID is not valid for this namespace.');
     return makeStub(namespace, id, this.#outside);
   }
 
   getByName(name: string, options?: object): Stub {
     const namespace = DurableObjectNamespace.#of(this);
-    if (arguments.length === 0) throw parameterError('getByName', 'string');
-    if (options !== undefined) checkOptions(options, 'getByName', 'DurableObjectNamespace', 2, 'GetDurableObjectOptions');
+    if (arguments.length === 0) throw wrongParameter('getByName', NAMESPACE, 1, 'string');
+    if (options !== undefined) checkOptions(options, 'getByName', NAMESPACE, 2, 'GetDurableObjectOptions');
     return makeStub(namespace, namespace.ids.fromName(`${name}`), this.#outside);
   }
 
@@ -358,7 +357,7 @@ class StubTarget {
 }
 
 function asRequest(input: Request | string | URL, init: RequestInit | undefined, given: number): Request {
-  if (given === 0) throw new TypeError("Failed to execute 'fetch' on 'Fetcher': parameter 1 is not of type 'Request or string'.");
+  if (given === 0) throw wrongParameter('fetch', 'Fetcher', 1, 'Request or string');
   if (isRequest(input)) return init === undefined ? input : makeRequest(input, init);
   if (!URL.canParse(String(input))) throw new TypeError(`Invalid URL: ${String(input)}`);
   if (!/^https?:/i.test(String(input).trimStart())) throw new TypeError(`Fetch API cannot load: ${new URL(input).href}`);

@@ -3,6 +3,7 @@ import { OUT_ROWS_READ, OUT_ROWS_WRITTEN } from './exchange.js';
 import { isIterator, runtimeClass } from './platform-class.js';
 import type { Row, Shape, SqlValue } from './sql-shape.js';
 import { type Batch, batchRows, type Prepared, type SqlEngine } from './sql.js';
+import { illegalConstructor, illegalInvocation, isObject } from './web-idl.js';
 
 const NO_VALUES: SqlValue[] = [];
 
@@ -32,7 +33,7 @@ export class Cursor {
 
   /** Made by the engine, whose last fetch is this cursor's, only. */
   constructor(sql: SqlEngine, prepared: Prepared, values: SqlValue[], later: Batch[] | undefined, once: boolean) {
-    if (prepared === undefined) throw new TypeError('Illegal constructor');
+    if (prepared === undefined) throw illegalConstructor();
     this.#sql = sql;
     this.#prepared = prepared;
     this.#shape = prepared.shape;
@@ -51,6 +52,10 @@ export class Cursor {
     runtimeClass(this, 'Cursor', 'columnNames', 'rowsRead', 'rowsWritten');
     keepRowsRead = (cursor) => cursor.#keepRowsRead();
     giveUp = (cursor) => cursor.#giveUp();
+  }
+
+  static #checkThis(self: unknown): void {
+    if (!isObject(self) || !(#prepared in self)) throw illegalInvocation();
   }
 
   /** Makes sure that a row is there to hand out; false at the end. */
@@ -120,16 +125,19 @@ export class Cursor {
   }
 
   next(): IteratorResult<Row, undefined> {
+    Cursor.#checkThis(this);
     return this.#fill() ? { done: false, value: this.#take() } : { done: true, value: undefined };
   }
 
   toArray(): Row[] {
+    Cursor.#checkThis(this);
     const rows: Row[] = [];
     while (this.#fill()) rows.push(this.#take());
     return rows;
   }
 
   one(): Row {
+    Cursor.#checkThis(this);
     if (!this.#fill()) throw new Error('Expected exactly one result from SQL query, but got no results.');
     const row = this.#take();
     if (!this.#fill()) return row;
@@ -138,6 +146,7 @@ export class Cursor {
   }
 
   raw(): RawIterator {
+    Cursor.#checkThis(this);
     return new RawIterator(() => {
       if (!this.#fill()) return undefined;
       const width = this.#shape.names.length;
@@ -148,22 +157,26 @@ export class Cursor {
   }
 
   get columnNames(): string[] {
+    Cursor.#checkThis(this);
     return (this.#names ??= [...this.#shape.names]);
   }
 
   /** Rows that SQLite has looked at so far. Like workerd, it is one row ahead of what was handed out. */
   get rowsRead(): number {
+    Cursor.#checkThis(this);
     if (!this.#sql.countsRows) throw new Error(NO_COUNTS);
     if (!this.#fill()) return this.#rowsRead;
     return (this.#rowsReadOfBatch ?? this.#sql.exchange.rowsRead)[this.#at / this.#shape.names.length]!;
   }
 
   get rowsWritten(): number {
+    Cursor.#checkThis(this);
     if (!this.#sql.countsRows) throw new Error(NO_COUNTS);
     return this.#rowsWritten;
   }
 
   [Symbol.iterator](): RowIterator {
+    Cursor.#checkThis(this);
     return new RowIterator(this);
   }
 }
@@ -182,11 +195,17 @@ export class RowIterator implements IterableIterator<Row> {
     runtimeClass(this, 'RowIterator');
   }
 
+  static #checkThis(self: unknown): void {
+    if (!isObject(self) || !(#cursor in self)) throw illegalInvocation();
+  }
+
   next(): IteratorResult<Row, undefined> {
+    RowIterator.#checkThis(this);
     return this.#cursor.next();
   }
 
   toArray(): Row[] {
+    RowIterator.#checkThis(this);
     return this.#cursor.toArray();
   }
 
@@ -207,12 +226,18 @@ export class RawIterator implements IterableIterator<SqlValue[]> {
     runtimeClass(this, 'RawIterator');
   }
 
+  static #checkThis(self: unknown): void {
+    if (!isObject(self) || !(#nextRow in self)) throw illegalInvocation();
+  }
+
   next(): IteratorResult<SqlValue[], undefined> {
+    RawIterator.#checkThis(this);
     const value = this.#nextRow();
     return value === undefined ? { done: true, value } : { done: false, value };
   }
 
   toArray(): SqlValue[][] {
+    RawIterator.#checkThis(this);
     const rows: SqlValue[][] = [];
     for (let row = this.#nextRow(); row !== undefined; row = this.#nextRow()) rows.push(row);
     return rows;

@@ -2,7 +2,8 @@
 import { runtimeClass } from './platform-class.js';
 import { type Cursor, giveUp } from './sql-cursor.js';
 import type { Row, SqlValue } from './sql-shape.js';
-import type { SqlEngine } from './sql.js';
+import type { SqlTarget } from './sql.js';
+import { illegalConstructor, illegalInvocation, isObject } from './web-idl.js';
 
 type Call = (...bindings: unknown[]) => Cursor;
 
@@ -27,8 +28,8 @@ export class Statement extends Callable {
   #bound: unknown[] = [];
 
   /** Made by `sql.prepare()` only. */
-  constructor(engine: SqlEngine, query: string) {
-    if (query === undefined) throw new TypeError('Illegal constructor');
+  constructor(engine: SqlTarget, query: string) {
+    if (query === undefined) throw illegalConstructor();
     const execute: Call = (...bindings) => engine.exec(query, bindings.length > 0 ? bindings : [...this.#bound]);
     super(execute);
     this.#execute = execute;
@@ -39,25 +40,33 @@ export class Statement extends Callable {
     runtimeClass(this, 'Statement');
   }
 
+  static #checkThis(self: unknown): void {
+    if (!isObject(self) || !(#execute in self)) throw illegalInvocation();
+  }
+
   /** Sets the values of the query's parameters, in the place of those set before; returns the statement. */
   bind(...values: unknown[]): this {
+    Statement.#checkThis(this);
     this.#bound = values;
     return this;
   }
 
   /** Runs it to its end and forgets its rows; the cursor that it returns has the counts. */
   run(): Cursor {
+    Statement.#checkThis(this);
     const cursor = this.#execute();
     cursor.toArray();
     return cursor;
   }
 
   all(): Row[] {
+    Statement.#checkThis(this);
     return this.#execute().toArray();
   }
 
   /** The first row, or what it has in `column`; null when there is no row. */
   first(column?: string): Row | SqlValue {
+    Statement.#checkThis(this);
     const cursor = this.#execute();
     const { value } = cursor.next();
     giveUp(cursor);
@@ -69,6 +78,7 @@ export class Statement extends Callable {
 
   /** All rows, as arrays. */
   raw(): SqlValue[][] {
+    Statement.#checkThis(this);
     return this.#execute().raw().toArray();
   }
 }

@@ -12,6 +12,7 @@ import { runtimeClass } from './platform-class.js';
 import { Cursor, keepRowsRead } from './sql-cursor.js';
 import { Shape, type SqlValue } from './sql-shape.js';
 import { Statement } from './sql-statement.js';
+import { illegalConstructor, illegalInvocation, isObject, wrongParameter } from './web-idl.js';
 
 /** What the SQL interface needs of the object that it belongs to. */
 export interface SqlOwner {
@@ -88,6 +89,7 @@ const NO_VALUES: SqlValue[] = [];
 
 /** workerd binds objects as their text. */
 function bindable(value: unknown): unknown {
+  if (value instanceof SharedArrayBuffer) return new Uint8Array(value).slice(); // Node-API takes ordinary buffers only
   return value === null || value instanceof ArrayBuffer || ArrayBuffer.isView(value) ? value : `${value as string}`;
 }
 
@@ -194,6 +196,12 @@ export class SqlEngine {
     } finally {
       if (owner.exchange.header[OUT_BEGAN] === 1) owner.began();
     }
+  }
+
+  databaseSize(): number {
+    const owner = this.#owner;
+    owner.check();
+    return owner.native.databaseSize(owner.slot);
   }
 
   /** An open cursor has ended, by its last row or an error. */
@@ -371,32 +379,33 @@ function readCells(exchange: Exchange, count: number, result: string | unknown[]
   return values;
 }
 
-export class SqlStorage {
-  readonly #engine: SqlEngine;
-  readonly #owner: SqlOwner;
+/** What SqlStorage passes its calls on to. */
+export type SqlTarget = Pick<SqlEngine, 'exec' | 'ingest' | 'databaseSize'>;
 
-  constructor(engine: SqlEngine, owner: SqlOwner) {
-    if (engine === undefined) throw new TypeError('Illegal constructor');
+export class SqlStorage {
+  readonly #engine: SqlTarget;
+
+  constructor(engine: SqlTarget) {
+    if (engine === undefined) throw illegalConstructor();
     this.#engine = engine;
-    this.#owner = owner;
   }
 
   static {
     runtimeClass(this, 'SqlStorage', 'databaseSize');
   }
 
-  static #is(value: unknown): boolean {
-    return typeof value === 'object' && value !== null && #engine in value;
+  static #checkThis(self: unknown): void {
+    if (!isObject(self) || !(#engine in self)) throw illegalInvocation();
   }
 
   exec(query: string, ...bindings: unknown[]): Cursor {
-    if (!SqlStorage.#is(this)) throw illegalInvocation();
+    SqlStorage.#checkThis(this);
     return this.#engine.exec(typeof query === 'string' ? query : queryText('exec', 'String', query, arguments.length), bindings);
   }
 
   /** A statement to run again and again; `stmt(...bindings)` is exec(), and it binds ahead as well. */
   prepare(query: string): Statement {
-    if (!SqlStorage.#is(this)) throw illegalInvocation();
+    SqlStorage.#checkThis(this);
     return new Statement(this.#engine, queryText('prepare', 'String', query, arguments.length));
   }
 
@@ -405,14 +414,14 @@ export class SqlStorage {
    * `remainder` is what follows them, to be put in front of the next part.
    */
   ingest(script: string): Ingested {
-    if (!SqlStorage.#is(this)) throw illegalInvocation();
+    SqlStorage.#checkThis(this);
     return this.#engine.ingest(queryText('ingest', 'string', script, arguments.length));
   }
 
   /** Bytes in use: pages that are not free, times the page size. */
   get databaseSize(): number {
-    this.#owner.check();
-    return this.#owner.native.databaseSize(this.#owner.slot);
+    SqlStorage.#checkThis(this);
+    return this.#engine.databaseSize();
   }
 
   get Cursor(): typeof Cursor {
@@ -425,12 +434,6 @@ export class SqlStorage {
 }
 
 function queryText(method: string, type: string, query: unknown, given: number): string {
-  if (given === 0) throw new TypeError(`Failed to execute '${method}' on 'SqlStorage': parameter 1 is not of type '${type}'.`);
+  if (given === 0) throw wrongParameter(method, 'SqlStorage', 1, type);
   return `${query as string}`; // throws for a symbol
-}
-
-function illegalInvocation(): TypeError {
-  return new TypeError(
-    'Illegal invocation: function called with incorrect `this` reference. See https://developers.cloudflare.com/workers/observability/errors/#illegal-invocation-errors for details.',
-  );
 }

@@ -3,6 +3,7 @@ import { absent } from './absent.js';
 import { runtimeClass } from './platform-class.js';
 import type { DurableObjectId } from './ids.js';
 import type { DurableObjectStorage, StorageCore } from './storage.js';
+import { illegalInvocation, isObject, wrongParameter } from './web-idl.js';
 
 /** What the state needs of the object's host. `core` tells which instance asks: it may be gone. */
 export interface StateHost {
@@ -25,20 +26,27 @@ export class DurableObjectState {
     this.storage = storage;
   }
 
+  static #checkThis(self: unknown): void {
+    if (!isObject(self) || !(#host in self)) throw illegalInvocation();
+  }
+
   /** The object stays in memory until the promise has settled. */
   waitUntil(promise: unknown): void {
+    DurableObjectState.#checkThis(this);
     this.#host.waitUntil(this.#core, promise);
   }
 
   /** No other event is delivered until the promise settles. If it fails, the object is reset. */
   blockConcurrencyWhile<T>(body: () => T | Promise<T>): Promise<T> {
+    DurableObjectState.#checkThis(this);
     if (typeof body !== 'function')
-      throw new TypeError("Failed to execute 'blockConcurrencyWhile' on 'DurableObjectState': parameter 1 is not of type 'function'.");
+      throw wrongParameter('blockConcurrencyWhile', 'DurableObjectState', 1, 'function');
     return this.#host.blockConcurrencyWhile(this.#core, body);
   }
 
   /** Resets the object: what is not committed is rolled back, all calls in flight fail with the reason. */
   abort(reason?: string): never {
+    DurableObjectState.#checkThis(this);
     return this.#host.abort(this.#core, reason);
   }
 

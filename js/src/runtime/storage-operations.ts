@@ -2,6 +2,7 @@
 import { checkKey, type KeyValue, type ListOptions, listOptions } from './kv.js';
 import type { StorageCore } from './storage.js';
 import { decodeValue } from './values.js';
+import { checkOptions, illegalInvocation, isObject, wrongParameter } from './web-idl.js';
 
 /** Reads never wait, so `allowConcurrency` and `noCache` change nothing. */
 export interface GetOptions {
@@ -19,16 +20,6 @@ const PAIRS_MAX = 128;
 const PUT_FORMS =
   'put() may only be called with a single key-value pair and optional options as put(key, value, options) or with multiple key-value pairs and optional options as put(entries, options)';
 
-export function parameterError(method: string, of: string, parameter: number, type: string): TypeError {
-  return new TypeError(`Failed to execute '${method}' on '${of}': parameter ${parameter} is not of type '${type}'.`);
-}
-
-/** Options are an object, or left out. */
-export function checkOptions(options: unknown, method: string, of: string, parameter: number, type: string): void {
-  if (options === undefined || typeof options === 'object' || typeof options === 'function') return;
-  throw parameterError(method, of, parameter, type);
-}
-
 export class StorageOperations {
   readonly #core: StorageCore;
   readonly #keyValue: KeyValue;
@@ -44,8 +35,20 @@ export class StorageOperations {
     this.#check = check;
   }
 
-  async get(key: string | string[], options?: GetOptions): Promise<unknown> {
-    if (arguments.length === 0) throw parameterError('get', this.#name, 1, 'string or Array');
+  static #checkThis(self: unknown): void {
+    if (!isObject(self) || !(#core in self)) throw illegalInvocation();
+  }
+
+  // The methods look at what they are called on, which throws, before the rest, which rejects.
+
+
+  get(key: string | string[], options?: GetOptions): Promise<unknown> {
+    StorageOperations.#checkThis(this);
+    return this.#get(arguments.length, key, options);
+  }
+
+  async #get(given: number, key: string | string[], options: GetOptions | undefined): Promise<unknown> {
+    if (given === 0) throw wrongParameter('get', this.#name, 1, 'string or Array');
     if (options !== undefined) checkOptions(options, 'get', this.#name, 2, 'GetOptions');
     this.#check?.('get');
     if (!Array.isArray(key)) {
@@ -67,8 +70,9 @@ export class StorageOperations {
 
   /** Not an async function: the promise is the one of the commit, without steps in between. */
   put(key: string | Record<string, unknown>, value?: unknown, options?: PutOptions): Promise<void> {
+    StorageOperations.#checkThis(this);
     try {
-      if (arguments.length === 0) throw parameterError('put', this.#name, 1, 'string or object');
+      if (arguments.length === 0) throw wrongParameter('put', this.#name, 1, 'string or object');
       if (options !== undefined) checkOptions(options, 'put', this.#name, 3, 'PutOptions');
       if (isEntries(key)) {
         if (value !== undefined && typeof value !== 'object' && typeof value !== 'function') throw new TypeError(PUT_FORMS);
@@ -97,8 +101,13 @@ export class StorageOperations {
     this.#wrote(pairs.length, options);
   }
 
-  async delete(key: string | string[], options?: PutOptions): Promise<boolean | number> {
-    if (arguments.length === 0) throw parameterError('delete', this.#name, 1, 'string or Array');
+  delete(key: string | string[], options?: PutOptions): Promise<boolean | number> {
+    StorageOperations.#checkThis(this);
+    return this.#delete(arguments.length, key, options);
+  }
+
+  async #delete(given: number, key: string | string[], options: PutOptions | undefined): Promise<boolean | number> {
+    if (given === 0) throw wrongParameter('delete', this.#name, 1, 'string or Array');
     if (options !== undefined) checkOptions(options, 'delete', this.#name, 2, 'PutOptions');
     this.#check?.('delete');
     let result: boolean | number;
@@ -117,7 +126,12 @@ export class StorageOperations {
     return result;
   }
 
-  async list(options?: ListOptions & GetOptions): Promise<Map<string, unknown>> {
+  list(options?: ListOptions & GetOptions): Promise<Map<string, unknown>> {
+    StorageOperations.#checkThis(this);
+    return this.#list(options);
+  }
+
+  async #list(options: (ListOptions & GetOptions) | undefined): Promise<Map<string, unknown>> {
     const checked = listOptions(options, this.#name);
     this.#check?.('list');
     const flat = this.#keyValue.list(checked, checked.limit ?? -1);

@@ -5,9 +5,10 @@ import { KeyValue, SyncKvStorage } from './kv.js';
 import type { NativeShard } from './native.js';
 import { runtimeClass } from './platform-class.js';
 import { SqlEngine, type SqlOwner, SqlStorage } from './sql.js';
-import { checkOptions, ownOperations, parameterError, type PutOptions, StorageOperations } from './storage-operations.js';
+import { ownOperations, type PutOptions, StorageOperations } from './storage-operations.js';
 import { refusedKv, refusedSql } from './refused.js';
 import { type TransactionBody, type TransactionHost, Transactions } from './transaction.js';
+import { checkOptions, illegalConstructor, illegalInvocation, isObject, wrongParameter } from './web-idl.js';
 
 /** What the storage needs of the object's host. */
 export interface StorageHost extends TransactionHost {
@@ -158,25 +159,35 @@ export class DurableObjectStorage extends StorageOperations {
   readonly kv: SyncKvStorage;
 
   constructor(core: StorageCore) {
-    if (!(core instanceof StorageCore)) throw new TypeError('Illegal constructor');
+    if (!(core instanceof StorageCore)) throw illegalConstructor();
     const keyValue = new KeyValue(core);
     super(core, keyValue, NAME);
     this.#core = core;
     this.#keyValue = keyValue;
     this.#sqlEngine = new SqlEngine(core);
     const hasDatabase = core.storageKind === 'sqlite';
-    this.sql = hasDatabase ? new SqlStorage(this.#sqlEngine, core) : refusedSql();
+    this.sql = hasDatabase ? new SqlStorage(this.#sqlEngine) : refusedSql();
     this.kv = hasDatabase ? new SyncKvStorage(keyValue) : refusedKv();
+  }
+
+  static #checkThis(self: unknown): void {
+    if (!isObject(self) || !(#sqlEngine in self)) throw illegalInvocation();
   }
 
   /** Throws what is wrong with the arguments at once, where other methods reject; so does workerd. */
   override delete(key: string | string[], options?: PutOptions): Promise<boolean | number> {
-    if (arguments.length === 0) throw parameterError('delete', NAME, 1, 'string or Array');
+    DurableObjectStorage.#checkThis(this);
+    if (arguments.length === 0) throw wrongParameter('delete', NAME, 1, 'string or Array');
     checkOptions(options, 'delete', NAME, 2, 'PutOptions');
     return super.delete(Array.isArray(key) ? Array.from(key, (each) => `${each}`) : `${key}`, options);
   }
 
-  async deleteAll(options?: PutOptions): Promise<void> {
+  deleteAll(options?: PutOptions): Promise<void> {
+    DurableObjectStorage.#checkThis(this);
+    return this.#deleteAll(options);
+  }
+
+  async #deleteAll(options: PutOptions | undefined): Promise<void> {
     checkOptions(options, 'deleteAll', NAME, 1, 'PutOptions');
     const core = this.#core;
     core.check();
@@ -194,21 +205,32 @@ export class DurableObjectStorage extends StorageOperations {
   }
 
   /** Resolves when everything written so far is on stable storage. */
-  async sync(): Promise<void> {
+  sync(): Promise<void> {
+    DurableObjectStorage.#checkThis(this);
+    return this.#sync();
+  }
+
+  async #sync(): Promise<void> {
     this.#core.check();
     await this.#core.committed();
     return this.#core.durable();
   }
 
   /** No other event is delivered until `body` has ended; then all that was written meanwhile commits, or nothing. */
-  async transaction<T>(body: TransactionBody<T>, options?: object): Promise<T> {
-    if (typeof body !== 'function') throw parameterError('transaction', NAME, 1, 'function');
+  transaction<T>(body: TransactionBody<T>, options?: object): Promise<T> {
+    DurableObjectStorage.#checkThis(this);
+    return this.#transaction(body, options);
+  }
+
+  async #transaction<T>(body: TransactionBody<T>, options: object | undefined): Promise<T> {
+    if (typeof body !== 'function') throw wrongParameter('transaction', NAME, 1, 'function');
     checkOptions(options, 'transaction', NAME, 2, 'TransactionOptions');
     return this.#core.transactions.run(body, this.#keyValue);
   }
 
   transactionSync<T>(body: () => T): T {
-    if (typeof body !== 'function') throw parameterError('transactionSync', NAME, 1, 'function');
+    DurableObjectStorage.#checkThis(this);
+    if (typeof body !== 'function') throw wrongParameter('transactionSync', NAME, 1, 'function');
     return this.#core.transactionSync(body);
   }
 
@@ -221,18 +243,20 @@ export class DurableObjectStorage extends StorageOperations {
   async deleteAlarm(): Promise<never> {
     throw absent('storage.deleteAlarm()');
   }
-  async getCurrentBookmark(): Promise<string> {
-    if (this.#core.storageKind === 'kv') return NO_BOOKMARK;
-    throw absent('storage.getCurrentBookmark()');
+  getCurrentBookmark(): Promise<string> {
+    DurableObjectStorage.#checkThis(this);
+    return this.#core.storageKind === 'kv' ? Promise.resolve(NO_BOOKMARK) : this.#noRecovery('getCurrentBookmark');
   }
-  async getBookmarkForTime(): Promise<never> {
+  getBookmarkForTime(): Promise<never> {
+    DurableObjectStorage.#checkThis(this);
     return this.#noRecovery('getBookmarkForTime');
   }
-  async onNextSessionRestoreBookmark(): Promise<never> {
+  onNextSessionRestoreBookmark(): Promise<never> {
+    DurableObjectStorage.#checkThis(this);
     return this.#noRecovery('onNextSessionRestoreBookmark');
   }
 
-  #noRecovery(method: string): never {
+  async #noRecovery(method: string): Promise<never> {
     if (this.#core.storageKind === 'kv') throw new Error("This Durable Object's storage back-end does not implement point-in-time recovery.");
     throw absent(`storage.${method}()`);
   }

@@ -9,6 +9,7 @@ import type { KeyValue } from './kv.js';
 import { runtimeClass } from './platform-class.js';
 import type { StorageCore } from './storage.js';
 import { ownOperations, StorageOperations } from './storage-operations.js';
+import { illegalConstructor, illegalInvocation, isObject } from './web-idl.js';
 
 /** What transactions need of the object's host. */
 export interface TransactionHost {
@@ -197,21 +198,27 @@ export class DurableObjectTransaction extends StorageOperations {
   readonly #transaction: Transaction;
 
   constructor(core: StorageCore, keyValue: KeyValue, transactions: Transactions, transaction: Transaction) {
-    if (!(transactions instanceof Transactions)) throw new TypeError('Illegal constructor');
+    if (!(transactions instanceof Transactions)) throw illegalConstructor();
     super(core, keyValue, 'DurableObjectTransaction', (method) => transaction.check(method));
     this.#transactions = transactions;
     this.#transaction = transaction;
   }
 
+  static #checkThis(self: unknown): void {
+    if (!isObject(self) || !(#transaction in self)) throw illegalInvocation();
+  }
+
   /** Takes back what the transaction has written; its callback goes on. */
   rollback(): void {
+    DurableObjectTransaction.#checkThis(this);
     if (this.#transaction.state === 'rolled back') return;
     this.#transaction.check('rollback');
     this.#transactions.rollBack(this.#transaction);
   }
 
-  async deleteAll(): Promise<never> {
-    throw new Error('Cannot call deleteAll() within a transaction');
+  deleteAll(): Promise<never> {
+    DurableObjectTransaction.#checkThis(this);
+    return Promise.reject(new Error('Cannot call deleteAll() within a transaction'));
   }
 
   async getAlarm(): Promise<never> {

@@ -18,6 +18,10 @@ class Counter extends DurableObject<Env> {
     const { n } = this.#sql.exec<{ n: number }>('SELECT ? AS n', by).one();
     const stored: number | undefined = await this.ctx.storage.get<number>('n');
     this.ctx.storage.kv.put('n', n + (stored ?? 0));
+    const one = this.#sql.prepare<{ n: number }>('SELECT ? AS n').bind(n);
+    const found: [number | null, { n: number } | null, number] = [one.first('n'), one.first(), one(2).one().n];
+    const left: string = this.#sql.ingest('SELECT 1; SEL').remainder;
+    await this.ctx.storage.transaction(async (txn) => (left === '' ? txn.rollback() : txn.put('found', found)));
     return Math.min(n, this.env.LIMIT);
   }
 
@@ -50,6 +54,8 @@ open({});
 open({ storageDir: 'data', directory: 'data' });
 // @ts-expect-error the two kinds of storage are 'sqlite' and 'kv'
 registry.namespace('COUNTER', Counter, { storage: 'disk' });
+// @ts-expect-error there is no such column
+(ctx: DurableObjectState) => ctx.storage.sql.prepare<{ n: number }>('SELECT 1 AS n').first('m');
 // @ts-expect-error a number is wanted
 await stub.increment('1');
 // @ts-expect-error there is no such method

@@ -44,10 +44,15 @@ const count: number = await counters.getByName('a').increment(1);
 const text: string | undefined = await theirs.getByName('a').read('key');
 const response: Response = await theirs.getByName('a').fetch('http://here/');
 
+// What Cloudflare's types have of ours.
+type CommonSql = Omit<perdure.SqlStorage, 'prepare' | 'ingest'>;
+type CommonStorage = Omit<perdure.DurableObjectStorage, 'sql'> & { readonly sql: CommonSql };
+type CommonState = Omit<perdure.DurableObjectState, 'storage'> & { readonly storage: CommonStorage };
+
 // Types of one in the place of the other, both ways.
-const state: [DurableObjectState, perdure.DurableObjectState] = [value<perdure.DurableObjectState>(), value<DurableObjectState>()];
-const storage: [DurableObjectStorage, perdure.DurableObjectStorage] = [value<perdure.DurableObjectStorage>(), value<DurableObjectStorage>()];
-const sql: [SqlStorage, perdure.SqlStorage] = [value<perdure.SqlStorage>(), value<SqlStorage>()];
+const state: [DurableObjectState, CommonState] = [value<perdure.DurableObjectState>(), value<DurableObjectState>()];
+const storage: [DurableObjectStorage, CommonStorage] = [value<perdure.DurableObjectStorage>(), value<DurableObjectStorage>()];
+const sql: [SqlStorage, CommonSql] = [value<perdure.SqlStorage>(), value<SqlStorage>()];
 const kv: [SyncKvStorage, perdure.SyncKvStorage] = [value<perdure.SyncKvStorage>(), value<SyncKvStorage>()];
 const id: [DurableObjectId, perdure.DurableObjectId] = [value<perdure.DurableObjectId>(), value<DurableObjectId>()];
 // The namespace that objects find in their env, and the one that callers outside get.
