@@ -21,10 +21,11 @@ namespace perdure::object {
 //      ^------------------ reset ---------------------'
 //
 // Turns. The host runs each event, and each section's start, in a turn of its own: its code, and
-// all that follows from it without waiting for something else. In one turn the code of one scope
-// runs: that of section(), asked when the turn begins, and again when a section has ended in it.
-// What the code of a turn asks for - timers, calls, its own fetch(), sections - originates in that
-// scope.
+// all that follows from it without waiting for something else. The code of a turn belongs to one
+// scope: where the event originates, or the section that starts. When a section ends in it, the
+// rest of the turn belongs to where that section was asked for. Timers, calls, fetches and sections
+// that code asks for originate in its scope. A section that has ended may be named for ever: it
+// stands for the scope around it.
 //
 // What holds, whatever the host does:
 //  1. An event is delivered once, or refused once by a reset; never both.
@@ -83,10 +84,10 @@ class Object {
   SectionId open_section(EventId request, SectionId origin, std::uint64_t now_ms);
   // The next section that waits and may begin, which it has then. To be asked before next().
   std::optional<InputGate::Start> next_section(std::uint64_t now_ms);
-  // It has ended well; what originates in it goes on in the scope around it, in this turn. One that
-  // fails resets the object.
+  // It has ended well. One that fails resets the object. Of sections that are transactions, those
+  // inside end first.
   void close_section(SectionId section);
-  // The innermost open section, kRoot if none is: the scope of the code that may run.
+  // The innermost open section, kRoot if none is: what is delivered belongs to it.
   [[nodiscard]] SectionId section() const noexcept;
   // An open section has taken longer than kSectionMsMax: reset the object. kNever without sections.
   [[nodiscard]] std::uint64_t section_deadline_ms() const noexcept;
@@ -164,7 +165,7 @@ class Object {
   // event waited. No transaction is open.
   std::optional<AlarmRun> alarm_begins(std::uint64_t now_ms);
   // The handler has returned. True: its end is part of a commit, which the host makes now, with a
-  // transaction that will_begin(); it has succeeded when that has. The outcome of a handler is an
+  // write of its own (will_write()); it has succeeded when that has. The outcome of a handler is an
   // event of the root like any other: no explicit transaction is open.
   bool alarm_returned();
   // The handler has thrown, and what it had written is committed; or the object was reset while
