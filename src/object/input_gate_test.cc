@@ -66,6 +66,16 @@ TEST_F(Section, ThoseOfOneScopeRunOneAfterTheOtherAndAheadOfEvents) {
   EXPECT_THAT(drain(), ElementsAre(1, 4));
 }
 
+TEST_F(Section, OneThatIsAskedForBetweenTwoOthersWaitsBehindThem) {
+  const SectionId first = open();
+  object_.open_section(1, kRoot, 0);
+  object_.close_section(first);
+  EXPECT_EQ(object_.open_section(2, kRoot, 0), kRoot);
+  EXPECT_THAT(drain(), ElementsAre(-1));
+  object_.close_section(started_.back());
+  EXPECT_THAT(drain(), ElementsAre(-2));
+}
+
 TEST_F(Section, ANestedOneHoldsBackTheOneAroundIt) {
   const SectionId outer = open();
   const SectionId inner = open(outer);

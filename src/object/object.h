@@ -152,7 +152,7 @@ class Object {
   // passed is now.
   [[nodiscard]] std::optional<std::uint64_t> get_alarm() const noexcept;
   void set_alarm(std::uint64_t time_ms, std::uint64_t now_ms);
-  void delete_alarm();
+  void delete_alarm();  // deleteAll() does this too, where the compatibility date says so
   // The commit of the open transaction has to store alarm_to_store().
   [[nodiscard]] bool alarm_changed() const noexcept;
   [[nodiscard]] std::optional<Alarm> alarm_to_store() const noexcept;
