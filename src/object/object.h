@@ -27,12 +27,11 @@ namespace perdure::object {
 // that code asks for originate in its scope. A section that has ended may be named for ever: it
 // stands for the scope around it.
 //
-// What holds, whatever the host does:
+// What holds when the host does as it is told:
 //  1. An event is delivered once, or refused once by a reset; never both.
 //  2. In one scope, events are delivered in the order in which they arrived.
 //  3. While a section is open, nothing is delivered that originates outside it. Sections of one
-//  scope
-//     run one after the other, and ahead of the events that wait there.
+//     scope run one after the other, and ahead of the events that wait there.
 //  4. An output depends on every commit that its object has made or seen (writes that said
 //     `allowUnconfirmed` excepted), and is refused when its object has been reset since.
 //  5. An alarm rings after the commit that set it, once at a time, until the commit that ends it.
@@ -78,9 +77,9 @@ class Object {
 
   // Sections: blockConcurrencyWhile(), transaction().
   //
-  // Code of `origin` asks for one. Its number, when it has begun: its callback runs in a turn to
-  // come. kRoot when it has to wait: next_section() will name it. Throws Error(kFull) at
-  // kSectionsMax.
+  // Code of `origin` asks for one. Returns its number when it has begun: its callback runs in a
+  // turn to come; kRoot when it waits: next_section() will name it. Throws Error(kFull) when there
+  // are kSectionsMax already.
   SectionId open_section(EventId request, SectionId origin, std::uint64_t now_ms);
   // The next section that waits and may begin, which it has then. To be asked before next().
   std::optional<InputGate::Start> next_section(std::uint64_t now_ms);
@@ -123,8 +122,7 @@ class Object {
   void begin_explicit() noexcept;
   [[nodiscard]] bool transaction_open() const noexcept { return transaction_open_; }
   [[nodiscard]] bool explicit_open() const noexcept { return explicit_; }
-  // Transactions inside the open one. Each returns how deep it is, from 0; those inside it end with
-  // it.
+  // Transactions inside the open one: how deep each is, from 0. Those inside it end with it.
   std::uint32_t open_savepoint() noexcept;
   void release_savepoint(std::uint32_t depth);
   void rollback_savepoint(std::uint32_t depth);

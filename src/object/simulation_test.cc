@@ -18,8 +18,7 @@ using simulation::World;
 constexpr std::uint64_t kRuns = 40'000;
 constexpr std::uint64_t kRunsToCatchMax = 10'000;
 
-// The rule that is broken in the first run that breaks one; empty when `runs` from `seed` on do
-// not.
+// The rule that the first run to break one breaks, and its seed; empty when none does.
 template <class Core>
 std::string violation(std::uint64_t seed, std::uint64_t runs, Totals& totals) {
   for (const std::uint64_t end = seed + runs; seed < end; ++seed) {
