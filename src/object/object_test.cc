@@ -166,5 +166,32 @@ TEST(Object, OutputsDoNotDependOnACommitWhoseWritesWereAllUnconfirmed) {
   EXPECT_EQ(object.output_lsn(), 6u) << "nothing was written";
 }
 
+TEST(Object, AnOutputMadeBeforeAResetDoesNotLeaveAfterIt) {
+  Object object = ready();
+  object.will_write();
+  const auto resets = object.resets();
+  object.committed(4);
+  EXPECT_EQ(object.departure(resets), 4u);
+  object.evict();
+  EXPECT_EQ(object.departure(resets), 4u) << "what it had written is committed";
+  object.arrive(1);
+  object.reset(0);
+  EXPECT_EQ(object.departure(resets), std::nullopt);
+  EXPECT_EQ(object.departure(object.resets()), 4u);
+}
+
+TEST(Object, OutputsOfAnExplicitTransactionDependOnWhatWasCommittedBefore) {
+  Object object = ready();
+  object.will_write();
+  object.committed(4);
+  object.begin_explicit();
+  EXPECT_FALSE(object.will_write());
+  EXPECT_TRUE(object.explicit_open());
+  EXPECT_EQ(object.output_lsn(), 4u);
+  object.committed(5);
+  EXPECT_FALSE(object.explicit_open());
+  EXPECT_EQ(object.output_lsn(), 5u);
+}
+
 }  // namespace
 }  // namespace perdure::object
