@@ -173,13 +173,13 @@ test('an object of another class, of another project', async (t) => {
   assert.equal(foreign.code, 1);
 });
 
-test('a key-value class is refused by its name', async (t) => {
+test('objects with SQLite storage are refused for a key-value class', async (t) => {
   const directory = writeFiles(temporaryDirectory(t), {
     'wrangler.json': wranglerJson({ name: 'old', migrations: [{ tag: 'v1', new_classes: ['Thing'] }] }),
     'index.ts': 'export default {};',
   });
   const { code, stderr } = await runPerdure(['import', state.source, '--project', directory]);
-  assert.equal(stderr, 'perdure: The class "Thing" is declared with new_classes (key-value storage): objects of such classes cannot be imported yet.\n');
+  assert.match(stderr, /^perdure: The file \S+ has the table "notes": its class has SQLite storage\. Declare it in new_sqlite_classes\.\n$/);
   assert.equal(code, 1);
 });
 

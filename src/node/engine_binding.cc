@@ -94,10 +94,13 @@ napi_value adopt(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// (source, target) -> when the object's alarm is due, or undefined
+// (source, target, whether its object has key-value storage) -> when the object's alarm is due, or
+// undefined
 napi_value copy_database(napi_env env, napi_callback_info info) {
-  Call<void, 2> call(env, info);
-  const auto found = store::copy_foreign_database(call.utf8(0), call.utf8(1));
+  Call<void, 3> call(env, info);
+  const auto found = store::copy_foreign_database(
+      call.utf8(0), call.utf8(1),
+      call.boolean(2) ? store::ForeignUse::kKeyValue : store::ForeignUse::kDatabase);
   return found.alarm_ms ? make_number(env, static_cast<double>(*found.alarm_ms)) : nullptr;
 }
 

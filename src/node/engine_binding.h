@@ -26,7 +26,8 @@ struct Engine {
 
 // exports.openEngine(directory: string | undefined) -> engine
 //   undefined: in memory, touching no file; nothing is left after close()
-// exports.copyDatabase(source, target) -> alarm in ms or undefined: see store/foreign_database.h
+// exports.copyDatabase(source, target, isKeyValue) -> alarm in ms or undefined: see
+//   store/foreign_database.h
 void define_engine(napi_env env, napi_value exports);
 
 // Deletes `object` when the environment goes; newest first, as Node-API promises.

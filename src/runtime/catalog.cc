@@ -14,6 +14,7 @@
 #include "sqlite3.h"
 #include "store/database.h"
 #include "store/database_file.h"
+#include "store/foreign_database.h"
 #include "store/shared_key_value.h"
 #include "store/store.h"
 
@@ -49,6 +50,10 @@ CREATE TABLE IF NOT EXISTS checkpoints (
   count INTEGER NOT NULL
 );
 INSERT OR IGNORE INTO checkpoints VALUES (0, 0);
+CREATE TABLE IF NOT EXISTS unfinished_adoptions (
+  namespace INTEGER NOT NULL,
+  id BLOB NOT NULL
+);
 )";
 
 // Catalogs were made without it at first.
@@ -70,6 +75,11 @@ constexpr char kInsertObject[] =
 // It has been committed to, elsewhere: the file, not the log, says what is in it.
 constexpr char kAdoptObject[] =
     "INSERT INTO objects (number, namespace, id, commit_number) VALUES (?, ?, ?, 1)";
+// Those with key-value storage, while their pairs are being written.
+constexpr char kNoteAdoption[] = "INSERT INTO unfinished_adoptions VALUES (?, ?)";
+constexpr char kFindUnfinished[] =
+    "SELECT key, id FROM unfinished_adoptions JOIN namespaces ON namespaces.number = namespace";
+constexpr char kForgetUnfinished[] = "DELETE FROM unfinished_adoptions";
 constexpr char kSaveHead[] =
     "UPDATE objects SET commit_number = ?2, last_lsn = ?3, segment = ?4, segment_offset = ?5 "
     "WHERE number = ?1";
@@ -92,6 +102,12 @@ struct KnownObject {
   ObjectNumber number = 0;
   NamespaceNumber ns = 0;
   store::Head head;
+};
+
+// An adoption with key-value storage.
+struct KeyValueAdoption {
+  store::KeyOwner owner;
+  std::filesystem::path file;
 };
 
 struct IdHash {
@@ -162,7 +178,12 @@ struct Catalog::Impl : store::CheckpointHooks, std::enable_shared_from_this<Cata
   std::shared_ptr<store::DatabaseFile> object(NamespaceNumber ns, const ObjectId& id,
                                               std::string_view name);
   bool contains(NamespaceNumber ns, const ObjectId& id);
-  void adopt(std::span<const Adoption> adoptions);
+  void note_adoptions(std::span<const Adoption> adoptions);
+  void finish_adoptions(std::span<const Adoption> adoptions);
+  std::vector<store::KeyOwner> unfinished_adoptions();
+  [[nodiscard]] bool is_key_value(NamespaceNumber ns) const {
+    return find_namespace(ns).kind == StorageKind::kKeyValue;
+  }
   void insert_object(ObjectNumber number, NamespaceNumber ns, const ObjectId& id,
                      const std::string& name);
 
@@ -252,6 +273,22 @@ void bind_integer(store::Statement& statement, int index, std::uint64_t value) {
   sqlite3_bind_int64(statement.handle(), index, static_cast<std::int64_t>(value));
 }
 
+std::string column_text(const store::Statement& statement, int column) {
+  const auto* data = static_cast<const char*>(sqlite3_column_blob(statement.handle(), column));
+  return {data, static_cast<std::size_t>(sqlite3_column_bytes(statement.handle(), column))};
+}
+
+// From the column `id`.
+ObjectId object_id(std::string_view column) {
+  ObjectId::Bytes bytes{};
+  std::memcpy(bytes.data(), column.data(), std::min(column.size(), bytes.size()));
+  return ObjectId(bytes);
+}
+
+[[noreturn]] void refuse_existing(const std::string& key, const ObjectId& id) {
+  throw Error(ErrorCode::kInvalid, "The object " + id.hex() + " of " + key + " exists already.");
+}
+
 // From four columns of a row of `objects`.
 store::Head head_of(const Row& row, int column) {
   store::Head head;
@@ -269,11 +306,9 @@ Catalog::Impl::Impl(store::Store& store_of_catalog) : store(store_of_catalog) {
   store::Statement list = database->prepare(kListNamespaces, store::Access::kEngine);
   while (database->step(list) == SQLITE_ROW) {
     const auto number = static_cast<NamespaceNumber>(sqlite3_column_int64(list.handle(), 0));
-    const auto text = [&](int column) {
-      return std::string(reinterpret_cast<const char*>(sqlite3_column_text(list.handle(), column)));
-    };
-    const bool is_key_value = text(2) == kKeyValueStorage;
-    namespaces[number] = {text(1), is_key_value ? StorageKind::kKeyValue : StorageKind::kSqlite};
+    const bool is_key_value = column_text(list, 2) == kKeyValueStorage;
+    namespaces[number] = {column_text(list, 1),
+                          is_key_value ? StorageKind::kKeyValue : StorageKind::kSqlite};
   }
   store::Statement max = database->prepare(kMaxNumber, store::Access::kEngine);
   const Row row(*database, max);
@@ -446,28 +481,48 @@ bool Catalog::Impl::contains(NamespaceNumber ns, const ObjectId& id) {
   return store.file(known->number, path_of(key_of(ns), id))->head().commit_number > 0;
 }
 
-void Catalog::Impl::adopt(std::span<const Adoption> adoptions) {
-  for (const Adoption& adoption : adoptions) {
-    if (find(adoption.id)) {
-      throw Error(ErrorCode::kInvalid, "The object " + adoption.id.hex() + " of " +
-                                           key_of(adoption.ns) + " exists already.");
-    }
+void Catalog::Impl::note_adoptions(std::span<const Adoption> adoptions) {
+  for (const auto& [ns, id, file] : adoptions) {
+    if (!is_key_value(ns) && find(id)) refuse_existing(key_of(ns), id);
   }
+  store::Statement insert = database->prepare(kNoteAdoption, store::Access::kEngine);
+  transaction([&] {
+    for (const auto& [ns, id, file] : adoptions) {
+      if (!is_key_value(ns)) continue;
+      bind_integer(insert, 1, ns);
+      bind_id(insert, 2, id);
+      run(*database, insert);
+    }
+  });
+}
+
+void Catalog::Impl::finish_adoptions(std::span<const Adoption> adoptions) {
   // A file without a row is nothing: after a crash here the object is still to be made.
   std::vector<store::Store::Placement> placements;
-  placements.reserve(adoptions.size());
-  for (const auto& [ns, id, file] : adoptions)
-    placements.push_back({file, path_of(key_of(ns), id)});
+  for (const auto& [ns, id, file] : adoptions) {
+    if (!is_key_value(ns)) placements.push_back({file, path_of(key_of(ns), id)});
+  }
   store.place_files(placements);
   store::Statement insert = database->prepare(kAdoptObject, store::Access::kEngine);
   transaction([&] {
     for (const auto& [ns, id, file] : adoptions) {
+      if (is_key_value(ns)) continue;
       bind_integer(insert, 1, next_number++);
       bind_integer(insert, 2, ns);
       bind_id(insert, 3, id);
       run(*database, insert);
     }
+    database->execute(kForgetUnfinished);
   });
+}
+
+std::vector<store::KeyOwner> Catalog::Impl::unfinished_adoptions() {
+  std::vector<store::KeyOwner> owners;
+  store::Statement list = database->prepare(kFindUnfinished, store::Access::kEngine);
+  while (database->step(list) == SQLITE_ROW) {
+    owners.push_back({.ns = column_text(list, 0), .id = object_id(column_text(list, 1)).hex()});
+  }
+  return owners;
 }
 
 std::string Catalog::Impl::path(ObjectNumber number) {
@@ -481,10 +536,7 @@ std::string Catalog::Impl::path(ObjectNumber number) {
     throw Error(ErrorCode::kCorrupt, "Database " + std::to_string(number) +
                                          " is in the log, but not in " + kFileName + ".");
   }
-  ObjectId::Bytes bytes{};
-  const auto id = row.bytes(1);
-  std::memcpy(bytes.data(), id.data(), std::min(id.size(), bytes.size()));
-  return path_of(row.bytes(0), ObjectId(bytes));
+  return path_of(row.bytes(0), object_id(row.bytes(1)));
 }
 
 void Catalog::Impl::save_heads(std::span<const store::HeadUpdate> updates) {
@@ -515,6 +567,7 @@ void Catalog::Impl::closing() noexcept {
 
 Catalog::Catalog(store::Store& store) : impl_(std::make_shared<Impl>(store)) {
   store.set_checkpoint_hooks(impl_);
+  discard_unfinished_adoptions();
 }
 
 Catalog::~Catalog() = default;
@@ -543,13 +596,53 @@ std::shared_ptr<store::DatabaseFile> Catalog::object(NamespaceNumber ns, const O
   return impl_->object(ns, id, name);
 }
 
+// The shared file is used without the mutex: its commits may wait for a checkpoint, which takes it.
 void Catalog::adopt(std::span<const Adoption> adoptions) {
+  std::vector<KeyValueAdoption> key_values_to_copy;
+  for (const auto& [ns, id, file] : adoptions) {
+    const Namespace found = find_namespace(ns);
+    if (found.kind != StorageKind::kKeyValue) continue;
+    if (contains(ns, id)) refuse_existing(found.key, id);
+    key_values_to_copy.push_back({{.ns = found.key, .id = id.hex()}, file});
+  }
+  const auto locked = [this](auto&& body) {
+    const std::scoped_lock lock(impl_->mutex);
+    impl_->require_open();
+    body();
+  };
+  locked([&] { impl_->note_adoptions(adoptions); });
+  try {
+    for (const auto& [owner, file] : key_values_to_copy)
+      store::import_key_values(file, *key_values(), owner);
+    locked([&] { impl_->finish_adoptions(adoptions); });
+  } catch (...) {
+    try {
+      discard_unfinished_adoptions();
+    } catch (const Error&) {
+      // The first error says more, and the next open() discards them.
+    }
+    throw;
+  }
+}
+
+void Catalog::discard_unfinished_adoptions() {
+  std::vector<store::KeyOwner> owners;
+  {
+    const std::scoped_lock lock(impl_->mutex);
+    impl_->require_open();
+    owners = impl_->unfinished_adoptions();
+  }
+  if (owners.empty()) return;
+  const auto shared = key_values();
+  for (const store::KeyOwner& owner : owners) shared->discard(owner);
   const std::scoped_lock lock(impl_->mutex);
   impl_->require_open();
-  impl_->adopt(adoptions);
+  impl_->transaction([&] { impl_->database->execute(kForgetUnfinished); });
 }
 
 bool Catalog::contains(NamespaceNumber ns, const ObjectId& id) {
+  if (const Namespace found = find_namespace(ns); found.kind == StorageKind::kKeyValue)
+    return key_values()->contains({.ns = found.key, .id = id.hex()});
   const std::scoped_lock lock(impl_->mutex);
   impl_->require_open();
   return impl_->contains(ns, id);

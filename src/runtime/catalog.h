@@ -28,8 +28,9 @@ enum class StorageKind : std::uint8_t {
   kKeyValue,  // all in the shared key-value file, `data.sqlite`
 };
 
-// A database that was written elsewhere and becomes an object's: a whole SQLite file on the data
-// directory's file system.
+// An object that was written elsewhere, as a whole SQLite file. It becomes the object's database
+// (it is on the data directory's file system then), or its pairs go to the shared key-value file
+// (it is a copy made for store::ForeignUse::kKeyValue), as the namespace's kind has it.
 struct Adoption {
   NamespaceNumber ns = 0;
   ObjectId id;
@@ -69,14 +70,20 @@ class Catalog {
   std::shared_ptr<store::DatabaseFile> object(NamespaceNumber ns, const ObjectId& id,
                                               std::string_view name);
 
-  // Moves the files to where the objects' databases belong and then makes all of them known in one
-  // commit. Throws Error(kInvalid), with nothing changed, when an object exists already.
+  // Makes objects of all of them in one commit, once the files are where the objects' databases
+  // belong and the pairs are in the shared file. Pairs take many commits, so their objects are
+  // noted first: what a crash leaves of them is deleted when the catalog is opened next. When it
+  // throws there is nothing of them, or there will not be after that: close the catalog then. Error
+  // (kInvalid), with nothing changed, when an object exists already. Nobody may use the objects
+  // meanwhile.
   void adopt(std::span<const Adoption> adoptions);
 
-  // True when the object has ever committed anything.
+  // True when the object has ever committed anything; with key-value storage, when it has keys.
   bool contains(NamespaceNumber ns, const ObjectId& id);
 
  private:
+  void discard_unfinished_adoptions();
+
   struct Impl;
   std::shared_ptr<Impl> impl_;  // shared with the store, whose last checkpoint needs it
 };

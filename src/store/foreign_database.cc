@@ -4,10 +4,12 @@
 #include <mutex>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "sqlite3.h"
+#include "store/shared_key_value.h"
 
 namespace perdure::store {
 namespace {
@@ -64,14 +66,29 @@ class Connection {
 
   // The first column of the first row as text; nothing when there is no row.
   std::optional<std::string> query(const char* sql) {
+    const auto statement = prepare(sql);
+    if (!step(statement)) return std::nullopt;
+    const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement.get(), 0));
+    return text == nullptr ? std::string() : std::string(text);
+  }
+
+  bool has_table(const std::string& name) {
+    return query(("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = '" + name + "'")
+                     .c_str())
+        .has_value();
+  }
+
+  using Prepared = std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)>;
+  Prepared prepare(const char* sql) {
     sqlite3_stmt* raw = nullptr;
     check(sqlite3_prepare_v2(handle_, sql, -1, &raw, nullptr));
-    const std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)> statement(raw, sqlite3_finalize);
-    const int code = sqlite3_step(raw);
-    if (code == SQLITE_DONE) return std::nullopt;
-    if (code != SQLITE_ROW) check(code);
-    const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(raw, 0));
-    return text == nullptr ? std::string() : std::string(text);
+    return {raw, sqlite3_finalize};
+  }
+  // False after the last row.
+  bool step(const Prepared& statement) {
+    const int code = sqlite3_step(statement.get());
+    if (code != SQLITE_ROW && code != SQLITE_DONE) check(code);
+    return code == SQLITE_ROW;
   }
 
  private:
@@ -89,9 +106,52 @@ class Connection {
   sqlite3* handle_ = nullptr;
 };
 
+constexpr char kKeyValueTable[] = "_cf_KV";
+constexpr char kOwnTable[] =
+    "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT GLOB '_cf_*' "
+    "AND name NOT GLOB 'sqlite_*'";
+constexpr char kStrangePair[] =
+    "SELECT 1 FROM _cf_KV WHERE typeof(key) <> 'text' OR typeof(value) <> 'blob'";
+// The start of a key is enough to find it.
+constexpr char kLargestPair[] =
+    "SELECT octet_length(key) + octet_length(value) AS bytes, substr(key, 1, 100) FROM _cf_KV "
+    "ORDER BY bytes DESC LIMIT 1";
+constexpr char kPairs[] = "SELECT key, value FROM _cf_KV";
+
+// All that import_key_values() could meet is met here, before anything is written.
+void check_key_values(Connection& database, const std::string& name) {
+  if (const auto table = database.query(kOwnTable)) {
+    throw Error(ErrorCode::kInvalid,
+                "The file " + name + " has the table \"" + *table +
+                    "\": its class has SQLite storage. Declare it in new_sqlite_classes.");
+  }
+  if (!database.has_table(kKeyValueTable)) return;
+  if (database.query(kStrangePair)) {
+    throw Error(ErrorCode::kCorrupt, "The file " + name + " has a pair in its table _cf_KV that " +
+                                         "is not a text and a structured clone.");
+  }
+  const auto largest = database.prepare(kLargestPair);
+  if (!database.step(largest)) return;
+  const auto bytes = static_cast<std::uint64_t>(sqlite3_column_int64(largest.get(), 0));
+  if (bytes <= SharedKeyValue::kPairBytesMax) return;
+  throw Error(ErrorCode::kInvalid,
+              "The file " + name + " has a key with a value of " + std::to_string(bytes) +
+                  " bytes together, \"" +
+                  reinterpret_cast<const char*>(sqlite3_column_text(largest.get(), 1)) +
+                  "\"; key-value storage takes " + std::to_string(SharedKeyValue::kPairBytesMax) +
+                  ". Delete it or split it where it was written.");
+}
+
+std::string column_bytes(sqlite3_stmt* statement, int column) {
+  const auto* data = static_cast<const char*>(sqlite3_column_blob(statement, column));
+  return {data == nullptr ? "" : data,
+          static_cast<std::size_t>(sqlite3_column_bytes(statement, column))};
+}
+
 }  // namespace
 
-ForeignDatabase copy_foreign_database(const fs::path& source, const fs::path& target) {
+ForeignDatabase copy_foreign_database(const fs::path& source, const fs::path& target,
+                                      ForeignUse use) {
   Copy copy(target);
   copy_to(source, target);
   if (fs::exists(beside(source, "-wal"))) copy_to(beside(source, "-wal"), beside(target, "-wal"));
@@ -106,8 +166,8 @@ ForeignDatabase copy_foreign_database(const fs::path& source, const fs::path& ta
     if (problem != "ok")
       throw Error(ErrorCode::kCorrupt, "The file " + source.string() + " is damaged: " +
                                            problem.value_or("it cannot be checked") + ".");
-    if (database.query(
-            "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = '_cf_METADATA'")) {
+    if (use == ForeignUse::kKeyValue) check_key_values(database, source.string());
+    if (database.has_table("_cf_METADATA")) {
       if (const auto alarm = database.query("SELECT CAST(value AS INTEGER) FROM _cf_METADATA WHERE "
                                             "key = 1 AND value IS NOT NULL"))
         found.alarm_ms = std::stoll(*alarm) / kNanosecondsPerMillisecond;
@@ -118,6 +178,27 @@ ForeignDatabase copy_foreign_database(const fs::path& source, const fs::path& ta
   found.bytes = file->size();
   copy.complete();
   return found;
+}
+
+void import_key_values(const fs::path& copy, SharedKeyValue& shared, const KeyOwner& owner) {
+  Connection database(copy, copy.string());
+  if (!database.has_table(kKeyValueTable)) return;
+  const auto pairs = database.prepare(kPairs);
+  KeyWrites writes;
+  std::size_t bytes = 0;
+  while (database.step(pairs)) {
+    std::string key = column_bytes(pairs.get(), 0);
+    StoredValue value{.bytes = column_bytes(pairs.get(), 1), .is_text = false};
+    const std::size_t more = key.size() + value.bytes.size();
+    if (bytes + more > kImportCommitBytes) {
+      shared.commit(owner, false, writes);
+      writes.clear();
+      bytes = 0;
+    }
+    bytes += more;
+    writes.emplace(std::move(key), std::move(value));
+  }
+  shared.commit(owner, false, writes);
 }
 
 }  // namespace perdure::store

@@ -23,10 +23,17 @@ CREATE TABLE IF NOT EXISTS do_storage (
 // SQLite allows.
 constexpr char kSettings[] = "PRAGMA cache_size = -8192; PRAGMA max_page_count = 4294967294";
 
+// The pair, its owner (a key of a namespace is far shorter) and what SQLite puts around them.
+constexpr int kRowBytesMax = static_cast<int>(SharedKeyValue::kPairBytesMax) + (1 << 20);
+
 constexpr char kGet[] = "SELECT value FROM do_storage WHERE namespace = ? AND id = ? AND key = ?";
 constexpr char kPut[] = "INSERT OR REPLACE INTO do_storage VALUES (?1, ?2, ?3, ?4)";
 constexpr char kRemove[] = "DELETE FROM do_storage WHERE namespace = ? AND id = ? AND key = ?";
 constexpr char kClear[] = "DELETE FROM do_storage WHERE namespace = ? AND id = ?";
+// So few that the pages they change are far from what a transaction may have.
+constexpr char kClearSome[] =
+    "DELETE FROM do_storage WHERE namespace = ?1 AND id = ?2 AND key IN "
+    "(SELECT key FROM do_storage WHERE namespace = ?1 AND id = ?2 LIMIT 256)";
 
 // By variant: bit 0 set when there is an end, bit 1 when backwards.
 constexpr const char* kLists[] = {
@@ -105,6 +112,7 @@ void SharedKeyValue::open() {
   database_.reset();
   auto database = std::make_unique<Database>(store_, file_);
   database->execute(kSettings);
+  sqlite3_limit(database->handle(), SQLITE_LIMIT_LENGTH, kRowBytesMax);
   database_ = std::move(database);
 }
 
@@ -194,6 +202,27 @@ Lsn SharedKeyValue::commit(const KeyOwner& owner, bool clear, const KeyWrites& w
   const Lsn lsn = database_->commit();
   table_ = true;
   return lsn;
+}
+
+bool SharedKeyValue::contains(const KeyOwner& owner) { return list(owner, {}, false).next(); }
+
+void SharedKeyValue::discard(const KeyOwner& owner) {
+  const std::scoped_lock lock(mutex_);
+  open();
+  if (!has_table()) return;
+  for (bool more = true; more;) {
+    database_->begin();
+    try {
+      Statement& statement = prepared(statements_.clear_some, kClearSome);
+      bind_owner(statement, owner);
+      run(statement);
+      more = sqlite3_changes(database_->handle()) > 0;
+    } catch (...) {
+      database_->rollback();
+      throw;
+    }
+    database_->commit();
+  }
 }
 
 // ---- Cursor

@@ -43,6 +43,10 @@ using KeyWrites = std::map<std::string, std::optional<StoredValue>, std::less<>>
 // Error(kInvalid) once it is closed.
 class SharedKeyValue {
  public:
+  // A key and its value, in bytes: as much as the buffer of an object takes. Programs may write
+  // less (131072 bytes of value); what they wrote elsewhere may be larger.
+  static constexpr std::size_t kPairBytesMax = std::size_t{64} << 20;
+
   SharedKeyValue(Store& store, std::shared_ptr<DatabaseFile> file);
   ~SharedKeyValue();
   SharedKeyValue(const SharedKeyValue&) = delete;
@@ -78,6 +82,13 @@ class SharedKeyValue {
   // then `writes`. Returns the LSN of the commit; 0 when there was nothing to write.
   Lsn commit(const KeyOwner& owner, bool clear, const KeyWrites& writes);
 
+  // Whether the owner has any keys.
+  bool contains(const KeyOwner& owner);
+
+  // Deletes everything of an owner, however much it is, in commits of a few rows each. When it
+  // throws, some of it is left.
+  void discard(const KeyOwner& owner);
+
   // The LSN of the last commit of any object.
   [[nodiscard]] Lsn last_lsn();
 
@@ -93,6 +104,7 @@ class SharedKeyValue {
     Statement put;
     Statement remove;
     Statement clear;
+    Statement clear_some;
     Statement lists[kListVariants];
   };
 

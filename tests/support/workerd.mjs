@@ -16,14 +16,14 @@ async function freePort() {
   return port;
 }
 
-const config = ({ className, key, storage, port }) => `using Workerd = import "/workerd/workerd.capnp";
+const config = ({ className, key, storage, port, enableSql = true }) => `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
     (name = "main", worker = (
       modules = [(name = "index.js", esModule = embed "index.js")],
       compatibilityDate = "2026-01-01",
       bindings = [(name = "THING", durableObjectNamespace = (className = "${className}"))],
-      durableObjectNamespaces = [(className = "${className}", uniqueKey = "${key}", enableSql = true)],
+      durableObjectNamespaces = [(className = "${className}", uniqueKey = "${key}", enableSql = ${enableSql})],
       durableObjectStorage = (localDisk = "disk"),
     )),
     (name = "disk", disk = (path = "${storage}", writable = true)),
@@ -33,15 +33,15 @@ const config :Workerd.Config = (
 `;
 
 /**
- * Runs the module `source` on workerd, which keeps the objects of its class in `<storage>/<key>`. The
- * process is killed when the test ends.
+ * Runs the module `source` on workerd, which keeps the objects of its class in `<storage>/<key>`, with SQLite
+ * storage or without (`enableSql`). The process is killed when the test ends.
  */
-export async function startWorkerd(t, { source, directory, className, key, storage }) {
+export async function startWorkerd(t, { source, directory, className, key, storage, enableSql }) {
   mkdirSync(directory, { recursive: true });
   mkdirSync(storage, { recursive: true });
   copyFileSync(source, join(directory, 'index.js'));
   const port = await freePort();
-  writeFileSync(join(directory, 'config.capnp'), config({ className, key, storage, port }));
+  writeFileSync(join(directory, 'config.capnp'), config({ className, key, storage, port, enableSql }));
   const binary = createRequire(import.meta.url)('workerd').default;
   const child = spawn(binary, ['serve', join(directory, 'config.capnp'), '--experimental'], { stdio: ['ignore', 'ignore', 'pipe'] });
   let errors = '';

@@ -36,18 +36,19 @@ const NAMED_MAX = 3;
 
 /** Throws ImportError, or what the engine throws; then nothing has been imported. */
 export function importObjects(options: ImportOptions): Imported[] {
-  const { native, objects, targets, dataDirectory } = options;
-  checkTargets(options);
+  const { native, objects, dataDirectory } = options;
+  const targets = targetsOf(options);
   const engine = native.openEngine(dataDirectory);
   const work = join(dataDirectory, WORK_FOLDER);
   try {
-    const numbers = new Map(keysOf(objects).map((key) => [key, engine.openNamespace(key, false)]));
+    const numbers = new Map([...targets].map(([key, { storage }]) => [key, engine.openNamespace(key, storage === 'kv')]));
     checkIds(engine, objects, numbers, dataDirectory);
     mkdirSync(work, { recursive: true });
     const imported = objects.map((object, done) => {
       options.progress(done, object);
-      const alarmMs = native.copyDatabase(object.file, join(work, object.id));
-      return { object, alarmMs, className: targets.find(({ key }) => key === object.key)!.className };
+      const { className, storage } = targets.get(object.key)!;
+      const alarmMs = native.copyDatabase(object.file, join(work, object.id), storage === 'kv');
+      return { object, className, alarmMs };
     });
     engine.adopt(objects.map(({ key, id }) => ({ namespace: numbers.get(key)!, id, file: join(work, id) })));
     return imported;
@@ -60,21 +61,18 @@ export function importObjects(options: ImportOptions): Imported[] {
 /** The namespaces that the objects are of. */
 export const keysOf = (objects: FoundObject[]): string[] => [...new Set(objects.map(({ key }) => key))];
 
-function checkTargets({ objects, targets, projectName }: ImportOptions): void {
+/** Those that the objects are of, by key. */
+function targetsOf({ objects, targets, projectName }: ImportOptions): Map<string, ImportTarget> {
+  const found = new Map<string, ImportTarget>();
   for (const { key, file } of objects) {
     const target = targets.find((each) => each.key === key);
     if (target === undefined)
       throw new ImportError(
         `${file}: "${key}" is no class of the project "${projectName}", which has ${targets.map((each) => `"${each.key}"`).join(', ') || 'none'}. Add the class to its migrations, or give a folder without it. (Ids belong to a key: renaming the folder does not help.)`,
       );
-    refuseKeyValue(target);
+    found.set(key, target);
   }
-}
-
-/** Their objects share data.sqlite, where a file cannot simply be put. */
-function refuseKeyValue({ className, storage }: ImportTarget): void {
-  if (storage === 'kv')
-    throw new ImportError(`The class "${className}" is declared with new_classes (key-value storage): objects of such classes cannot be imported yet.`);
+  return found;
 }
 
 function checkIds(engine: NativeEngine, objects: FoundObject[], numbers: Map<string, number>, dataDirectory: string): void {

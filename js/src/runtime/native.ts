@@ -9,7 +9,7 @@ export interface NativeEngine {
   uniqueId(namespace: number): string;
   isId(namespace: number, hex: string): boolean;
   hasObject(namespace: number, hex: string): boolean;
-  /** Makes whole SQLite files in the data directory the databases of objects that do not exist yet. */
+  /** Makes objects that do not exist yet of the copies that copyDatabase() has made in the data directory. */
   adopt(objects: { namespace: number; id: string; file: string }[]): void;
   checkpoint(): void;
   close(): void;
@@ -94,8 +94,11 @@ export interface NativeServer {
 export interface Native {
   /** undefined: in memory, with nothing left after close(). */
   openEngine(directory: string | undefined): NativeEngine;
-  /** Copies a database of another program, with its -wal; -> when the object's alarm is due (ms), if it has one. */
-  copyDatabase(source: string, target: string): number | undefined;
+  /**
+   * Copies a database of another program, with its -wal, for an object of SQLite or of key-value storage; -> when the
+   * object's alarm is due (ms), if it has one.
+   */
+  copyDatabase(source: string, target: string, keyValueStorage: boolean): number | undefined;
 }
 
 export function loadNative(): Native {
