@@ -437,13 +437,15 @@ napi_value finalize(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// SQLite may roll a transaction back by itself (a full disk, ON CONFLICT ROLLBACK): -> true when
-// the implicit transaction that JavaScript believes open is gone.
+// A transaction may be rolled back by what fails in it (a full disk, ON CONFLICT ROLLBACK, more
+// than a transaction may hold): -> true when the one that JavaScript believes open is gone.
 napi_value transaction_lost(napi_env env, napi_callback_info info) {
   Call<ShardHost, 1> call(env, info);
   const runtime::ShardObject& object = call.self->shard.at(call.uint(0));
-  return make_bool(env, object.core.transaction_open() && object.database != nullptr &&
-                            !object.database->in_transaction());
+  const bool lost = object.buffer != nullptr
+                        ? object.buffer->lost()
+                        : object.database != nullptr && !object.database->in_transaction();
+  return make_bool(env, object.core.transaction_open() && lost);
 }
 
 }  // namespace

@@ -39,6 +39,8 @@ void KeyValueBuffer::put(std::string_view key, std::span<const std::byte> value,
   const auto it = writes_.find(key);
   if (it != writes_.end() && !keeps_replaced(key)) bytes -= size_of(*it);
   if (bytes > kUncommittedBytesMax) {
+    rollback();
+    lost_ = true;
     throw Error(ErrorCode::kFull, "A transaction of this Durable Object is larger than " +
                                       std::to_string(kUncommittedBytesMax >> 20) +
                                       " MiB. Commit what it writes in smaller parts.");
@@ -132,6 +134,7 @@ Lsn KeyValueBuffer::commit() {
 
 void KeyValueBuffer::rollback() noexcept {
   writes_.clear();
+  lost_ = false;
   cleared_ = false;
   uncommitted_bytes_ = 0;
   savepoints_.clear();

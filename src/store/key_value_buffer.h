@@ -26,7 +26,7 @@ class KeyValueBuffer {
   using ListOptions = KeyValue::ListOptions;
 
   // Keys and values that are written and not committed, and those that savepoints could bring back,
-  // in bytes. A write past it is refused.
+  // in bytes. A write past it takes the whole transaction back, as in a database.
   static constexpr std::size_t kUncommittedBytesMax = std::size_t{64} << 20;
 
   KeyValueBuffer(std::shared_ptr<SharedKeyValue> shared, KeyOwner owner);
@@ -35,7 +35,7 @@ class KeyValueBuffer {
 
   // The value lives until the next call of any function here.
   std::optional<Value> get(std::string_view key);
-  // Throws Error(kFull) at kUncommittedBytesMax.
+  // Throws Error(kFull) at kUncommittedBytesMax; then the transaction is lost().
   void put(std::string_view key, std::span<const std::byte> value, bool is_text);
   // True when there was one.
   bool remove(std::string_view key);
@@ -79,6 +79,8 @@ class KeyValueBuffer {
   // error (thrown) leaves it as after rollback().
   Lsn commit();
   void rollback() noexcept;
+  // A write has failed and has taken the transaction with it, until rollback().
+  [[nodiscard]] bool lost() const noexcept { return lost_; }
 
  private:
   // What the keys that were written since a savepoint were in `writes_` before; none: they were not
@@ -94,6 +96,7 @@ class KeyValueBuffer {
   const std::shared_ptr<SharedKeyValue> shared_;
   const KeyOwner owner_;
   KeyWrites writes_;
+  bool lost_ = false;
   bool cleared_ = false;  // what is in the shared file does not count
   std::size_t uncommitted_bytes_ = 0;
   std::vector<Savepoint> savepoints_;  // the innermost last

@@ -67,17 +67,26 @@ test('limits of values, at their boundaries, and what an error leaves', async ()
   ]);
 });
 
-test('a transaction has a limit, and one that is refused a write goes on', async () => {
-  const [message, stored] = await lab.keyed('too-large', async ({ storage, attempt }) => {
-    const value = 'x'.repeat(130_000);
-    const message = await attempt(() => storage.transaction(async (txn) => {
-      for (let i = 0; ; i++) await txn.put(`k${i}`, value);
-    }));
-    await storage.put('kept', 1);
-    return [message, Object.fromEntries(await storage.list())];
-  });
-  assert.equal(message, 'Error: A transaction of this Durable Object is larger than 64 MiB. Commit what it writes in smaller parts.');
-  assert.deepEqual(stored, { kept: 1 });
+test('a transaction has a limit: past it all of it is taken back, and the object is reset', async () => {
+  const message = 'A transaction of this Durable Object is larger than 64 MiB. Commit what it writes in smaller parts.';
+  const writers = {
+    'awaited in a transaction': ({ storage }, value) => storage.transaction(async (txn) => { for (let i = 0; ; i++) await txn.put(`k${i}`, value); }),
+    'in a transaction, not awaited': ({ storage }, value) => storage.transaction(async (txn) => { for (let i = 0; i < 600; i++) txn.put(`k${i}`, value).catch(() => {}); }),
+    'not awaited': ({ storage }, value) => { for (let i = 0; i < 600; i++) storage.put(`k${i}`, value).catch(() => {}); return 'acknowledged'; },
+    'in transactionSync()': ({ storage }, value) => storage.transactionSync(() => { for (let i = 0; i < 600; i++) storage.put(`k${i}`, value).catch(() => {}); }),
+    'pairs': ({ storage }, value) => {
+      for (let i = 0; i < 500; i++) storage.put(`k${i}`, value).catch(() => {});
+      return storage.put(Object.fromEntries(Array.from({ length: 128 }, (_, i) => [`p${i}`, value])));
+    },
+  };
+  for (const [how, run] of Object.entries(writers)) {
+    await lab.keyed(how, ({ storage }) => storage.put('kept', 1));
+    await assert.rejects(lab.keyed(how, (tools, source) => (0, eval)(source)(tools, 'x'.repeat(120_000)), run.toString()), { message, durableObjectReset: true }, how);
+    assert.deepEqual(await lab.keyed(how, async ({ storage }) => {
+      await storage.put('after', 2);
+      return [...(await storage.list())];
+    }), [['after', 2], ['kept', 1]], how);
+  }
 });
 
 /** Runs in an object: a random sequence of operations of the asynchronous interface, and their outcomes. */
