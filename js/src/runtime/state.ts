@@ -33,7 +33,7 @@ export class DurableObjectState {
   /** No other event is delivered until the promise settles. If it fails, the object is reset. */
   blockConcurrencyWhile<T>(body: () => T | Promise<T>): Promise<T> {
     if (typeof body !== 'function')
-      throw new TypeError("Failed to execute 'blockConcurrencyWhile' on 'DurableObjectState': parameter 1 is not of type 'function'.");
+      return Promise.reject(new TypeError("Failed to execute 'blockConcurrencyWhile' on 'DurableObjectState': parameter 1 is not of type 'function'."));
     return this.#host.blockConcurrencyWhile(this.#core, body);
   }
 
