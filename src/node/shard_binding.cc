@@ -94,10 +94,10 @@ napi_value remove(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// -> 0 deliver, 1 wait, 2 construct
+// arrive(slot, event, section that it originates in) -> 0 deliver, 1 wait, 2 construct
 napi_value arrive(napi_env env, napi_callback_info info) {
-  Call<ShardHost, 2> call(env, info);
-  const auto admission = call.self->shard.at(call.uint(0)).core.arrive(call.uint(1));
+  Call<ShardHost, 3> call(env, info);
+  const auto admission = call.self->shard.at(call.uint(0)).core.arrive(call.uint(1), call.u64(2));
   return make_number(env, static_cast<double>(admission));
 }
 
@@ -120,15 +120,32 @@ napi_value finish(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-napi_value block(napi_env env, napi_callback_info info) {
-  Call<ShardHost, 1> call(env, info);
-  call.self->shard.at(call.uint(0)).core.block();
-  return nullptr;
+// openSection(slot, request, section that asks, nowMs) -> the section, or 0 when it waits
+napi_value open_section(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 4> call(env, info);
+  const auto section =
+      call.self->shard.at(call.uint(0)).core.open_section(call.uint(1), call.u64(2), call.u64(3));
+  return make_number(env, static_cast<double>(section));
 }
 
-napi_value unblock(napi_env env, napi_callback_info info) {
-  Call<ShardHost, 1> call(env, info);
-  call.self->shard.at(call.uint(0)).core.unblock();
+// -> [request, section], or null when none may begin
+napi_value next_section(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 2> call(env, info);
+  const auto start = call.self->shard.at(call.uint(0)).core.next_section(call.u64(1));
+  napi_value out = nullptr;
+  if (!start.has_value()) {
+    check(env, napi_get_null(env, &out));
+    return out;
+  }
+  check(env, napi_create_array_with_length(env, 2, &out));
+  check(env, napi_set_element(env, out, 0, make_number(env, start->request)));
+  check(env, napi_set_element(env, out, 1, make_number(env, static_cast<double>(start->section))));
+  return out;
+}
+
+napi_value close_section(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 2> call(env, info);
+  call.self->shard.at(call.uint(0)).core.close_section(call.u64(1));
   return nullptr;
 }
 
@@ -203,6 +220,12 @@ napi_value savepoint(napi_env env, napi_callback_info info) {
     default:
       shard.rollback_savepoint(call.uint(0), call.uint(2));
   }
+  return nullptr;
+}
+
+napi_value begin_explicit(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  call.self->shard.begin_explicit(call.uint(0));
   return nullptr;
 }
 
@@ -282,14 +305,16 @@ napi_value create_shard(napi_env env, napi_callback_info info) {
   method<constructed>(env, out, "constructed", host);
   method<next>(env, out, "next", host);
   method<finish>(env, out, "finish", host);
-  method<block>(env, out, "block", host);
-  method<unblock>(env, out, "unblock", host);
+  method<open_section>(env, out, "openSection", host);
+  method<next_section>(env, out, "nextSection", host);
+  method<close_section>(env, out, "closeSection", host);
   method<hold>(env, out, "hold", host);
   method<release>(env, out, "release", host);
   method<reset>(env, out, "reset", host);
   method<idle>(env, out, "idle", host);
   method<evict>(env, out, "evict", host);
   method<begin>(env, out, "begin", host);
+  method<begin_explicit>(env, out, "beginExplicit", host);
   method<commit>(env, out, "commit", host);
   method<rollback>(env, out, "rollback", host);
   method<savepoint>(env, out, "savepoint", host);

@@ -79,10 +79,6 @@ std::uint64_t Object::section_deadline_ms() const noexcept {
   return gate_ == nullptr ? InputGate::kNever : gate_->deadline_ms();
 }
 
-void Object::block() { gate().begin(++last_section_, InputGate::kNever); }
-
-void Object::unblock() { close_section(section()); }
-
 InputGate& Object::gate() {
   if (gate_ == nullptr) gate_ = std::make_unique<InputGate>();
   return *gate_;

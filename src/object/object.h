@@ -89,11 +89,6 @@ class Object {
   // An open section has taken longer than kSectionMsMax: reset the object. kNever without sections.
   [[nodiscard]] std::uint64_t section_deadline_ms() const noexcept;
 
-  // Sections for a host that does not number them: each begins at once, inside those that are open.
-  void block();
-  void unblock();
-  [[nodiscard]] bool gate_open() const noexcept { return section() == kRoot; }
-
   // The instance is gone (constructor failed, abort, a failed commit or section, a section that
   // took too long), with what it has not committed: returns the events that waited; they are to be
   // refused, and so is what is in flight. Sections that waited are dropped with their code. The

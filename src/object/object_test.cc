@@ -36,48 +36,50 @@ TEST(Object, FirstEventConstructsAndLaterOnesWaitInOrder) {
   EXPECT_EQ(object.arrive(4), Admission::kDeliver);
 }
 
-TEST(Object, BlockInTheConstructorHoldsTheEventsBack) {
+TEST(Object, ASectionOfTheConstructorHoldsTheEventsBack) {
   Object object;
   object.arrive(1);
-  object.block();
+  EXPECT_EQ(object.open_section(2, kRoot, 0), kRoot) << "it waits for the constructor";
   object.constructed();
+  const auto started = object.next_section(0);
+  ASSERT_TRUE(started.has_value());
   EXPECT_EQ(object.next(), std::nullopt);
-  object.unblock();
+  object.close_section(started->section);
   EXPECT_EQ(object.next(), 1u);
 }
 
-TEST(Object, NestedBlocksOpenTheGateOnlyAtTheOutermost) {
+TEST(Object, NestedSectionsOpenTheGateOnlyAtTheOutermost) {
   Object object = ready();
-  object.block();
-  object.block();
+  const SectionId outer = object.open_section(10, kRoot, 0);
+  const SectionId inner = object.open_section(11, outer, 0);
   EXPECT_EQ(object.arrive(2), Admission::kWait);
-  object.unblock();
+  object.close_section(inner);
   EXPECT_EQ(object.next(), std::nullopt);
-  object.unblock();
+  object.close_section(outer);
   EXPECT_EQ(object.next(), 2u);
 }
 
 TEST(Object, AnEventThatClosesTheGateHoldsTheNextOnes) {
   Object object = ready();
-  object.block();
+  const SectionId first = object.open_section(10, kRoot, 0);
   object.arrive(2);
   object.arrive(3);
-  object.unblock();
+  object.close_section(first);
   EXPECT_EQ(object.next(), 2u);
-  object.block();
+  const SectionId second = object.open_section(11, kRoot, 0);
   EXPECT_EQ(object.next(), std::nullopt);
-  object.unblock();
+  object.close_section(second);
   EXPECT_EQ(object.next(), 3u);
 }
 
 TEST(Object, ResetRefusesWhatWaitsAndTheNextEventConstructsAnew) {
   Object object = ready();
   EXPECT_EQ(object.arrive(2), Admission::kDeliver);
-  object.block();
+  object.open_section(10, kRoot, 0);
   object.arrive(3);
   object.arrive(4);
   EXPECT_THAT(object.reset(0), ElementsAre(3, 4));
-  EXPECT_TRUE(object.gate_open());
+  EXPECT_EQ(object.section(), kRoot);
   EXPECT_EQ(object.arrive(5), Admission::kConstruct);
   EXPECT_THAT(object.reset(0), ElementsAre(5));
   EXPECT_THAT(object.reset(0), IsEmpty());
@@ -106,9 +108,9 @@ TEST(Object, IdleOnlyWithNothingInFlightHeldBlockedOrWaiting) {
   EXPECT_FALSE(object.idle(15'000, 10'000));
   object.release(16'000);
   EXPECT_TRUE(object.idle(26'000, 10'000));
-  object.block();
+  const SectionId section = object.open_section(10, kRoot, 0);
   EXPECT_FALSE(object.idle(26'000, 10'000));
-  object.unblock();
+  object.close_section(section);
   object.will_write();
   EXPECT_FALSE(object.idle(26'000, 10'000));
   object.committed(3);

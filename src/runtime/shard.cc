@@ -80,16 +80,32 @@ bool Shard::begin(ShardObject& object, Slot slot, bool to_write) {
   // It would have nobody to commit it.
   if (object.core.state() == object::Object::State::kAbsent)
     throw Error(ErrorCode::kInvalid, "This Durable Object has no instance that could write.");
-  store::Database* database = object.kind == StorageKind::kSqlite ? &this->database(slot) : nullptr;
+  if (object.kind == StorageKind::kSqlite)
+    database(slot);  // when it cannot be opened, nothing has begun
   if (!(to_write ? object.core.will_write() : object.core.will_begin())) return false;
-  if (database == nullptr) return true;  // the first write begins a buffer's transaction
+  begin_database(object, slot);
+  return true;
+}
+
+void Shard::begin_explicit(Slot slot) {
+  ShardObject& object = at(slot);
+  if (object.core.state() == object::Object::State::kAbsent)
+    throw Error(ErrorCode::kInvalid, "This Durable Object has no instance that could write.");
+  if (object.core.transaction_open())
+    throw Error(ErrorCode::kInvalid, "A transaction of this Durable Object is open already.");
+  if (object.kind == StorageKind::kSqlite) database(slot);
+  object.core.begin_explicit();
+  begin_database(object, slot);
+}
+
+void Shard::begin_database(ShardObject& object, Slot slot) {
+  if (object.kind != StorageKind::kSqlite) return;  // the first write begins a buffer's transaction
   try {
-    database->begin();
+    database(slot).begin();
   } catch (...) {
     object.core.rolled_back();
     throw;
   }
-  return true;
 }
 
 Lsn Shard::commit(Slot slot, std::uint32_t unconfirmed_writes) {

@@ -71,6 +71,8 @@ class Shard {
   // the object has no instance. Each write calls begin_write(), which is counted.
   bool begin(Slot slot);
   bool begin_write(Slot slot);
+  // Opens the transaction of storage.transaction(), when none is open.
+  void begin_explicit(Slot slot);
   // Commits the transaction if one is open; returns what outputs depend on now. So many of its
   // writes said `allowUnconfirmed`. After an error (thrown) nothing of the transaction is left, and
   // the object must be reset.
@@ -90,6 +92,7 @@ class Shard {
   store::KeyValue& key_value(ShardObject& object, Slot slot);
   store::KeyValueBuffer& buffer(ShardObject& object);
   bool begin(ShardObject& object, Slot slot, bool to_write);
+  void begin_database(ShardObject& object, Slot slot);
 
   store::Store& store_;
   Catalog& catalog_;

@@ -241,12 +241,11 @@ testBoth('those of one place run one after the other, and none is part of anothe
     return [trace, outcomes, Object.fromEntries(await storage.list())];
   });
   assert.deepEqual(results, [
-    ['a begins', 'c is asked for', 'a ends', 'b begins', 'b ends', 'c begins', 'c ends', 'its callback ends', 'd begins', 'd ends', 'outer ends'].sort(),
+    // What the timer wakes is code outside the transactions: it waits for those that were asked for before it.
+    ['a begins', 'a ends', 'b begins', 'b ends', 'c is asked for', 'c begins', 'c ends', 'its callback ends', 'd begins', 'd ends', 'outer ends'],
     ['rejected', 'fulfilled', 'fulfilled'],
     { b: 1, c: 1, d: 1 },
-  ].map((value, i) => (i === 0 ? results[0].slice().sort() && value && results[0].slice() && results[0] : value)));
-  const order = (first, second) => assert.ok(results[0].indexOf(first) < results[0].indexOf(second), `${first}, ${second}: ${results[0]}`);
-  for (const [first, second] of [['a ends', 'b begins'], ['c is asked for', 'a ends'], ['b ends', 'c begins'], ['d ends', 'outer ends'], ['its callback ends', 'd ends']]) order(first, second);
+  ]);
 });
 
 testBoth('events wait, in order, until it has committed', async (inObject) => {

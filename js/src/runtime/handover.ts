@@ -5,6 +5,7 @@
  */
 import type { Instance } from './host.js';
 import { isRequest, isResponse, withRequestBody, withResponseBody } from './http.js';
+import { ROOT } from './sections.js';
 
 const { ReadableStream } = globalThis; // user code may replace the globals
 
@@ -20,6 +21,7 @@ const BODY_READ_AHEAD = 1;
 class Feed {
   readonly #reader: ReadableStreamDefaultReader<unknown>;
   readonly #from: Instance;
+  readonly #section: number;
   readonly #release: () => void;
   readonly #forget: () => void;
   #lost: { error: unknown } | undefined;
@@ -31,6 +33,8 @@ class Feed {
   constructor(source: ReadableStream<unknown>, from: Instance, ahead: number) {
     this.#reader = source.getReader();
     this.#from = from;
+    const { shard } = from.host;
+    this.#section = shard.current === from ? shard.section : ROOT;
     this.#release = from.hold();
     this.#forget = from.onReset((error) => {
       this.#lost = { error };
@@ -57,18 +61,18 @@ class Feed {
   /** The next part, after the commit of the run that gave it; undefined at the end. For code that runs in a turn of the reader's. */
   async read(): Promise<{ part: unknown } | undefined> {
     const { shard } = this.#from.host;
-    const reading = shard.current;
+    const { current: reader, section } = shard;
     try {
       return await (this.#ahead.shift() ?? this.#next());
     } finally {
-      await shard.turnOf(reading);
+      await shard.turnOf(reader, section);
     }
   }
 
   async #next(): Promise<{ part: unknown } | undefined> {
     const { shard } = this.#from.host;
     try {
-      await shard.turnOf(this.#from);
+      await shard.turnOf(this.#from, this.#section);
       const { done, value } = await this.#reader.read();
       shard.commitAll();
       if (this.#lost !== undefined) throw this.#lost.error;
@@ -85,7 +89,7 @@ class Feed {
   async cancel(reason: unknown): Promise<void> {
     if (this.#ended) return;
     this.#end();
-    await this.#from.host.shard.turnOf(this.#from);
+    await this.#from.host.shard.turnOf(this.#from, this.#section);
     this.#reader.cancel(reason).catch(() => {});
   }
 }

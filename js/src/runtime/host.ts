@@ -2,11 +2,11 @@
  * One object on its shard: runs the class's code when the object core (src/object, in C++) says so, and
  * tells it what happened.
  */
-import { clearTimeout, setTimeout } from 'node:timers'; // user code may replace the globals
 import { DurableObject } from './entrypoints.js';
 import type { DurableObjectId } from './ids.js';
 import { CONSTRUCT, DELIVER } from './native.js';
 import type { ObjectNamespace, StorageKind } from './namespace.js';
+import { ROOT, type Section, Sections } from './sections.js';
 import type { Shard } from './shard.js';
 import { DurableObjectState, type StateHost } from './state.js';
 import { DurableObjectStorage, StorageCore, type StorageHost } from './storage.js';
@@ -24,6 +24,12 @@ export interface Delivery {
   resetSeen(resets: number): void;
 }
 
+/** Something that comes back to code of the object: a timer, the result of a call. It belongs to the section that asked for it. */
+export interface Resumption {
+  /** In the turn of that code. */
+  resumed(): void;
+}
+
 /** One life of an object: from its construction to its reset or eviction. */
 export class Instance {
   object: object | undefined;
@@ -31,6 +37,8 @@ export class Instance {
   stray = false;
   /** How many timers it has. */
   timers = 0;
+  /** Made when first needed. */
+  #sections: Sections | undefined;
   /** What ends with it, when it ends by a reset; made when first needed, as few objects do. */
   #ends: Set<(error: unknown) => void> | undefined;
 
@@ -38,6 +46,15 @@ export class Instance {
     readonly host: ObjectHost,
     readonly storage: StorageCore,
   ) {}
+
+  get sections(): Sections {
+    return (this.#sections ??= new Sections(this));
+  }
+
+  /** What sections it has; undefined: none are open or wait. */
+  get activeSections(): Sections | undefined {
+    return this.#sections === undefined || this.#sections.none ? undefined : this.#sections;
+  }
 
   get alive(): boolean {
     return this.storage.alive;
@@ -63,13 +80,26 @@ export class Instance {
 
   /** A reset has ended it: its storage is not alive any more. */
   ended(error: unknown): void {
+    this.#sections?.abandon();
     for (const end of [...(this.#ends ?? [])]) end(error);
   }
 }
 
-const BLOCK_TIMEOUT_MS = 30_000;
-const resolved = Promise.resolve();
+/** A resumption that waits at the gate. */
+class Waiting {
+  constructor(
+    readonly instance: Instance,
+    readonly section: number,
+    readonly what: Resumption,
+  ) {}
 
+  run(): void {
+    this.instance.host.shard.enter(this.instance, this.section);
+    this.what.resumed();
+  }
+}
+
+const waitingTurn = (waiting: Waiting): void => waiting.run();
 const drainTurn = (host: ObjectHost): void => host.runNext();
 
 /** What user code returned, when it is a promise of some kind. */
@@ -99,7 +129,7 @@ export class ObjectHost implements StateHost, StorageHost {
   resets = 0;
   resetError: unknown;
   #instance: Instance | undefined;
-  readonly #waiting = new Map<number, Delivery>();
+  readonly #waiting = new Map<number, Delivery | Waiting>();
   readonly #running = new Set<Delivery>();
   /** A turn for the next waiting event is on its way. */
   #draining = false;
@@ -120,7 +150,7 @@ export class ObjectHost implements StateHost, StorageHost {
     const event = this.shard.nextEvent();
     let admission: number;
     try {
-      admission = this.native.arrive(this.slot, event);
+      admission = this.native.arrive(this.slot, event, ROOT);
     } catch (error) {
       delivery.reject(Object.assign(error as Error, { overloaded: true }));
       return;
@@ -131,6 +161,33 @@ export class ObjectHost implements StateHost, StorageHost {
     }
     this.#waiting.set(event, delivery);
     if (admission === CONSTRUCT) this.#construct();
+  }
+
+  /** Called in a turn of its own: goes on with code of `section`, when the gate lets it. */
+  resume(instance: Instance, section: number, what: Resumption): void {
+    // Code of an instance that is gone waits for nobody; nor does any when nothing is before it.
+    if (!instance.alive || (this.#waiting.size === 0 && instance.activeSections === undefined)) {
+      this.shard.enter(instance, section);
+      what.resumed();
+      return;
+    }
+    const event = this.shard.nextEvent();
+    const waiting = new Waiting(instance, section, what);
+    let admission: number;
+    try {
+      admission = this.native.arrive(this.slot, event, section);
+    } catch (error) {
+      // It can neither wait nor be left out.
+      this.reset(Object.assign(error as Error, { overloaded: true }));
+      return;
+    }
+    if (admission === DELIVER) this.#resume(waiting);
+    else this.#waiting.set(event, waiting);
+  }
+
+  #resume(waiting: Waiting): void {
+    waiting.run();
+    if (waiting.instance.alive) this.native.finish(this.slot, this.shard.nowMs);
   }
 
   #construct(): void {
@@ -147,12 +204,12 @@ export class ObjectHost implements StateHost, StorageHost {
     }
     if (!storage.alive) return; // the constructor called abort() and caught what it threw
     this.native.constructed(this.slot);
-    this.#drain();
+    this.drain();
   }
 
-  /** Runs what the gate lets through, one event in a turn. */
-  #drain(): void {
-    if (this.#draining || this.#waiting.size === 0) return;
+  /** Runs what the gate lets through: one event, or the start of one section, in a turn. */
+  drain(): void {
+    if (this.#draining || (this.#waiting.size === 0 && this.#instance?.activeSections?.waits !== true)) return;
     this.#draining = true;
     this.shard.turn(drainTurn, this);
   }
@@ -160,12 +217,17 @@ export class ObjectHost implements StateHost, StorageHost {
   runNext(): void {
     this.#draining = false;
     if (this.#instance === undefined) return; // a reset has refused them
+    if (this.#instance.activeSections?.startNext() === true) {
+      this.drain();
+      return;
+    }
     const event = this.native.next(this.slot);
     if (event < 0) return; // the gate has closed again; who opens it drains
-    const delivery = this.#waiting.get(event)!;
+    const next = this.#waiting.get(event)!;
     this.#waiting.delete(event);
-    this.#run(delivery);
-    this.#drain();
+    if (next instanceof Waiting) this.#resume(next);
+    else this.#run(next);
+    this.drain();
   }
 
   #run(delivery: Delivery): void {
@@ -239,8 +301,10 @@ export class ObjectHost implements StateHost, StorageHost {
     const refused = [...this.#running];
     this.#running.clear();
     for (const event of this.native.reset(this.slot, this.shard.nowMs)) {
-      refused.push(this.#waiting.get(event)!);
+      const waiting = this.#waiting.get(event)!;
       this.#waiting.delete(event);
+      if (waiting instanceof Waiting) this.shard.turn(waitingTurn, waiting);
+      else refused.push(waiting);
     }
     storage.settle(error as Error);
     instance.ended(error);
@@ -265,38 +329,14 @@ export class ObjectHost implements StateHost, StorageHost {
     this.shard.background.add(this.toString(), promise, instance && (() => instance.hold()));
   }
 
-  /** When it fails, the instance is gone: its code never sees the promise settle. */
   blockConcurrencyWhile<T>(core: StorageCore, body: () => T | Promise<T>): Promise<T> {
     core.check();
-    this.native.block(this.slot);
-    let timer!: NodeJS.Timeout;
-    const limit = new Promise<never>((_, reject) => {
-      timer = setTimeout(
-        () => reject(new Error('A call to blockConcurrencyWhile() in a Durable Object waited for too long. The call was canceled and the Durable Object was reset.')),
-        BLOCK_TIMEOUT_MS,
-      );
-    });
-    const forget = this.#instance!.onReset(() => clearTimeout(timer));
-    const done = (): void => {
-      clearTimeout(timer);
-      forget();
-    };
-    // The body starts in a run of its own, after the code that asked for it.
-    return new Promise<T>((resolve) => {
-      Promise.race([resolved.then(body), limit]).then(
-        (value) => {
-          done();
-          if (!core.alive) return;
-          this.native.unblock(this.slot);
-          resolve(value);
-          this.#drain();
-        },
-        (thrown: unknown) => {
-          done();
-          if (core.alive) this.reset(thrown);
-        },
-      );
-    });
+    return this.#instance!.sections.run(() => body(), false);
+  }
+
+  transaction<T>(core: StorageCore, body: (section: Section) => Promise<T>): Promise<T> {
+    core.check();
+    return this.#instance!.sections.run(body, true);
   }
 
   abort(core: StorageCore, reason: string | undefined): never {

@@ -1,7 +1,7 @@
 /** `env.NAME`: the namespace of a class, and the stubs that it gives. */
 import { runtimeClass } from './platform-class.js';
 import { DurableObject } from './entrypoints.js';
-import { asPromise, type Delivery, findMember, type Instance, ObjectHost } from './host.js';
+import { asPromise, type Delivery, findMember, type Instance, ObjectHost, type Resumption } from './host.js';
 import { endUnread, handOver } from './handover.js';
 import { givenSignal, isRequest, isResponse, makeRequest } from './http.js';
 import { DurableObjectId, IdFactory } from './ids.js';
@@ -141,8 +141,10 @@ function refuseJurisdiction(name: string | null | undefined): void {
 }
 
 /** One call to an object, from the stub to the outcome. */
-abstract class Call implements Delivery, Departure {
+abstract class Call implements Delivery, Departure, Resumption {
   readonly sender: Instance | undefined;
+  /** The section of the sender that makes the call, and gets its outcome. */
+  readonly #section: number;
   readonly strayLosses: number;
   #settle!: (outcome: unknown) => void;
   #resolve!: (value: unknown) => void;
@@ -155,6 +157,7 @@ abstract class Call implements Delivery, Departure {
   constructor(readonly target: StubTarget) {
     const { shard } = target.namespace;
     this.sender = shard.current;
+    this.#section = shard.section;
     this.strayLosses = shard.strayLosses;
     this.#release = this.sender?.hold();
   }
@@ -196,7 +199,7 @@ abstract class Call implements Delivery, Departure {
     }
   }
 
-  // The outcome comes to the caller in a turn of its own: what runs then is the caller's code alone.
+  // The outcome comes to the caller in a turn of its own, through its gate: what runs then is the caller's code alone.
 
   resolve(value: unknown): void {
     this.#return(this.#resolve, value);
@@ -215,7 +218,10 @@ abstract class Call implements Delivery, Departure {
   }
 
   settle(): void {
-    this.target.namespace.shard.enter(this.sender);
+    this.target.namespace.shard.resume(this.sender, this.#section, this);
+  }
+
+  resumed(): void {
     this.#settle(this.#outcome);
     this.#release?.();
   }
@@ -276,8 +282,8 @@ class FetchCall extends Call {
     return outcome;
   }
 
-  override settle(): void {
-    super.settle();
+  override resumed(): void {
+    super.resumed();
     endUnread(this.request);
   }
 

@@ -5,10 +5,11 @@
 import { setImmediate, setInterval } from 'node:timers'; // user code may replace the globals
 import { Background } from './background.js';
 import { Exchange } from './exchange.js';
-import type { Instance, ObjectHost } from './host.js';
+import type { Instance, ObjectHost, Resumption } from './host.js';
 import type { Output, OutputGate } from './http.js';
 import { DurableObjectNamespace, type ObjectClass, ObjectNamespace, type StorageKind } from './namespace.js';
 import type { NativeEngine, NativeShard } from './native.js';
+import { ROOT } from './sections.js';
 
 export interface ShardOptions {
   engine: NativeEngine;
@@ -26,19 +27,16 @@ const SWEEP_MS = 1000;
 /** Code that waits for the log at one time, in one shard; whatever comes on top is refused. */
 const DURABLE_WAITS_MAX = 100_000;
 
-/** A promise of user code that is settled in a turn of its object. */
-interface Resumption {
+/** What comes back to the code of an object's section, or to code outside the objects. */
+interface Return extends Resumption {
   shard: Shard;
   sender: Instance | undefined;
-  resolve(): void;
+  section: number;
 }
 
-const resumeTurn = ({ shard, sender, resolve }: Resumption): void => {
-  shard.enter(sender);
-  resolve();
-};
+const returnTurn = (back: Return): void => back.shard.resume(back.sender, back.section, back);
 
-interface DurableWait extends Resumption {
+interface DurableWait extends Return {
   lsn: number;
 }
 
@@ -66,6 +64,8 @@ export class Shard implements OutputGate {
    * code, and for code that something outside the runtime has woken (a file, a body of fetch()).
    */
   current: Instance | undefined;
+  /** The section of `current` that this code belongs to; it may have ended. */
+  section = ROOT;
   /** Commits that failed although nobody knew, when their code ran, which object it belonged to. */
   strayLosses = 0;
   #strayError: unknown;
@@ -90,7 +90,7 @@ export class Shard implements OutputGate {
     this.background = new Background(options.report);
     this.#idleMs = options.idleMs;
     this.native = options.engine.createShard(this.exchange.buffer, () => {
-      this.current = undefined;
+      this.enter(undefined);
       this.nowMs = Date.now();
       options.onWake();
       this.#releaseDurable();
@@ -131,14 +131,25 @@ export class Shard implements OutputGate {
     setImmediate(action, argument);
   }
 
-  /** Resolves in a turn of the code of `instance`. */
-  turnOf(sender: Instance | undefined): Promise<void> {
-    return new Promise((resolve) => this.turn(resumeTurn, { shard: this, sender, resolve }));
+  /** In a turn of its own: goes on with code of `sender`, when that one's gate lets it. */
+  resume(sender: Instance | undefined, section: number, what: Resumption): void {
+    if (sender !== undefined) {
+      sender.host.resume(sender, section, what);
+      return;
+    }
+    this.enter(undefined);
+    what.resumed();
   }
 
-  /** The rest of this turn is code of `instance`. */
-  enter(instance: Instance | undefined): void {
+  /** Resolves in a turn of the code of `sender`, when its gate lets it. */
+  turnOf(sender: Instance | undefined, section: number): Promise<void> {
+    return new Promise((resumed) => this.turn(returnTurn, { shard: this, sender, section, resumed }));
+  }
+
+  /** The rest of this turn is code of `instance`, in this section. */
+  enter(instance: Instance | undefined, section = ROOT): void {
     this.current = instance;
+    this.section = section;
     if (instance !== undefined) void resolved.then(this.#leaveAtEnd);
   }
 
@@ -146,6 +157,7 @@ export class Shard implements OutputGate {
   readonly #leaveAtEnd = (): void => process.nextTick(process.nextTick, this.#leave);
   readonly #leave = (): void => {
     this.current = undefined;
+    this.section = ROOT;
   };
 
   // Commits: one microtask for all objects that have written in the runs before it.
@@ -186,11 +198,11 @@ export class Shard implements OutputGate {
 
   /** For an output to the outside (http.ts). */
   output(): Output {
-    const sender = this.current;
+    const { current: sender, section } = this;
     const release = sender?.hold();
     return {
       ready: () => this.outputReady({ sender, strayLosses: this.strayLosses }),
-      deliver: (settle) => this.turn(resumeTurn, { shard: this, sender, resolve: settle }),
+      deliver: (resumed) => this.turn(returnTurn, { shard: this, sender, section, resumed }),
       end: () => release?.(),
     };
   }
@@ -242,11 +254,11 @@ export class Shard implements OutputGate {
     if (waits.length >= DURABLE_WAITS_MAX)
       return Promise.reject(new Error(`Too much code waits for the disk: ${DURABLE_WAITS_MAX} outputs and calls of sync() already.`));
     this.flushSoon();
-    return new Promise((resolve) => {
+    return new Promise((resumed) => {
       if (waits.length === 0) this.native.keep();
       let at = waits.length; // LSNs grow: mostly the end is the place
       while (at > 0 && waits[at - 1]!.lsn > lsn) at--;
-      waits.splice(at, 0, { lsn, sender: this.current, resolve, shard: this });
+      waits.splice(at, 0, { lsn, sender: this.current, section: this.section, resumed, shard: this });
       this.native.wakeWhenDurable(waits[0]!.lsn);
     });
   }
@@ -257,7 +269,7 @@ export class Shard implements OutputGate {
     const durable = this.native.durableLsn();
     const still = waits.findIndex(({ lsn }) => lsn > durable);
     const ready = waits.splice(0, still < 0 ? waits.length : still);
-    for (const wait of ready) this.turn(resumeTurn, wait);
+    for (const wait of ready) this.turn(returnTurn, wait);
     if (waits.length === 0) this.native.unkeep();
     else this.native.wakeWhenDurable(waits[0]!.lsn);
   }

@@ -40,7 +40,7 @@ export class DurableObjectState {
   blockConcurrencyWhile<T>(body: () => T | Promise<T>): Promise<T> {
     DurableObjectState.#checkThis(this);
     if (typeof body !== 'function')
-      throw wrongParameter('blockConcurrencyWhile', 'DurableObjectState', 1, 'function');
+      return Promise.reject(wrongParameter('blockConcurrencyWhile', 'DurableObjectState', 1, 'function'));
     return this.#host.blockConcurrencyWhile(this.#core, body);
   }
 

@@ -89,7 +89,6 @@ export class StorageCore implements SqlOwner {
   settle(error: Error | undefined): void {
     this.dirty = false;
     this.unconfirmedWrites = 0;
-    if (error !== undefined) this.#transactions?.abandon();
     if (this.#commit === undefined) return;
     if (error === undefined) this.#resolve!();
     else this.#reject!(error);

@@ -1,10 +1,11 @@
 /**
- * setTimeout and setInterval for the code of objects: a pending timer keeps its object in memory, and
- * ends with it when it is reset. Other code gets Node's own behaviour.
+ * setTimeout, setInterval and scheduler.wait for the code of objects: what fires goes through the input
+ * gate, a pending timer keeps its object in memory, and ends with it when it is reset. Other code gets
+ * Node's own behaviour.
  */
 import * as node from 'node:timers';
 import { promisify } from 'node:util';
-import type { Instance } from './host.js';
+import type { Instance, Resumption } from './host.js';
 import type { Shard } from './shard.js';
 
 /** Timers of one object at one time; workerd has the same limit. */
@@ -13,21 +14,26 @@ const TIMERS_MAX = 10_000;
 type Callback = (...args: unknown[]) => void;
 
 /** One timer of an object. */
-class ObjectTimer {
+class ObjectTimer implements Resumption {
   readonly timeout: NodeJS.Timeout;
   readonly id: number;
   readonly #release: () => void;
   readonly #forget: () => void;
+  /** Of the code that has set it. */
+  readonly #section: number;
+  /** It has fired, and the gate has not let it through yet. */
+  #waits = false;
 
   constructor(
     readonly timers: Map<number, ObjectTimer>,
     readonly instance: Instance,
     start: (fire: () => void) => NodeJS.Timeout,
     readonly repeats: boolean,
-    callback: Callback,
-    args: unknown[],
+    readonly callback: Callback,
+    readonly args: unknown[],
   ) {
-    this.timeout = start(() => this.#fire(callback, args));
+    this.#section = instance.host.shard.section;
+    this.timeout = start(() => this.#fire());
     this.id = Number(this.timeout);
     timers.set(this.id, this);
     this.#release = instance.hold();
@@ -37,12 +43,19 @@ class ObjectTimer {
     Object.assign(this.timeout, { close: () => this.clear(), [Symbol.dispose ?? Symbol.for('dispose')]: () => this.clear() });
   }
 
-  /** In the timer's task, which is the object's turn. */
-  #fire(callback: Callback, args: unknown[]): void {
+  /** In the timer's task, which is the object's turn if its gate is open. */
+  #fire(): void {
+    if (this.#waits) return; // an interval runs once, however long the gate was closed
+    this.#waits = true;
+    this.instance.host.resume(this.instance, this.#section, this);
+  }
+
+  resumed(): void {
+    this.#waits = false;
+    if (!this.timers.has(this.id)) return; // cleared while it waited
     const { host } = this.instance;
-    host.shard.enter(this.instance);
     try {
-      callback.apply(this.timeout, args);
+      this.callback.apply(this.timeout, this.args);
     } catch (error) {
       // An exception that leaves the task would take the next timers with it into this turn.
       host.shard.report(`${host.toString()}: a timer has thrown:`, error);
@@ -67,13 +80,15 @@ function keepPromisified(ours: object, nodes: object): void {
 
 /** setImmediate() comes before anything that could evict the object: it need not be held. */
 function immediate(shard: Shard) {
-  const fire = (instance: Instance | undefined, callback: Callback, args: unknown[]): void => {
-    if (instance !== undefined && !instance.alive) return;
-    shard.enter(instance);
-    callback(...args);
+  const fire = (instance: Instance | undefined, section: number, callback: Callback, args: unknown[]): void => {
+    shard.resume(instance, section, {
+      resumed: () => {
+        if (instance === undefined || instance.alive) callback(...args);
+      },
+    });
   };
   return (callback: Callback, ...args: unknown[]): NodeJS.Immediate =>
-    typeof callback === 'function' ? node.setImmediate(fire, shard.current, callback, args) : node.setImmediate(callback, ...args);
+    typeof callback === 'function' ? node.setImmediate(fire, shard.current, shard.section, callback, args) : node.setImmediate(callback, ...args);
 }
 
 /** Replaces the process's timer functions; for a process that serves one project. */
@@ -103,11 +118,27 @@ export function installTimers(shard: Shard): void {
   };
   const setTimeout = starter(node.setTimeout, false);
   const setImmediate = immediate(shard);
+  /** Resolves after so many milliseconds, or rejects when the signal says so. */
+  const wait = (delayMs: number, options?: { signal?: AbortSignal | null }): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const signal = options?.signal ?? undefined;
+      signal?.throwIfAborted();
+      const abort = (): void => {
+        clear(timeout);
+        reject(signal!.reason as Error);
+      };
+      const timeout = setTimeout(() => {
+        signal?.removeEventListener('abort', abort);
+        resolve();
+      }, delayMs);
+      signal?.addEventListener('abort', abort, { once: true });
+    });
   keepPromisified(setTimeout, node.setTimeout);
   keepPromisified(setImmediate, node.setImmediate);
   Object.assign(globalThis, {
     setTimeout,
     setImmediate,
+    scheduler: { wait },
     setInterval: starter(node.setInterval, true),
     clearTimeout: clear,
     clearInterval: clear,
