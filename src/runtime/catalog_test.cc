@@ -1,14 +1,19 @@
 #include "runtime/catalog.h"
 
+#include <filesystem>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/simulated_file_system.h"
 #include "sqlite3.h"
 #include "store/database.h"
 #include "store/database_file.h"
+#include "store/foreign_database.h"
 #include "store/shared_key_value.h"
 #include "store/store.h"
 
@@ -47,8 +52,12 @@ class CatalogTest : public testing::Test {
   void crash() {
     store_->log().wait_durable(store_->log().appended_lsn());
     disk_.power_off_at(1);
-    disk_.crash(1);
-    // What still runs sees a disk that is gone.
+    lose_power(1);
+  }
+
+  // What still runs sees a disk that is gone.
+  void lose_power(std::uint64_t seed) {
+    disk_.crash(seed);
     catalog_.reset();
     testing::internal::CaptureStderr();
     store_.reset();
@@ -179,11 +188,7 @@ TEST_F(AdoptionTest, APowerCutLeavesTheObjectWholeOrNotThere) {
     } catch (const Error&) {
       // The power is off.
     }
-    disk_.crash(cut);
-    catalog_.reset();
-    testing::internal::CaptureStderr();
-    store_.reset();
-    testing::internal::GetCapturedStderr();
+    lose_power(cut);
     open();
     if (contains("adopted")) {
       ++adopted;
@@ -200,6 +205,189 @@ TEST_F(AdoptionTest, APowerCutLeavesTheObjectWholeOrNotThere) {
   }
   EXPECT_GT(adopted, 0);
   EXPECT_GT(absent, 0);
+}
+
+// An import of two objects with key-value storage and one with a database of its own.
+class ImportTest : public AdoptionTest {
+ protected:
+  // Each is more than half of what an import commits at a time: a commit of its own.
+  static constexpr int kLargePairs = 4;
+  static constexpr std::size_t kLargeValueBytes = store::kImportCommitBytes / 2 + 2;
+
+  ~ImportTest() override { std::filesystem::remove_all(folder_); }
+
+  // A copy of what workerd has written; import_key_values() reads it on the machine's own disk.
+  [[nodiscard]] std::filesystem::path copy_with(const std::string& name, int pairs,
+                                                std::size_t value_bytes) const {
+    std::filesystem::create_directories(folder_);
+    const auto path = folder_ / name;
+    std::filesystem::remove(path);
+    sqlite3_initialize();
+    sqlite3* handle = nullptr;
+    EXPECT_EQ(
+        sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, "unix"),
+        SQLITE_OK);
+    const std::string sql =
+        "CREATE TABLE _cf_KV (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;"
+        "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < " +
+        std::to_string(pairs) + ") INSERT INTO _cf_KV SELECT 'k' || i, CAST(hex(zeroblob(" +
+        std::to_string(value_bytes / 2) + ")) AS BLOB) FROM n";
+    EXPECT_EQ(sqlite3_exec(handle, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK);
+    EXPECT_EQ(sqlite3_close(handle), SQLITE_OK);
+    return path;
+  }
+
+  void open() {
+    CatalogTest::open();
+    kv_ = catalog_->open_namespace("kv", StorageKind::kKeyValue);
+  }
+
+  // An empty disk but for the database to import and an object that no import may touch.
+  void start() {
+    disk_ = SimulatedFileSystem();
+    leave_database("/data/import/x", 7);
+    open();
+    put("bystander", "1");
+    store_->log().wait_durable(store_->log().appended_lsn());
+  }
+
+  void import_all() {
+    catalog_->adopt(std::vector<Adoption>{{kv_, kv_factory_.from_name("large"), large_},
+                                          {ns_, factory_.from_name("adopted"), "/data/import/x"},
+                                          {kv_, kv_factory_.from_name("small"), small_}});
+    store_->log().wait_durable(store_->log().appended_lsn());
+  }
+
+  [[nodiscard]] store::KeyOwner owner(const std::string& name) const {
+    return {"kv", kv_factory_.from_name(name).hex()};
+  }
+
+  void put(const std::string& name, const std::string& value) {
+    store::KeyWrites writes;
+    writes["own"] = store::StoredValue{value, true};
+    catalog_->key_values()->commit(owner(name), false, writes);
+  }
+
+  // The bystander's is the first; to discard nothing is no commit.
+  std::uint64_t key_value_commits() { return store_->file(2, "data.sqlite")->head().commit_number; }
+
+  // Bytes of value by key.
+  std::map<std::string, std::size_t> pairs(const std::string& name) {
+    std::map<std::string, std::size_t> found;
+    const auto shared = catalog_->key_values();
+    auto cursor = shared->list(owner(name), {}, false);
+    while (cursor.next()) found[std::string(cursor.key())] = cursor.value().bytes.size();
+    return found;
+  }
+
+  void expect_whole() {
+    std::map<std::string, std::size_t> large;
+    for (int i = 0; i < kLargePairs; ++i) large["k" + std::to_string(i)] = kLargeValueBytes;
+    const std::map<std::string, std::size_t> small = {{"k0", 10}, {"k1", 10}};
+    EXPECT_EQ(pairs("large"), large);
+    EXPECT_EQ(pairs("small"), small);
+    ASSERT_TRUE(contains("adopted"));
+    EXPECT_EQ(sum("adopted"), 7);
+  }
+
+  void expect_nothing() {
+    EXPECT_TRUE(pairs("large").empty());
+    EXPECT_TRUE(pairs("small").empty());
+    EXPECT_FALSE(contains("adopted"));
+    EXPECT_EQ(pairs("bystander").size(), 1U);
+  }
+
+  // What objects write that failed to be imported is theirs: the import is forgotten.
+  void expect_usable() {
+    put("large", "1");
+    write("adopted", 1);
+    close();
+    open();
+    EXPECT_EQ(pairs("large").size(), 1U);
+    EXPECT_EQ(sum("adopted"), 1);
+  }
+
+  const std::filesystem::path folder_ =
+      std::filesystem::path(testing::TempDir()) / ("perdure_import_" + std::to_string(::getpid()));
+  ObjectIdFactory kv_factory_{"kv"};
+  NamespaceNumber kv_ = 0;
+  std::filesystem::path large_ = copy_with("large", kLargePairs, kLargeValueBytes);
+  std::filesystem::path small_ = copy_with("small", 2, 10);
+};
+
+TEST_F(ImportTest, APowerCutLeavesAllObjectsWholeOrNone) {
+  int imported = 0;
+  int discarded = 0;  // none, and pairs of them had been there
+  bool power_stayed = false;
+  for (std::uint64_t cut = 1; !power_stayed; ++cut) {
+    SCOPED_TRACE("power off at operation " + std::to_string(cut));
+    ASSERT_LT(cut, 1000U);
+    start();
+    disk_.power_off_at(cut);
+    bool done = false;
+    try {
+      import_all();
+      done = true;
+    } catch (const Error&) {
+      // The power is off.
+    }
+    power_stayed = !disk_.is_power_off();
+    lose_power(cut);
+    // The power also goes off while the rest of the import is being discarded.
+    disk_.power_off_at(1 + cut % 16);
+    try {
+      open();
+      store_->log().wait_durable(store_->log().appended_lsn());
+    } catch (const Error&) {
+      // As above.
+    }
+    lose_power(cut + 1);
+    open();
+    if (contains("adopted")) {
+      ++imported;
+      expect_whole();
+    } else {
+      EXPECT_FALSE(done);
+      if (key_value_commits() > 1) ++discarded;
+      expect_nothing();
+      expect_usable();
+    }
+    close();
+  }
+  EXPECT_GT(imported, 0);
+  EXPECT_GT(discarded, 0);
+}
+
+TEST_F(ImportTest, AFailureDiscardsThePairsAtOnce) {
+  start();
+  const auto small = std::exchange(small_, folder_ / "missing");
+  EXPECT_THROW(import_all(), Error);
+  EXPECT_GT(key_value_commits(), 1U);
+  expect_nothing();
+  // All pairs are written before the databases get their places.
+  small_ = small;
+  disk_.remove("/data/import/x");
+  const auto commits = key_value_commits();
+  EXPECT_THROW(import_all(), Error);
+  EXPECT_GT(key_value_commits(), commits);
+  expect_nothing();
+  expect_usable();
+  close();
+}
+
+TEST_F(ImportTest, AFullDiskLeavesNothingOnceThereIsRoom) {
+  start();
+  // Room for some of the large pairs.
+  disk_.set_capacity(disk_.used_bytes() + store::kImportCommitBytes);
+  EXPECT_THROW(import_all(), Error);
+  EXPECT_GT(key_value_commits(), 1U);
+  disk_.set_capacity(std::uint64_t{1} << 30);
+  close();
+  open();
+  expect_nothing();
+  import_all();
+  expect_whole();
+  close();
 }
 
 TEST_F(CatalogTest, ObjectsAndChainsSurviveACleanStop) {

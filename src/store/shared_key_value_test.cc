@@ -3,6 +3,7 @@
 #include <chrono>
 #include <thread>
 
+#include "store/database_file.h"
 #include "store/store_testing.h"
 
 namespace perdure::store {
@@ -96,12 +97,47 @@ TEST_F(SharedKeyValueTest, ACommitThatFailsIsNothingAndHarmsNobody) {
   shared_.close();
 }
 
+TEST_F(SharedKeyValueTest, ContainsAnOwnerThatHasKeys) {
+  EXPECT_FALSE(shared_.contains(a_));  // there is no table
+  shared_.commit(b_, false, writes("k", "1"));
+  EXPECT_FALSE(shared_.contains(a_));
+  shared_.commit(a_, false, writes("", "1"));
+  EXPECT_TRUE(shared_.contains(a_));
+  KeyWrites removal;
+  removal[""] = std::nullopt;
+  shared_.commit(a_, false, removal);
+  EXPECT_FALSE(shared_.contains(a_));
+  EXPECT_FALSE(shared_.contains({"other", "b"}));
+  shared_.close();
+}
+
+TEST_F(SharedKeyValueTest, DiscardsAllOfOneOwnerInSeveralCommits) {
+  shared_.discard(a_);  // there is no table
+  KeyWrites many;
+  for (int i = 0; i < 600; ++i) many["k" + std::to_string(i)] = StoredValue{"1", true};
+  shared_.commit(a_, false, many);
+  shared_.commit(b_, false, many);
+  shared_.commit({"other", "a"}, false, writes("k", "1"));
+  const auto commits = [&] { return store_->file(kNumber, "data.sqlite")->head().commit_number; };
+  const auto before = commits();
+  shared_.discard(a_);
+  EXPECT_EQ(commits(), before + 3);
+  EXPECT_FALSE(shared_.contains(a_));
+  EXPECT_TRUE(shared_.contains({"other", "a"}));
+  shared_.close();
+  Database database(*store_, store_->file(kNumber, "data.sqlite"));
+  EXPECT_EQ(query(database, "SELECT namespace, id, count(*) FROM do_storage GROUP BY 1, 2"),
+            "ns|b|600;other|a|1");
+}
+
 TEST_F(SharedKeyValueTest, OnceClosedItSaysSo) {
   shared_.close();
   const std::string closed = "The key-value storage is closed: its store has been closed.";
   EXPECT_EQ(message_of([&] { shared_.get(a_, "k"); }), closed);
   EXPECT_EQ(message_of([&] { shared_.commit(a_, false, writes("k", "1")); }), closed);
   EXPECT_EQ(message_of([&] { static_cast<void>(shared_.last_lsn()); }), closed);
+  EXPECT_EQ(message_of([&] { shared_.contains(a_); }), closed);
+  EXPECT_EQ(message_of([&] { shared_.discard(a_); }), closed);
   store_.reset();  // it may go first now
 }
 
