@@ -58,11 +58,11 @@ class Connection {
   Connection(const fs::path& path, std::string name) : name_(std::move(name)) {
     static std::once_flag once;
     std::call_once(once, [] { sqlite3_initialize(); });
-    check(sqlite3_open_v2(path.c_str(), &handle_, SQLITE_OPEN_READWRITE, kSystemVfs));
+    sqlite3* handle = nullptr;
+    const int code = sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READWRITE, kSystemVfs);
+    handle_.reset(handle);  // there is one, with the error, when it failed
+    check(code);
   }
-  ~Connection() { sqlite3_close(handle_); }
-  Connection(const Connection&) = delete;
-  Connection& operator=(const Connection&) = delete;
 
   // The first column of the first row as text; nothing when there is no row.
   std::optional<std::string> query(const char* sql) {
@@ -81,7 +81,7 @@ class Connection {
   using Prepared = std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)>;
   Prepared prepare(const char* sql) {
     sqlite3_stmt* raw = nullptr;
-    check(sqlite3_prepare_v2(handle_, sql, -1, &raw, nullptr));
+    check(sqlite3_prepare_v2(handle_.get(), sql, -1, &raw, nullptr));
     return {raw, sqlite3_finalize};
   }
   // False after the last row.
@@ -99,11 +99,12 @@ class Connection {
                 : is_disk                    ? ErrorCode::kIo
                                              : ErrorCode::kCorrupt,
                 "The file " + name_ + " cannot be read as a SQLite database: " +
-                    (handle_ == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(handle_)) + ".");
+                    (handle_ == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(handle_.get())) +
+                    ".");
   }
 
   const std::string name_;
-  sqlite3* handle_ = nullptr;
+  std::unique_ptr<sqlite3, int (*)(sqlite3*)> handle_{nullptr, sqlite3_close};
 };
 
 constexpr char kKeyValueTable[] = "_cf_KV";
