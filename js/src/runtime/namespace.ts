@@ -145,7 +145,7 @@ abstract class Call implements Delivery, Departure, Resumption {
   readonly sender: Instance | undefined;
   /** The section of the sender that makes the call, and gets its outcome. */
   readonly #section: number;
-  readonly strayLosses: number;
+  readonly task: number;
   #settle!: (outcome: unknown) => void;
   #resolve!: (value: unknown) => void;
   #reject!: (error: unknown) => void;
@@ -158,7 +158,7 @@ abstract class Call implements Delivery, Departure, Resumption {
     const { shard } = target.namespace;
     this.sender = shard.current;
     this.#section = shard.section;
-    this.strayLosses = shard.strayLosses;
+    this.task = shard.task();
     this.#release = this.sender?.hold();
   }
 

@@ -44,8 +44,8 @@ interface DurableWait extends Return {
 export interface Departure {
   /** The object whose code sends it; undefined: the Worker's code, or code that nobody knows the object of. */
   readonly sender: Instance | undefined;
-  /** Shard.strayLosses at that moment. */
-  readonly strayLosses: number;
+  /** Shard.task() at that moment. */
+  readonly task: number;
 }
 
 export class Shard implements OutputGate {
@@ -66,9 +66,10 @@ export class Shard implements OutputGate {
   current: Instance | undefined;
   /** The section of `current` that this code belongs to; it may have ended. */
   section = ROOT;
-  /** Commits that failed although nobody knew, when their code ran, which object it belonged to. */
-  strayLosses = 0;
-  #strayError: unknown;
+  /** By task: why a commit failed although nobody knew, when its code ran, which object it belonged to. */
+  readonly #strayLosses = new Map<number, unknown>();
+  #task = 0;
+  #taskKnown = false;
   /** Work that goes on beside requests. */
   readonly background: Background;
   /** Hands on what has gathered beside commits. */
@@ -160,6 +161,32 @@ export class Shard implements OutputGate {
     this.section = ROOT;
   };
 
+  /**
+   * A number for the task that runs now, with all its promise reactions: what one run sends and writes has
+   * the same one, whoever's code it is.
+   */
+  task(): number {
+    if (!this.#taskKnown) {
+      this.#taskKnown = true;
+      void resolved.then(this.#endTask);
+    }
+    return this.#task;
+  }
+
+  readonly #endTask = (): void =>
+    process.nextTick(process.nextTick, () => {
+      this.#task++;
+      this.#taskKnown = false;
+    });
+
+  /** What this task has sent leaves in the next turns: it looks here, and after them nobody does. */
+  #noteStrayLoss(error: unknown): void {
+    const task = this.task();
+    this.#strayLosses.set(task, error);
+    const forget = (): void => void this.#strayLosses.delete(task);
+    this.turn(() => this.turn(forget, undefined), undefined);
+  }
+
   // Commits: one microtask for all objects that have written in the runs before it.
 
   scheduleCommit(instance: Instance): void {
@@ -183,8 +210,7 @@ export class Shard implements OutputGate {
       lsn = this.native.commit(host.slot, storage.unconfirmedWrites);
     } catch (error) {
       if (instance.stray) {
-        this.strayLosses++;
-        this.#strayError = error;
+        this.#noteStrayLoss(error);
       }
       host.reset(error);
       return;
@@ -201,19 +227,19 @@ export class Shard implements OutputGate {
     const { current: sender, section } = this;
     const release = sender?.hold();
     return {
-      ready: () => this.outputReady({ sender, strayLosses: this.strayLosses }),
+      ready: () => this.outputReady({ sender, task: this.task() }),
       deliver: (resumed) => this.turn(returnTurn, { shard: this, sender, section, resumed }),
       end: () => release?.(),
     };
   }
 
   /** In a later turn: throws when what the sender had written is lost. */
-  checkDeparture({ sender, strayLosses }: Departure): void {
+  checkDeparture({ sender, task }: Departure): void {
     this.commitAll();
     if (sender !== undefined && !sender.alive)
       throw sender.host.resetError ?? new Error('This Durable Object has been evicted; it cannot send anything any more.');
-    // Code of one object that another one's run has called: rare, so that all who sent meanwhile may suffer.
-    if (strayLosses !== this.strayLosses) throw this.#strayError;
+    // Code of one object that another one's run has called, or that nobody knew: who sent in that run is not told apart.
+    if (this.#strayLosses.has(task)) throw this.#strayLosses.get(task);
   }
 
   // Batches: what one turn of the event loop has brought about goes out together.
