@@ -3,7 +3,7 @@
  * tells it what happened.
  */
 import { DurableObject } from './entrypoints.js';
-import type { DurableObjectId } from './ids.js';
+import { DurableObjectId, type Identity } from './ids.js';
 import { CONSTRUCT, DELIVER } from './native.js';
 import type { ObjectNamespace, StorageKind } from './namespace.js';
 import { Observer } from './observer.js';
@@ -142,12 +142,12 @@ export class ObjectHost implements StateHost, StorageHost {
   constructor(
     readonly shard: Shard,
     readonly namespace: ObjectNamespace,
-    readonly id: DurableObjectId,
+    readonly id: Identity,
   ) {
     this.native = shard.native;
     this.exchange = shard.exchange;
     this.storageKind = namespace.storage;
-    this.slot = this.native.add(namespace.number, id.toString(), id.name ?? '');
+    this.slot = this.native.add(namespace.number, id.hex, id.name ?? '');
   }
 
   /** Called in a turn of its own (Shard.turn), which is the event's if the gate is open. */
@@ -199,7 +199,7 @@ export class ObjectHost implements StateHost, StorageHost {
     const storage = new StorageCore(this);
     const instance = new Instance(this, storage);
     this.#instance = instance;
-    const state = new DurableObjectState(this, storage, this.id, new DurableObjectStorage(storage));
+    const state = new DurableObjectState(this, storage, new DurableObjectId(this.id), new DurableObjectStorage(storage));
     this.shard.enter(instance);
     try {
       instance.object = new this.namespace.objectClass(state, this.shard.env);
@@ -289,7 +289,7 @@ export class ObjectHost implements StateHost, StorageHost {
 
   /** What the caller sees of something thrown here. */
   remote(thrown: unknown): unknown {
-    return copyThrown(thrown, { remote: true }, this.id.toString());
+    return copyThrown(thrown, { remote: true }, this.id.hex);
   }
 
   /**
@@ -372,7 +372,7 @@ export class ObjectHost implements StateHost, StorageHost {
   }
 
   toString(): string {
-    return `${this.namespace.className} ${this.id.name === undefined ? this.id.toString() : JSON.stringify(this.id.name)}`;
+    return `${this.namespace.className} ${this.id.name === undefined ? this.id.hex : JSON.stringify(this.id.name)}`;
   }
 }
 

@@ -4,7 +4,7 @@ import { DurableObject } from './entrypoints.js';
 import { asPromise, type Delivery, findMember, type Instance, ObjectHost, type Resumption } from './host.js';
 import { endUnread, handOver } from './handover.js';
 import { givenSignal, isRequest, isResponse, makeRequest } from './http.js';
-import { DurableObjectId, IdFactory } from './ids.js';
+import { DurableObjectId, type Identity, IdFactory } from './ids.js';
 import type { Observer } from './observer.js';
 import type { Departure, Shard } from './shard.js';
 import { passArguments, passValue, withoutObjectId } from './values.js';
@@ -41,34 +41,34 @@ export class ObjectNamespace {
     this.ids = new IdFactory(shard.engine, this.number);
   }
 
-  host(id: DurableObjectId): ObjectHost {
+  host(id: Identity): ObjectHost {
     return this.#find(id) ?? this.#add(id);
   }
 
-  #find(id: DurableObjectId): ObjectHost | undefined {
-    const noted = DurableObjectId.noted(id) as ObjectHost | undefined;
+  #find(id: Identity): ObjectHost | undefined {
+    const noted = id.host as ObjectHost | undefined;
     if (noted !== undefined && !noted.forgotten) return noted;
-    const found = this.#hosts.get(id.toString());
-    DurableObjectId.note(id, found);
+    const found = this.#hosts.get(id.hex);
+    id.host = found;
     return found;
   }
 
-  #add(id: DurableObjectId): ObjectHost {
+  #add(id: Identity): ObjectHost {
     const host = new ObjectHost(this.shard, this, id);
-    this.#hosts.set(id.toString(), host);
+    this.#hosts.set(id.hex, host);
     this.shard.register(host);
-    DurableObjectId.note(id, host);
+    id.host = host;
     return host;
   }
 
   /** How often the object was reset since it came to memory. */
-  resets(id: DurableObjectId): number {
+  resets(id: Identity): number {
     return this.#find(id)?.resets ?? 0;
   }
 
   forget(host: ObjectHost): void {
     host.forgotten = true;
-    this.#hosts.delete(host.id.toString());
+    this.#hosts.delete(host.id.hex);
   }
 }
 
@@ -105,35 +105,36 @@ export class DurableObjectNamespace {
   idFromName(name: string): DurableObjectId {
     const { ids } = DurableObjectNamespace.#of(this);
     if (arguments.length === 0) throw wrongParameter('idFromName', NAMESPACE, 1, 'string');
-    return ids.fromName(`${name}`);
+    return new DurableObjectId(ids.fromName(`${name}`));
   }
 
   newUniqueId(options?: { jurisdiction?: string | null }): DurableObjectId {
     const { ids } = DurableObjectNamespace.#of(this);
     checkOptions(options, 'newUniqueId', NAMESPACE, 1, 'NewUniqueIdOptions');
     refuseJurisdiction(options?.jurisdiction);
-    return ids.unique();
+    return new DurableObjectId(ids.unique());
   }
 
   idFromString(hex: string): DurableObjectId {
     const { ids } = DurableObjectNamespace.#of(this);
     if (arguments.length === 0) throw wrongParameter('idFromString', NAMESPACE, 1, 'string');
-    return ids.fromString(`${hex}`);
+    return new DurableObjectId(ids.fromString(`${hex}`));
   }
 
   get(id: DurableObjectId, options?: object): Stub {
     const namespace = DurableObjectNamespace.#of(this);
     if (!(id instanceof DurableObjectId)) throw wrongParameter('get', NAMESPACE, 1, 'DurableObjectId');
     if (options !== undefined) checkOptions(options, 'get', NAMESPACE, 2, 'GetDurableObjectOptions');
-    if (!DurableObjectId.isOf(namespace.number, id)) throw new TypeError('Durable Object ID is not valid for this namespace.');
-    return makeStub(namespace, id, this.#outside);
+    const identity = DurableObjectId.identity(id);
+    if (identity.namespace !== namespace.number) throw new TypeError('Durable Object ID is not valid for this namespace.');
+    return makeStub(new StubTarget(namespace, identity, this.#outside, id));
   }
 
   getByName(name: string, options?: object): Stub {
     const namespace = DurableObjectNamespace.#of(this);
     if (arguments.length === 0) throw wrongParameter('getByName', NAMESPACE, 1, 'string');
     if (options !== undefined) checkOptions(options, 'getByName', NAMESPACE, 2, 'GetDurableObjectOptions');
-    return makeStub(namespace, namespace.ids.fromName(`${name}`), this.#outside);
+    return makeStub(new StubTarget(namespace, namespace.ids.fromName(`${name}`), this.#outside));
   }
 
   jurisdiction(name?: string | null): DurableObjectNamespace {
@@ -345,17 +346,26 @@ class StubTarget {
   own: Record<string, unknown> | undefined;
   /** Resets of the object that holders of this stub know about; a call after another one fails once. */
   resetsSeen: number;
+  /** Made when it is asked for, unless the stub was made with one. */
+  #id: DurableObjectId | undefined;
 
   constructor(
     readonly namespace: ObjectNamespace,
-    readonly id: DurableObjectId,
+    readonly identity: Identity,
     readonly outside: OutsideCaller | undefined,
+    id?: DurableObjectId,
   ) {
-    this.resetsSeen = namespace.resets(id);
+    this.#id = id;
+    this.resetsSeen = namespace.resets(identity);
+  }
+
+  /** What its holder sees as `stub.id`. */
+  get id(): DurableObjectId {
+    return (this.#id ??= new DurableObjectId(this.identity));
   }
 
   deliver(call: Call): void {
-    const host = this.namespace.host(this.id);
+    const host = this.namespace.host(this.identity);
     const seen = this.resetsSeen;
     this.resetsSeen = host.resets;
     if (host.resets > seen) call.reject(host.resetError);
@@ -416,11 +426,11 @@ const stubHandler: ProxyHandler<StubTarget> = {
       case 'id':
         return target.id;
       case 'name':
-        return target.id.name;
+        return target.identity.name;
       case 'fetch':
         return (...args: [Request | string | URL, RequestInit?]) => target.fetch(...args);
       case 'then': // a stub is not a promise: `await stub` is the stub
-      case 'toJSON':
+      case 'toJSON': // JSON.stringify() would call it, and workerd's does not see it
         return undefined;
       case 'constructor':
         return IllegalStub;
@@ -438,7 +448,7 @@ const stubHandler: ProxyHandler<StubTarget> = {
   ownKeys: (target) => ['name', 'id', ...Object.keys(target.own ?? {})],
   getOwnPropertyDescriptor(target, key) {
     const shown = { enumerable: true, configurable: true };
-    if (key === 'name' || key === 'id') return { ...shown, value: key === 'id' ? target.id : target.id.name, writable: false };
+    if (key === 'name' || key === 'id') return { ...shown, value: key === 'id' ? target.id : target.identity.name, writable: false };
     if (typeof key === 'symbol' || target.own === undefined || !Object.hasOwn(target.own, key)) return undefined;
     return { ...shown, value: target.own[key], writable: true };
   },
@@ -446,6 +456,6 @@ const stubHandler: ProxyHandler<StubTarget> = {
 
 export type Stub = { readonly id: DurableObjectId; readonly name: string | undefined } & Record<string, unknown>;
 
-function makeStub(namespace: ObjectNamespace, id: DurableObjectId, outside: OutsideCaller | undefined): Stub {
-  return new Proxy(new StubTarget(namespace, id, outside), stubHandler) as unknown as Stub;
+function makeStub(target: StubTarget): Stub {
+  return new Proxy(target, stubHandler) as unknown as Stub;
 }
