@@ -5,6 +5,16 @@ import { job, labForEach } from '../support/lab-object.mjs';
 
 const { lab, inside } = labForEach();
 
+test('headers come back as they were', () =>
+  inside(({ kv }) => {
+    const headers = new Headers([['x-mine', '1'], ['Accept', 'a/b'], ['set-cookie', 'a=1'], ['set-cookie', 'b=2']]);
+    kv.put('key', { headers, error: new TypeError('beside') });
+    const read = kv.get('key');
+    assert.ok(read.headers instanceof Headers);
+    assert.deepEqual([...read.headers], [...headers]);
+    assert.ok(read.error instanceof TypeError);
+  }));
+
 test('each kind of value comes back as it was', () =>
   inside(({ kv }) => {
     const values = [
