@@ -6,6 +6,7 @@ import { DurableObject } from './entrypoints.js';
 import { DurableObjectId, type Identity } from './ids.js';
 import { CONSTRUCT, DELIVER } from './native.js';
 import type { ObjectNamespace, StorageKind } from './namespace.js';
+import { Observer } from './observer.js';
 import { ROOT, type Section, Sections } from './sections.js';
 import type { Shard } from './shard.js';
 import { DurableObjectState, type StateHost } from './state.js';
@@ -20,6 +21,8 @@ export interface Delivery {
   pass(result: unknown, instance: Instance): unknown;
   resolve(value: unknown): void;
   reject(error: unknown): void;
+  /** What its sender has seen; then, with the outcome, what the object has seen. */
+  seenLsn: number;
   /** The outcome was a reset of the object, and whoever made the call knows now. */
   resetSeen(resets: number): void;
 }
@@ -31,7 +34,7 @@ export interface Resumption {
 }
 
 /** One life of an object: from its construction to its reset or eviction. */
-export class Instance {
+export class Instance extends Observer {
   object: object | undefined;
   /** Its open transaction was begun by code that nobody knew to be its own (Shard.current). */
   stray = false;
@@ -45,7 +48,9 @@ export class Instance {
   constructor(
     readonly host: ObjectHost,
     readonly storage: StorageCore,
-  ) {}
+  ) {
+    super();
+  }
 
   get sections(): Sections {
     return (this.#sections ??= new Sections(this));
@@ -235,6 +240,7 @@ export class ObjectHost implements StateHost, StorageHost {
     const instance = this.#instance!;
     this.#running.add(delivery);
     this.shard.enter(instance);
+    this.shard.observe(instance, delivery.seenLsn);
     let result: unknown;
     try {
       result = delivery.run(instance.object!, this);
@@ -277,7 +283,8 @@ export class ObjectHost implements StateHost, StorageHost {
       this.#refuse(delivery);
       return false;
     }
-    this.native.finish(this.slot, this.shard.nowMs);
+    this.shard.observe(instance, this.native.finish(this.slot, this.shard.nowMs));
+    delivery.seenLsn = this.shard.dependsOn(instance);
     return true;
   }
 
@@ -314,6 +321,7 @@ export class ObjectHost implements StateHost, StorageHost {
 
   #refuse(delivery: Delivery): void {
     delivery.resetSeen(this.resets);
+    delivery.seenLsn = this.shard.dependsOn(this.shard.elsewhere);
     delivery.reject(this.resetError);
   }
 

@@ -5,6 +5,7 @@ import { asPromise, type Delivery, findMember, type Instance, ObjectHost, type R
 import { endUnread, handOver } from './handover.js';
 import { givenSignal, isRequest, isResponse, makeRequest } from './http.js';
 import { DurableObjectId, type Identity, IdFactory } from './ids.js';
+import type { Observer } from './observer.js';
 import type { Departure, Shard } from './shard.js';
 import { passArguments, passValue, withoutObjectId } from './values.js';
 import { checkOptions, illegalConstructor, illegalInvocation, isObject, wrongParameter } from './web-idl.js';
@@ -74,9 +75,16 @@ export class ObjectNamespace {
 /** As error texts call it. */
 const NAMESPACE = 'DurableObjectNamespace';
 
+/** A call from outside any object. */
+export interface OutsideCall {
+  send(): Promise<unknown>;
+  /** Once it has an outcome: what that depends on. */
+  readonly seenLsn: number;
+}
+
 /** Who calls from outside any object: decides whether a call may be made, and when its outcome is handed out. */
 export interface OutsideCaller {
-  call(send: () => Promise<unknown>): Promise<unknown>;
+  call(call: OutsideCall): Promise<unknown>;
 }
 
 export class DurableObjectNamespace {
@@ -145,8 +153,10 @@ function refuseJurisdiction(name: string | null | undefined): void {
 abstract class Call implements Delivery, Departure, Resumption {
   readonly sender: Instance | undefined;
   /** The section of the sender that makes the call, and gets its outcome. */
-  readonly #section: number;
+  readonly section: number;
+  readonly observer: Observer;
   readonly task: number;
+  seenLsn = 0;
   #settle!: (outcome: unknown) => void;
   #resolve!: (value: unknown) => void;
   #reject!: (error: unknown) => void;
@@ -158,7 +168,8 @@ abstract class Call implements Delivery, Departure, Resumption {
   constructor(readonly target: StubTarget) {
     const { shard } = target.namespace;
     this.sender = shard.current;
-    this.#section = shard.section;
+    this.section = shard.section;
+    this.observer = shard.observer;
     this.task = shard.task();
     this.#release = this.sender?.hold();
   }
@@ -180,10 +191,10 @@ abstract class Call implements Delivery, Departure, Resumption {
   /** Leaves in a turn of its own, after the code that makes the call and the commit of what it wrote. */
   start(): Promise<unknown> {
     const { outside } = this.target;
-    return outside === undefined ? this.#send() : outside.call(() => this.#send());
+    return outside === undefined ? this.send() : outside.call(this);
   }
 
-  #send(): Promise<unknown> {
+  send(): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -193,7 +204,9 @@ abstract class Call implements Delivery, Departure, Resumption {
 
   leave(): void {
     try {
-      this.target.namespace.shard.checkDeparture(this);
+      const { shard } = this.target.namespace;
+      shard.checkDeparture(this);
+      this.seenLsn = shard.dependsOn(this.observer);
       this.target.deliver(this);
     } catch (error) {
       this.reject(error);
@@ -219,10 +232,11 @@ abstract class Call implements Delivery, Departure, Resumption {
   }
 
   settle(): void {
-    this.target.namespace.shard.resume(this.sender, this.#section, this);
+    this.target.namespace.shard.resume(this, this);
   }
 
   resumed(): void {
+    this.target.namespace.shard.observe(this.observer, this.seenLsn);
     this.#settle(this.#outcome);
     this.#release?.();
   }

@@ -6,11 +6,11 @@
 import * as node from 'node:timers';
 import { promisify } from 'node:util';
 import type { Instance, Resumption } from './host.js';
+import type { Observer } from './observer.js';
 import { runtimeClass } from './platform-class.js';
-import type { Shard } from './shard.js';
+import { ROOT } from './sections.js';
+import type { Place, Shard } from './shard.js';
 import { checkOptions, illegalConstructor, illegalInvocation, isObject, wrongParameter } from './web-idl.js';
-
-const { AbortSignal } = globalThis; // user code may replace the globals
 
 /** Timers of one object at one time; workerd has the same limit. */
 const TIMERS_MAX = 10_000;
@@ -98,30 +98,29 @@ function disposesWith(timer: object, clear: () => unknown): void {
 /** An immediate of an object, or of code outside the objects: what Node calls, and what the gate lets through. */
 class ImmediateCall implements Resumption {
   cleared = false;
-  readonly #instance: Instance | undefined;
-  readonly #section: number;
+  readonly #place: Place;
 
   constructor(
     readonly shard: Shard,
     readonly callback: Callback,
     readonly args: unknown[],
   ) {
-    this.#instance = shard.current;
-    this.#section = shard.section;
+    this.#place = shard.place();
   }
 
   /** In a turn of its own. It comes before anything that could evict the object: that need not be held. */
   fire(): void {
-    this.shard.resume(this.#instance, this.#section, this);
+    this.shard.resume(this.#place, this);
   }
 
   resumed(): void {
-    if (this.cleared || this.#instance?.alive === false) return;
+    const { sender } = this.#place;
+    if (this.cleared || sender?.alive === false) return;
     try {
       this.callback(...this.args);
     } catch (error) {
-      if (this.#instance === undefined) throw error;
-      this.shard.report(`${this.#instance.host.toString()}: an immediate has thrown:`, error);
+      if (sender === undefined) throw error;
+      this.shard.report(`${sender.host.toString()}: an immediate has thrown:`, error);
     }
   }
 }
@@ -195,8 +194,8 @@ class Scheduler {
 /** Replaces the process's timer functions; for a process that serves one project. */
 export function installTimers(shard: Shard): void {
   const timers = new Map<number, ObjectTimer>();
-  const fireOutside = function (this: unknown, callback: Callback, args: unknown[]): void {
-    shard.enter(undefined);
+  const fireOutside = function (this: unknown, observer: Observer, callback: Callback, args: unknown[]): void {
+    shard.enter(undefined, ROOT, observer);
     callback.apply(this, args);
   };
   const starter =
@@ -206,7 +205,7 @@ export function installTimers(shard: Shard): void {
       const delayMs = givenMs !== undefined && givenMs > DELAY_MS_MAX ? DELAY_MS_MAX : givenMs;
       // Node says what is wrong with a callback that is none.
       if (typeof callback !== 'function') return start(callback, delayMs, ...args);
-      if (instance === undefined) return start(fireOutside, delayMs, callback, args);
+      if (instance === undefined) return start(fireOutside, delayMs, shard.observer, callback, args);
       if (!instance.alive) throw new Error('This Durable Object has been reset or evicted; it cannot set timers any more.');
       if (instance.timers >= TIMERS_MAX)
         throw new DOMException(`You have exceeded the number of active timeouts you may set. max active timeouts: ${TIMERS_MAX}`, 'QuotaExceededError');
