@@ -14,6 +14,7 @@ interface ServeOptions {
   data?: string;
   threads: number;
   idleMs: number;
+  alarmRetryMs: number;
   config?: string;
 }
 
@@ -55,6 +56,7 @@ function createProgram(): Command {
     .option('--data <folder>', 'where the objects live (default: DIR/.perdure)')
     .option('--threads <number>', 'how many shards serve the objects; only 1 for now', oneThread, 1)
     .option('--idle-ms <milliseconds>', 'how long an object without work stays in memory', integerBetween(1, 86_400_000), 10_000)
+    .option('--alarm-retry-ms <milliseconds>', 'when a failed alarm is tried again; each further time comes after twice as long', integerBetween(1, 3_600_000), 2_000)
     .option('--config <file>', 'the configuration file, when it is not the one in DIR')
     .addHelpText(
       'after',
@@ -134,6 +136,7 @@ async function serve(directory: string, options: ServeOptions): Promise<void> {
       port: options.port,
       threads: options.threads,
       idleMs: options.idleMs,
+      alarmRetryMs: options.alarmRetryMs,
     });
   } catch (error) {
     console.error(`perdure: ${explain(error, [project.directory, bundleDirectory])}`);

@@ -21,6 +21,8 @@ export interface ServerOptions {
   threads: number;
   /** Objects without work for this long leave memory. */
   idleMs: number;
+  /** A failed alarm is tried again after this time, then after twice that, and so on. */
+  alarmRetryMs?: number;
 }
 
 export interface RunningServer {
@@ -37,6 +39,8 @@ const some = (names: string[]): string =>
 
 /** Requests in flight and promises given to waitUntil() get this long to finish when the server stops. */
 const STOP_GRACE_MS = 10_000;
+
+const DELETES_ALARM_SINCE = '2026-02-24';
 
 type FetchHandler = (request: Request, env: unknown, ctx: ExecutionContext) => unknown;
 
@@ -65,11 +69,34 @@ function fetchHandler(project: Project, module: Record<string, unknown>): FetchH
   return (request, env, ctx) => handler.call(worker, request, env, ctx) as unknown;
 }
 
+/** What a class's namespace is called on disk. */
+const keyOf = (project: Project, key: string): string => `${project.name}-${key}`;
+
+/** Whether deleteAll() deletes the alarm, too. */
+function deletesAlarm({ compatibilityDate, compatibilityFlags }: Project): boolean {
+  if (compatibilityFlags.includes('delete_all_preserves_alarm')) return false;
+  return compatibilityFlags.includes('delete_all_deletes_alarm') || compatibilityDate >= DELETES_ALARM_SINCE;
+}
+
+/** Alarms of classes that nothing in `env` names ring, too; those of classes that are gone are named. */
+function serveUnbound(shard: Shard, project: Project, module: Record<string, unknown>): void {
+  const served = new Set<string>();
+  for (const { className, key, storage } of project.classes) {
+    const objectClass = module[className];
+    if (typeof objectClass !== 'function') continue;
+    served.add(keyOf(project, key));
+    shard.namespace(className, objectClass as ObjectClass, keyOf(project, key), storage);
+  }
+  for (const key of shard.engine.keysWithAlarms()) {
+    if (!served.has(key)) console.error(`There are alarms of "${key}" in the data folder, but no class of this project is that. They stay there, and ring when it is served again.`);
+  }
+}
+
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { project } = options;
   const engine = loadNative().openEngine(options.dataDirectory);
   let server: HttpServer | undefined;
-  const shard = new Shard({ engine, report, idleMs: options.idleMs, onWake: () => server?.onWake() });
+  const shard = new Shard({ engine, report, idleMs: options.idleMs, alarmRetryMs: options.alarmRetryMs, deleteAllDeletesAlarm: deletesAlarm(project), onWake: () => server?.onWake() });
   const close = (): void => {
     shard.close();
     engine.close();
@@ -89,8 +116,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         throw new ProjectError(`The class "${className}" is bound as ${name} in ${project.configFile} but ${project.main} does not export it.`);
       // It outlives renames of the class, names the folder of the objects and decides their ids (as in workerd).
       const { key, storage } = project.classes.find((known) => known.className === className)!;
-      shard.bind(name, className, objectClass as ObjectClass, `${project.name}-${key}`, storage);
+      shard.bind(name, className, objectClass as ObjectClass, keyOf(project, key), storage);
     }
+    serveUnbound(shard, project, module);
     const fetch = fetchHandler(project, module);
     server = new HttpServer(shard, (request) => fetch(request, shard.env, new ExecutionContext(shard.background)));
     server.listen(options.host, options.port);
@@ -104,10 +132,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     recovery: engine.recovery,
     async stop() {
       const deadline = Date.now() + STOP_GRACE_MS;
+      shard.alarms.stop();
       const cut = await running.stop(STOP_GRACE_MS);
       if (cut.length > 0) console.error(`Stopped with ${cut.length} requests unanswered: ${some(cut)}`);
       const left = await shard.background.settled(Math.max(0, deadline - Date.now()));
       if (left.length > 0) console.error(`Stopped with ${left.length} promises given to waitUntil() not settled: ${some([...new Set(left)])}`);
+      const ringing = await shard.alarms.settled(Math.max(0, deadline - Date.now()));
+      if (ringing > 0) console.error(`Stopped with ${ringing} alarm handlers running: they run again at the next start.`);
       close();
     },
   };

@@ -104,6 +104,18 @@ napi_value copy_database(napi_env env, napi_callback_info info) {
   return found.alarm_ms ? make_number(env, static_cast<double>(*found.alarm_ms)) : nullptr;
 }
 
+// -> the keys of the namespaces that have alarms
+napi_value keys_with_alarms(napi_env env, napi_callback_info info) {
+  Call<Engine, 0> call(env, info);
+  call.self->open_store();
+  napi_value out = nullptr;
+  check(env, napi_create_array(env, &out));
+  std::uint32_t i = 0;
+  for (const std::string& key : call.self->catalog->keys_with_alarms())
+    check(env, napi_set_element(env, out, i++, make_string(env, key)));
+  return out;
+}
+
 napi_value checkpoint(napi_env env, napi_callback_info info) {
   Call<Engine, 0> call(env, info);
   call.self->open_store().checkpoint();
@@ -155,6 +167,7 @@ napi_value open_engine(napi_env env, napi_callback_info info) {
   method<is_id>(env, out, "isId", engine);
   method<has_object>(env, out, "hasObject", engine);
   method<adopt>(env, out, "adopt", engine);
+  method<keys_with_alarms>(env, out, "keysWithAlarms", engine);
   method<checkpoint>(env, out, "checkpoint", engine);
   method<close_engine>(env, out, "close", engine);
   method<create_shard>(env, out, "createShard", engine);

@@ -286,14 +286,14 @@ napi_value close_shard(napi_env env, napi_callback_info info) {
 }  // namespace
 
 napi_value create_shard(napi_env env, napi_callback_info info) {
-  Call<Engine, 2> call(env, info);
+  Call<Engine, 3> call(env, info);
   void* memory = nullptr;
   std::size_t size = 0;
   check(env, napi_get_arraybuffer_info(env, call.args[0], &memory, &size));
   if (size != sizeof(Exchange))
     throw Error(ErrorCode::kInvalid, "the exchange buffer must have " +
                                          std::to_string(sizeof(Exchange)) + " bytes; rebuild");
-  auto owner = std::make_unique<ShardHost>(*call.self, call.self->open_store());
+  auto owner = std::make_unique<ShardHost>(*call.self, call.self->open_store(), call.u64(2));
   owner->exchange = static_cast<Exchange*>(memory);
   check(env, napi_create_reference(env, call.args[0], 1, &owner->exchange_reference));
   owner->waker = std::make_unique<Waker>(env, call.args[1], owner->shard.store().log());
@@ -329,6 +329,7 @@ napi_value create_shard(napi_env env, napi_callback_info info) {
   method<start_server>(env, out, "startServer", host);
   define_sql(env, out, host);
   define_key_value(env, out, host);
+  define_alarms(env, out, host);
   return out;
 }
 

@@ -81,6 +81,13 @@ export class IdFactory {
     return new DurableObjectId(this.#namespace, this.#engine.uniqueId(this.#namespace), undefined);
   }
 
+  /** Of an object that the engine knows, with the name that it has kept: '' stands for none, too. */
+  stored(hex: string, name: string): DurableObjectId {
+    if (name !== '') return new DurableObjectId(this.#namespace, hex, name);
+    const empty = this.fromName('');
+    return empty.toString() === hex ? empty : new DurableObjectId(this.#namespace, hex, undefined);
+  }
+
   fromString(text: string): DurableObjectId {
     const hex = text.toLowerCase();
     if (!/^[0-9a-f]{64}$/.test(hex)) throw new TypeError('Invalid Durable Object ID: must be 64 hex digits');

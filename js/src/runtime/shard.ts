@@ -3,6 +3,7 @@
  * surroundings is reached through here; there are no globals.
  */
 import { setImmediate, setInterval } from 'node:timers'; // user code may replace the globals
+import { ALARM_RETRY_MS, Alarms } from './alarms.js';
 import { Background } from './background.js';
 import { Exchange } from './exchange.js';
 import type { Instance, ObjectHost, Resumption } from './host.js';
@@ -19,6 +20,10 @@ export interface ShardOptions {
   report(what: string, error: unknown): void;
   /** Objects without work for this long are evicted. */
   idleMs: number;
+  /** deleteAll() deletes the alarm, too. */
+  deleteAllDeletesAlarm: boolean;
+  /** A failed alarm is tried again after this time, then after twice that, and so on. */
+  alarmRetryMs?: number | undefined;
 }
 
 const resolved = Promise.resolve();
@@ -72,6 +77,8 @@ export class Shard implements OutputGate {
   #taskKnown = false;
   /** Work that goes on beside requests. */
   readonly background: Background;
+  readonly alarms: Alarms;
+  readonly deleteAllDeletesAlarm: boolean;
   /** Hands on what has gathered beside commits. */
   onFlush: (() => void) | undefined;
   #flushScheduled = false;
@@ -90,25 +97,34 @@ export class Shard implements OutputGate {
     this.report = options.report;
     this.background = new Background(options.report);
     this.#idleMs = options.idleMs;
+    this.deleteAllDeletesAlarm = options.deleteAllDeletesAlarm;
+    this.alarms = new Alarms(this);
     this.native = options.engine.createShard(this.exchange.buffer, () => {
       this.enter(undefined);
       this.nowMs = Date.now();
       options.onWake();
       this.#releaseDurable();
-    });
+    }, options.alarmRetryMs ?? ALARM_RETRY_MS);
     this.#sweep = setInterval(() => this.evictIdle(), Math.min(SWEEP_MS, this.#idleMs));
     this.#sweep.unref();
   }
 
-  /** Makes `env[binding]`. The key names the namespace on disk; bindings with the same key share its objects. */
+  /** Makes `env[binding]`; bindings with the same key share its objects. */
   bind(binding: string, className: string, objectClass: ObjectClass, key: string, storage: StorageKind): ObjectNamespace {
+    const namespace = this.namespace(className, objectClass, key, storage);
+    this.env[binding] = new DurableObjectNamespace(namespace);
+    return namespace;
+  }
+
+  /** The namespace that the key names on disk; the alarms of its objects ring from now on. */
+  namespace(className: string, objectClass: ObjectClass, key: string, storage: StorageKind): ObjectNamespace {
     let namespace = this.#namespaces.get(key);
     if (namespace === undefined || namespace.storage !== storage) {
       // The engine says what is wrong with another kind of storage for the same key.
       namespace = new ObjectNamespace(this, className, objectClass, key, storage);
       this.#namespaces.set(key, namespace);
+      this.alarms.add(namespace);
     }
-    this.env[binding] = new DurableObjectNamespace(namespace);
     return namespace;
   }
 
@@ -217,6 +233,10 @@ export class Shard implements OutputGate {
     }
     if (lsn > this.observedLsn) this.observedLsn = lsn;
     storage.settle(undefined);
+    if (storage.alarmTouched) {
+      storage.alarmTouched = false;
+      this.alarms.changed();
+    }
     this.flushSoon();
   }
 
@@ -326,6 +346,7 @@ export class Shard implements OutputGate {
   /** All databases are closed; before engine.close(). */
   close(): void {
     this.#closed = true;
+    this.alarms.stop();
     clearInterval(this.#sweep);
     this.commitAll();
     this.native.close();
