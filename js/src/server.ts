@@ -2,12 +2,14 @@
 import { pathToFileURL } from 'node:url';
 import type { Project } from './project.js';
 import { ProjectError } from './project.js';
+import { type CronHost, Crons, type ScheduledController } from './runtime/crons.js';
 import { ExecutionContext, WorkerEntrypoint } from './runtime/entrypoints.js';
 import { setEnv } from './runtime/env.js';
 import { HttpServer } from './runtime/http-server.js';
 import { installGlobals } from './runtime/http.js';
 import { loadNative } from './runtime/native.js';
 import type { ObjectClass } from './runtime/namespace.js';
+import { ROOT } from './runtime/sections.js';
 import { Shard } from './runtime/shard.js';
 import { installTimers } from './runtime/timers.js';
 
@@ -78,6 +80,41 @@ function deletesAlarm({ compatibilityDate, compatibilityFlags }: Project): boole
   return compatibilityFlags.includes('delete_all_deletes_alarm') || compatibilityDate >= DELETES_ALARM_SINCE;
 }
 
+type ScheduledHandler = (controller: ScheduledController, env: unknown, ctx: ExecutionContext) => unknown;
+
+/** The Worker's scheduled handler, from either form of a default export. */
+function scheduledHandler(project: Project, module: Record<string, unknown>): ScheduledHandler {
+  const worker = module['default'];
+  const isClass = typeof worker === 'function' && worker.prototype instanceof WorkerEntrypoint;
+  const owner = (isClass ? worker.prototype : worker) as { scheduled?: unknown } | null | undefined;
+  const handler = owner?.scheduled;
+  if (typeof handler !== 'function')
+    throw new ProjectError(`${project.configFile} has triggers.crons, but the default export of ${project.main} has no scheduled() function.`);
+  if (!isClass) return (controller, env, ctx) => handler.call(worker, controller, env, ctx) as unknown;
+  const Entrypoint = worker as new (ctx: ExecutionContext, env: unknown) => object;
+  return (controller, env, ctx) => handler.call(new Entrypoint(ctx, env), controller) as unknown;
+}
+
+function cronHost(shard: Shard, handler: ScheduledHandler): CronHost {
+  const { engine } = shard;
+  return {
+    now: () => Date.now(),
+    lastRuns() {
+      const flat = engine.cronRuns();
+      return new Map(flat.flatMap((each, i) => (i % 2 === 0 ? [[each as string, flat[i + 1] as number] as const] : [])));
+    },
+    noteRuns: (runs) => engine.keepCronRuns([...runs].flat()),
+    async run(controller) {
+      await shard.turnOf(undefined, ROOT);
+      const ended = (async () => handler(controller, shard.env, new ExecutionContext(shard.background)))();
+      // A clean stop waits for it; what it throws is reported as what it is.
+      shard.background.add(`scheduled() of "${controller.cron}"`, ended.catch(() => {}));
+      await ended;
+    },
+    report,
+  };
+}
+
 /** Alarms of classes that nothing in `env` names ring, too; those of classes that are gone are named. */
 function serveUnbound(shard: Shard, project: Project, module: Record<string, unknown>): void {
   const served = new Set<string>();
@@ -96,8 +133,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const { project } = options;
   const engine = loadNative().openEngine(options.dataDirectory);
   let server: HttpServer | undefined;
+  let crons: Crons | undefined;
   const shard = new Shard({ engine, report, idleMs: options.idleMs, alarmRetryMs: options.alarmRetryMs, deleteAllDeletesAlarm: deletesAlarm(project), onWake: () => server?.onWake() });
   const close = (): void => {
+    crons?.stop();
     shard.close();
     engine.close();
   };
@@ -120,6 +159,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     }
     serveUnbound(shard, project, module);
     const fetch = fetchHandler(project, module);
+    if (project.crons.length > 0) crons = new Crons(project.crons, cronHost(shard, scheduledHandler(project, module)));
     server = new HttpServer(shard, (request) => fetch(request, shard.env, new ExecutionContext(shard.background)));
     server.listen(options.host, options.port);
   } catch (error) {
@@ -132,6 +172,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     recovery: engine.recovery,
     async stop() {
       const deadline = Date.now() + STOP_GRACE_MS;
+      crons?.stop();
       shard.alarms.stop();
       const cut = await running.stop(STOP_GRACE_MS);
       if (cut.length > 0) console.error(`Stopped with ${cut.length} requests unanswered: ${some(cut)}`);

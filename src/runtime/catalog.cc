@@ -64,6 +64,10 @@ CREATE TABLE IF NOT EXISTS alarms (
   delays INTEGER NOT NULL,
   PRIMARY KEY (namespace, id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS crons (
+  expression TEXT PRIMARY KEY,
+  last_ms INTEGER NOT NULL
+) WITHOUT ROWID;
 )";
 
 // Catalogs were made without it at first.
@@ -106,6 +110,9 @@ constexpr char kFindAlarm[] =
 constexpr char kListAlarms[] = "SELECT id, due_ms FROM alarms WHERE namespace = ?";
 constexpr char kKeysWithAlarms[] =
     "SELECT key FROM namespaces WHERE EXISTS (SELECT 1 FROM alarms WHERE namespace = number)";
+constexpr char kListCrons[] = "SELECT expression, last_ms FROM crons";
+constexpr char kForgetCrons[] = "DELETE FROM crons";
+constexpr char kInsertCron[] = "INSERT INTO crons VALUES (?, ?)";
 constexpr char kMaxNumber[] = "SELECT max(number) FROM objects";
 
 // The catalog of a million objects is larger than an object's page cache (in KiB).
@@ -747,6 +754,33 @@ std::vector<std::string> Catalog::keys_with_alarms() {
   store::Statement list = impl_->database->prepare(kKeysWithAlarms, store::Access::kEngine);
   while (impl_->database->step(list) == SQLITE_ROW) keys.push_back(column_text(list, 0));
   return keys;
+}
+
+std::vector<Catalog::CronRun> Catalog::cron_runs() {
+  const std::scoped_lock lock(impl_->mutex);
+  impl_->require_open();
+  std::vector<CronRun> runs;
+  store::Statement list = impl_->database->prepare(kListCrons, store::Access::kEngine);
+  while (impl_->database->step(list) == SQLITE_ROW) {
+    const auto last_ms = static_cast<std::uint64_t>(sqlite3_column_int64(list.handle(), 1));
+    runs.push_back({column_text(list, 0), last_ms});
+  }
+  return runs;
+}
+
+void Catalog::keep_cron_runs(std::span<const CronRun> runs) {
+  const std::scoped_lock lock(impl_->mutex);
+  impl_->require_open();
+  store::Database& database = *impl_->database;
+  store::Statement insert = database.prepare(kInsertCron, store::Access::kEngine);
+  impl_->transaction([&] {
+    database.execute(kForgetCrons);
+    for (const auto& [expression, last_ms] : runs) {
+      bind_text(insert, 1, expression);
+      bind_integer(insert, 2, last_ms);
+      run(database, insert);
+    }
+  });
 }
 
 Lsn Catalog::last_lsn() {

@@ -123,6 +123,15 @@ class Catalog {
     std::unique_lock<std::mutex> lock_;
   };
 
+  // Cron triggers: by expression, when its last run was due (or when it was there first), in
+  // milliseconds since 1970. What is kept replaces all that was.
+  struct CronRun {
+    std::string expression;
+    std::uint64_t last_ms = 0;
+  };
+  [[nodiscard]] std::vector<CronRun> cron_runs();
+  void keep_cron_runs(std::span<const CronRun> runs);
+
   // True when the object has ever committed anything; with key-value storage, when it has keys.
   bool contains(NamespaceNumber ns, const ObjectId& id);
 

@@ -13,6 +13,9 @@ export interface NativeEngine {
   adopt(objects: { namespace: number; id: string; file: string }[]): void;
   /** Of the namespaces whose objects have alarms. */
   keysWithAlarms(): string[];
+  /** expression, last run, … */
+  cronRuns(): (string | number)[];
+  keepCronRuns(runs: (string | number)[]): void;
   checkpoint(): void;
   close(): void;
   createShard(exchange: ArrayBuffer, onWake: () => void, alarmRetryMs: number): NativeShard;
