@@ -14,6 +14,7 @@ interface ServeOptions {
   data?: string;
   threads?: number;
   idleMs: number;
+  alarmRetryMs: number;
   config?: string;
 }
 
@@ -51,6 +52,7 @@ function createProgram(): Command {
     .option('--data <folder>', 'where the objects live (default: DIR/.perdure)')
     .option('--threads <number>', 'how many threads run the Worker and the objects (default: one for each core)', integerBetween(1, THREADS_MAX))
     .option('--idle-ms <milliseconds>', 'how long an object without work stays in memory', integerBetween(1, 86_400_000), 10_000)
+    .option('--alarm-retry-ms <milliseconds>', 'when a failed alarm is tried again; each further time comes after twice as long', integerBetween(1, 3_600_000), 2_000)
     .option('--config <file>', 'the configuration file, when it is not the one in DIR')
     .addHelpText(
       'after',
@@ -130,6 +132,7 @@ async function serve(directory: string, options: ServeOptions): Promise<void> {
       port: options.port,
       threads: options.threads ?? Math.min(availableParallelism(), THREADS_MAX),
       idleMs: options.idleMs,
+      alarmRetryMs: options.alarmRetryMs,
     });
   } catch (error) {
     console.error(`perdure: ${explain(error, [project.directory, bundleDirectory])}`);
