@@ -6,6 +6,7 @@ import { ExecutionContext, WorkerEntrypoint } from './runtime/entrypoints.js';
 import { setEnv } from './runtime/env.js';
 import { HttpServer } from './runtime/http-server.js';
 import { installGlobals } from './runtime/http.js';
+import { nameObjectsInConsole } from './runtime/named-console.js';
 import { loadNative } from './runtime/native.js';
 import type { ObjectClass } from './runtime/namespace.js';
 import { Shard } from './runtime/shard.js';
@@ -21,6 +22,8 @@ export interface ServerOptions {
   threads: number;
   /** Objects without work for this long leave memory. */
   idleMs: number;
+  /** What an object prints begins with its class and name. */
+  namesObjectsInConsole?: boolean;
 }
 
 export interface RunningServer {
@@ -80,6 +83,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   try {
     installGlobals(shard);
     installTimers(shard);
+    if (options.namesObjectsInConsole === true) nameObjectsInConsole(shard);
     Object.assign(shard.env, structuredClone(project.vars));
     setEnv(shard.env);
     const module = (await import(pathToFileURL(options.bundle).href)) as Record<string, unknown>;
