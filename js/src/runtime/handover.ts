@@ -6,6 +6,7 @@
 import type { Instance } from './host.js';
 import { isRequest, isResponse, withRequestBody, withResponseBody } from './http.js';
 import { ROOT } from './sections.js';
+import type { Place } from './shard.js';
 
 const { ReadableStream } = globalThis; // user code may replace the globals
 
@@ -21,7 +22,7 @@ const BODY_READ_AHEAD = 1;
 class Feed {
   readonly #reader: ReadableStreamDefaultReader<unknown>;
   readonly #from: Instance;
-  readonly #section: number;
+  readonly #place: Place;
   readonly #release: () => void;
   readonly #forget: () => void;
   #lost: { error: unknown } | undefined;
@@ -34,7 +35,7 @@ class Feed {
     this.#reader = source.getReader();
     this.#from = from;
     const { shard } = from.host;
-    this.#section = shard.current === from ? shard.section : ROOT;
+    this.#place = { sender: from, section: shard.current === from ? shard.section : ROOT, observer: from };
     this.#release = from.hold();
     this.#forget = from.onReset((error) => {
       this.#lost = { error };
@@ -61,18 +62,19 @@ class Feed {
   /** The next part, after the commit of the run that gave it; undefined at the end. For code that runs in a turn of the reader's. */
   async read(): Promise<{ part: unknown } | undefined> {
     const { shard } = this.#from.host;
-    const { current: reader, section } = shard;
+    const reader = shard.place();
     try {
       return await (this.#ahead.shift() ?? this.#next());
     } finally {
-      await shard.turnOf(reader, section);
+      await shard.turnOf(reader);
+      shard.observe(reader.observer, shard.dependsOn(this.#from));
     }
   }
 
   async #next(): Promise<{ part: unknown } | undefined> {
     const { shard } = this.#from.host;
     try {
-      await shard.turnOf(this.#from, this.#section);
+      await shard.turnOf(this.#place);
       const { done, value } = await this.#reader.read();
       shard.commitAll();
       if (this.#lost !== undefined) throw this.#lost.error;
@@ -89,7 +91,7 @@ class Feed {
   async cancel(reason: unknown): Promise<void> {
     if (this.#ended) return;
     this.#end();
-    await this.#from.host.shard.turnOf(this.#from, this.#section);
+    await this.#from.host.shard.turnOf(this.#place);
     this.#reader.cancel(reason).catch(() => {});
   }
 }

@@ -3,9 +3,10 @@
  * tells it what happened.
  */
 import { DurableObject } from './entrypoints.js';
-import type { DurableObjectId } from './ids.js';
+import { DurableObjectId, type Identity } from './ids.js';
 import { CONSTRUCT, DELIVER } from './native.js';
 import type { ObjectNamespace, StorageKind } from './namespace.js';
+import { Observer } from './observer.js';
 import { ROOT, type Section, Sections } from './sections.js';
 import type { Shard } from './shard.js';
 import { DurableObjectState, type StateHost } from './state.js';
@@ -20,6 +21,8 @@ export interface Delivery {
   pass(result: unknown, instance: Instance): unknown;
   resolve(value: unknown): void;
   reject(error: unknown): void;
+  /** What its sender has seen; then, with the outcome, what the object has seen. */
+  seenLsn: number;
   /** The outcome was a reset of the object, and whoever made the call knows now. */
   resetSeen(resets: number): void;
 }
@@ -31,7 +34,7 @@ export interface Resumption {
 }
 
 /** One life of an object: from its construction to its reset or eviction. */
-export class Instance {
+export class Instance extends Observer {
   object: object | undefined;
   /** Its open transaction was begun by code that nobody knew to be its own (Shard.current). */
   stray = false;
@@ -45,7 +48,9 @@ export class Instance {
   constructor(
     readonly host: ObjectHost,
     readonly storage: StorageCore,
-  ) {}
+  ) {
+    super();
+  }
 
   get sections(): Sections {
     return (this.#sections ??= new Sections(this));
@@ -137,12 +142,12 @@ export class ObjectHost implements StateHost, StorageHost {
   constructor(
     readonly shard: Shard,
     readonly namespace: ObjectNamespace,
-    readonly id: DurableObjectId,
+    readonly id: Identity,
   ) {
     this.native = shard.native;
     this.exchange = shard.exchange;
     this.storageKind = namespace.storage;
-    this.slot = this.native.add(namespace.number, id.toString(), id.name ?? '');
+    this.slot = this.native.add(namespace.number, id.hex, id.name ?? '');
   }
 
   /** Called in a turn of its own (Shard.turn), which is the event's if the gate is open. */
@@ -194,7 +199,7 @@ export class ObjectHost implements StateHost, StorageHost {
     const storage = new StorageCore(this);
     const instance = new Instance(this, storage);
     this.#instance = instance;
-    const state = new DurableObjectState(this, storage, this.id, new DurableObjectStorage(storage));
+    const state = new DurableObjectState(this, storage, new DurableObjectId(this.id), new DurableObjectStorage(storage));
     this.shard.enter(instance);
     try {
       instance.object = new this.namespace.objectClass(state, this.shard.env);
@@ -234,6 +239,7 @@ export class ObjectHost implements StateHost, StorageHost {
     const instance = this.#instance!;
     this.#running.add(delivery);
     this.shard.enter(instance);
+    this.shard.observe(instance, delivery.seenLsn);
     let result: unknown;
     try {
       result = delivery.run(instance.object!, this);
@@ -276,13 +282,14 @@ export class ObjectHost implements StateHost, StorageHost {
       this.#refuse(delivery);
       return false;
     }
-    this.native.finish(this.slot, this.shard.nowMs);
+    this.shard.observe(instance, this.native.finish(this.slot, this.shard.nowMs));
+    delivery.seenLsn = this.shard.dependsOn(instance);
     return true;
   }
 
   /** What the caller sees of something thrown here. */
   remote(thrown: unknown): unknown {
-    return copyThrown(thrown, { remote: true }, this.id.toString());
+    return copyThrown(thrown, { remote: true }, this.id.hex);
   }
 
   /**
@@ -313,6 +320,7 @@ export class ObjectHost implements StateHost, StorageHost {
 
   #refuse(delivery: Delivery): void {
     delivery.resetSeen(this.resets);
+    delivery.seenLsn = this.shard.dependsOn(this.shard.elsewhere);
     delivery.reject(this.resetError);
   }
 
@@ -364,7 +372,7 @@ export class ObjectHost implements StateHost, StorageHost {
   }
 
   toString(): string {
-    return `${this.namespace.className} ${this.id.name === undefined ? this.id.toString() : JSON.stringify(this.id.name)}`;
+    return `${this.namespace.className} ${this.id.name === undefined ? this.id.hex : JSON.stringify(this.id.name)}`;
   }
 }
 

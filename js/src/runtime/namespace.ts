@@ -4,7 +4,8 @@ import { DurableObject } from './entrypoints.js';
 import { asPromise, type Delivery, findMember, type Instance, ObjectHost, type Resumption } from './host.js';
 import { endUnread, handOver } from './handover.js';
 import { givenSignal, isRequest, isResponse, makeRequest } from './http.js';
-import { DurableObjectId, IdFactory } from './ids.js';
+import { DurableObjectId, type Identity, IdFactory } from './ids.js';
+import type { Observer } from './observer.js';
 import type { Departure, Shard } from './shard.js';
 import { passArguments, passValue, withoutObjectId } from './values.js';
 import { checkOptions, illegalConstructor, illegalInvocation, isObject, wrongParameter } from './web-idl.js';
@@ -40,43 +41,50 @@ export class ObjectNamespace {
     this.ids = new IdFactory(shard.engine, this.number);
   }
 
-  host(id: DurableObjectId): ObjectHost {
+  host(id: Identity): ObjectHost {
     return this.#find(id) ?? this.#add(id);
   }
 
-  #find(id: DurableObjectId): ObjectHost | undefined {
-    const noted = DurableObjectId.noted(id) as ObjectHost | undefined;
+  #find(id: Identity): ObjectHost | undefined {
+    const noted = id.host as ObjectHost | undefined;
     if (noted !== undefined && !noted.forgotten) return noted;
-    const found = this.#hosts.get(id.toString());
-    DurableObjectId.note(id, found);
+    const found = this.#hosts.get(id.hex);
+    id.host = found;
     return found;
   }
 
-  #add(id: DurableObjectId): ObjectHost {
+  #add(id: Identity): ObjectHost {
     const host = new ObjectHost(this.shard, this, id);
-    this.#hosts.set(id.toString(), host);
+    this.#hosts.set(id.hex, host);
     this.shard.register(host);
-    DurableObjectId.note(id, host);
+    id.host = host;
     return host;
   }
 
   /** How often the object was reset since it came to memory. */
-  resets(id: DurableObjectId): number {
+  resets(id: Identity): number {
     return this.#find(id)?.resets ?? 0;
   }
 
   forget(host: ObjectHost): void {
     host.forgotten = true;
-    this.#hosts.delete(host.id.toString());
+    this.#hosts.delete(host.id.hex);
   }
 }
 
 /** As error texts call it. */
 const NAMESPACE = 'DurableObjectNamespace';
 
+/** A call from outside any object. */
+export interface OutsideCall {
+  send(): Promise<unknown>;
+  /** Once it has an outcome: what that depends on. */
+  readonly seenLsn: number;
+}
+
 /** Who calls from outside any object: decides whether a call may be made, and when its outcome is handed out. */
 export interface OutsideCaller {
-  call(send: () => Promise<unknown>): Promise<unknown>;
+  call(call: OutsideCall): Promise<unknown>;
 }
 
 export class DurableObjectNamespace {
@@ -97,35 +105,36 @@ export class DurableObjectNamespace {
   idFromName(name: string): DurableObjectId {
     const { ids } = DurableObjectNamespace.#of(this);
     if (arguments.length === 0) throw wrongParameter('idFromName', NAMESPACE, 1, 'string');
-    return ids.fromName(`${name}`);
+    return new DurableObjectId(ids.fromName(`${name}`));
   }
 
   newUniqueId(options?: { jurisdiction?: string | null }): DurableObjectId {
     const { ids } = DurableObjectNamespace.#of(this);
     checkOptions(options, 'newUniqueId', NAMESPACE, 1, 'NewUniqueIdOptions');
     refuseJurisdiction(options?.jurisdiction);
-    return ids.unique();
+    return new DurableObjectId(ids.unique());
   }
 
   idFromString(hex: string): DurableObjectId {
     const { ids } = DurableObjectNamespace.#of(this);
     if (arguments.length === 0) throw wrongParameter('idFromString', NAMESPACE, 1, 'string');
-    return ids.fromString(`${hex}`);
+    return new DurableObjectId(ids.fromString(`${hex}`));
   }
 
   get(id: DurableObjectId, options?: object): Stub {
     const namespace = DurableObjectNamespace.#of(this);
     if (!(id instanceof DurableObjectId)) throw wrongParameter('get', NAMESPACE, 1, 'DurableObjectId');
     if (options !== undefined) checkOptions(options, 'get', NAMESPACE, 2, 'GetDurableObjectOptions');
-    if (!DurableObjectId.isOf(namespace.number, id)) throw new TypeError('Durable Object ID is not valid for this namespace.');
-    return makeStub(namespace, id, this.#outside);
+    const identity = DurableObjectId.identity(id);
+    if (identity.namespace !== namespace.number) throw new TypeError('Durable Object ID is not valid for this namespace.');
+    return makeStub(new StubTarget(namespace, identity, this.#outside, id));
   }
 
   getByName(name: string, options?: object): Stub {
     const namespace = DurableObjectNamespace.#of(this);
     if (arguments.length === 0) throw wrongParameter('getByName', NAMESPACE, 1, 'string');
     if (options !== undefined) checkOptions(options, 'getByName', NAMESPACE, 2, 'GetDurableObjectOptions');
-    return makeStub(namespace, namespace.ids.fromName(`${name}`), this.#outside);
+    return makeStub(new StubTarget(namespace, namespace.ids.fromName(`${name}`), this.#outside));
   }
 
   jurisdiction(name?: string | null): DurableObjectNamespace {
@@ -144,8 +153,10 @@ function refuseJurisdiction(name: string | null | undefined): void {
 abstract class Call implements Delivery, Departure, Resumption {
   readonly sender: Instance | undefined;
   /** The section of the sender that makes the call, and gets its outcome. */
-  readonly #section: number;
+  readonly section: number;
+  readonly observer: Observer;
   readonly task: number;
+  seenLsn = 0;
   #settle!: (outcome: unknown) => void;
   #resolve!: (value: unknown) => void;
   #reject!: (error: unknown) => void;
@@ -157,7 +168,8 @@ abstract class Call implements Delivery, Departure, Resumption {
   constructor(readonly target: StubTarget) {
     const { shard } = target.namespace;
     this.sender = shard.current;
-    this.#section = shard.section;
+    this.section = shard.section;
+    this.observer = shard.observer;
     this.task = shard.task();
     this.#release = this.sender?.hold();
   }
@@ -179,10 +191,10 @@ abstract class Call implements Delivery, Departure, Resumption {
   /** Leaves in a turn of its own, after the code that makes the call and the commit of what it wrote. */
   start(): Promise<unknown> {
     const { outside } = this.target;
-    return outside === undefined ? this.#send() : outside.call(() => this.#send());
+    return outside === undefined ? this.send() : outside.call(this);
   }
 
-  #send(): Promise<unknown> {
+  send(): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -192,7 +204,9 @@ abstract class Call implements Delivery, Departure, Resumption {
 
   leave(): void {
     try {
-      this.target.namespace.shard.checkDeparture(this);
+      const { shard } = this.target.namespace;
+      shard.checkDeparture(this);
+      this.seenLsn = shard.dependsOn(this.observer);
       this.target.deliver(this);
     } catch (error) {
       this.reject(error);
@@ -218,10 +232,11 @@ abstract class Call implements Delivery, Departure, Resumption {
   }
 
   settle(): void {
-    this.target.namespace.shard.resume(this.sender, this.#section, this);
+    this.target.namespace.shard.resume(this, this);
   }
 
   resumed(): void {
+    this.target.namespace.shard.observe(this.observer, this.seenLsn);
     this.#settle(this.#outcome);
     this.#release?.();
   }
@@ -331,17 +346,26 @@ class StubTarget {
   own: Record<string, unknown> | undefined;
   /** Resets of the object that holders of this stub know about; a call after another one fails once. */
   resetsSeen: number;
+  /** Made when it is asked for, unless the stub was made with one. */
+  #id: DurableObjectId | undefined;
 
   constructor(
     readonly namespace: ObjectNamespace,
-    readonly id: DurableObjectId,
+    readonly identity: Identity,
     readonly outside: OutsideCaller | undefined,
+    id?: DurableObjectId,
   ) {
-    this.resetsSeen = namespace.resets(id);
+    this.#id = id;
+    this.resetsSeen = namespace.resets(identity);
+  }
+
+  /** What its holder sees as `stub.id`. */
+  get id(): DurableObjectId {
+    return (this.#id ??= new DurableObjectId(this.identity));
   }
 
   deliver(call: Call): void {
-    const host = this.namespace.host(this.id);
+    const host = this.namespace.host(this.identity);
     const seen = this.resetsSeen;
     this.resetsSeen = host.resets;
     if (host.resets > seen) call.reject(host.resetError);
@@ -402,11 +426,11 @@ const stubHandler: ProxyHandler<StubTarget> = {
       case 'id':
         return target.id;
       case 'name':
-        return target.id.name;
+        return target.identity.name;
       case 'fetch':
         return (...args: [Request | string | URL, RequestInit?]) => target.fetch(...args);
       case 'then': // a stub is not a promise: `await stub` is the stub
-      case 'toJSON':
+      case 'toJSON': // JSON.stringify() would call it, and workerd's does not see it
         return undefined;
       case 'constructor':
         return IllegalStub;
@@ -424,7 +448,7 @@ const stubHandler: ProxyHandler<StubTarget> = {
   ownKeys: (target) => ['name', 'id', ...Object.keys(target.own ?? {})],
   getOwnPropertyDescriptor(target, key) {
     const shown = { enumerable: true, configurable: true };
-    if (key === 'name' || key === 'id') return { ...shown, value: key === 'id' ? target.id : target.id.name, writable: false };
+    if (key === 'name' || key === 'id') return { ...shown, value: key === 'id' ? target.id : target.identity.name, writable: false };
     if (typeof key === 'symbol' || target.own === undefined || !Object.hasOwn(target.own, key)) return undefined;
     return { ...shown, value: target.own[key], writable: true };
   },
@@ -432,6 +456,6 @@ const stubHandler: ProxyHandler<StubTarget> = {
 
 export type Stub = { readonly id: DurableObjectId; readonly name: string | undefined } & Record<string, unknown>;
 
-function makeStub(namespace: ObjectNamespace, id: DurableObjectId, outside: OutsideCaller | undefined): Stub {
-  return new Proxy(new StubTarget(namespace, id, outside), stubHandler) as unknown as Stub;
+function makeStub(target: StubTarget): Stub {
+  return new Proxy(target, stubHandler) as unknown as Stub;
 }

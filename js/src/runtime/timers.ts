@@ -6,7 +6,9 @@
 import * as node from 'node:timers';
 import { promisify } from 'node:util';
 import type { Instance, Resumption } from './host.js';
-import type { Shard } from './shard.js';
+import type { Observer } from './observer.js';
+import { ROOT } from './sections.js';
+import type { Place, Shard } from './shard.js';
 
 /** Timers of one object at one time; workerd has the same limit. */
 const TIMERS_MAX = 10_000;
@@ -80,22 +82,22 @@ function keepPromisified(ours: object, nodes: object): void {
 
 /** setImmediate() comes before anything that could evict the object: it need not be held. */
 function immediate(shard: Shard) {
-  const fire = (instance: Instance | undefined, section: number, callback: Callback, args: unknown[]): void => {
-    shard.resume(instance, section, {
+  const fire = (place: Place, callback: Callback, args: unknown[]): void => {
+    shard.resume(place, {
       resumed: () => {
-        if (instance === undefined || instance.alive) callback(...args);
+        if (place.sender === undefined || place.sender.alive) callback(...args);
       },
     });
   };
   return (callback: Callback, ...args: unknown[]): NodeJS.Immediate =>
-    typeof callback === 'function' ? node.setImmediate(fire, shard.current, shard.section, callback, args) : node.setImmediate(callback, ...args);
+    typeof callback === 'function' ? node.setImmediate(fire, shard.place(), callback, args) : node.setImmediate(callback, ...args);
 }
 
 /** Replaces the process's timer functions; for a process that serves one project. */
 export function installTimers(shard: Shard): void {
   const timers = new Map<number, ObjectTimer>();
-  const fireOutside = function (this: unknown, callback: Callback, args: unknown[]): void {
-    shard.enter(undefined);
+  const fireOutside = function (this: unknown, observer: Observer, callback: Callback, args: unknown[]): void {
+    shard.enter(undefined, ROOT, observer);
     callback.apply(this, args);
   };
   const starter =
@@ -104,7 +106,7 @@ export function installTimers(shard: Shard): void {
       const instance = shard.current;
       // Node says what is wrong with a callback that is none.
       if (typeof callback !== 'function') return start(callback, delayMs, ...args);
-      if (instance === undefined) return start(fireOutside, delayMs, callback, args);
+      if (instance === undefined) return start(fireOutside, delayMs, shard.observer, callback, args);
       if (!instance.alive) throw new Error('This Durable Object has been reset or evicted; it cannot set timers any more.');
       if (instance.timers >= TIMERS_MAX)
         throw new DOMException(`You have exceeded the number of active timeouts you may set. max active timeouts: ${TIMERS_MAX}`, 'QuotaExceededError');
