@@ -1,6 +1,6 @@
 // Starts and stops the two servers that the benchmark compares, each with an empty data directory,
 // and clears away everything it made, also after an error or Ctrl-C.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import {
   copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statfsSync,
   writeFileSync,
@@ -60,14 +60,27 @@ function dataDirectory(base) {
   return directory;
 }
 
-export const SERVERS = {
-  perdure: {
-    async command(directory, port) {
-      const bin = join(ROOT, 'bin/perdure');
-      if (!existsSync(bin)) throw new Error(`${bin} is missing: run "make build" first`);
-      return [process.execPath, [bin, 'serve', WORKER, '--port', `${port}`, '--data', directory]];
-    },
+const perdure = (...more) => ({
+  async command(directory, port) {
+    const bin = join(ROOT, 'bin/perdure');
+    if (!existsSync(bin)) throw new Error(`${bin} is missing: run "make build" first`);
+    const args = [bin, 'serve', WORKER, '--port', `${port}`, '--data', directory, ...more];
+    return [process.execPath, args];
   },
+});
+
+// Whether `perdure serve` has these options: it looks at them before it looks for the project.
+export function perdureTakes(...more) {
+  const nowhere = join(WORKER, 'nowhere');
+  const usageMistake = 2;
+  const args = [join(ROOT, 'bin/perdure'), 'serve', nowhere, ...more];
+  return spawnSync(process.execPath, args).status !== usageMistake;
+}
+
+export const SERVERS = {
+  perdure: perdure(),
+  'perdure --threads 1': perdure('--threads', '1'),
+  'perdure --threads 2': perdure('--threads', '2'),
   workerd: {
     // A Cap'n Proto configuration rather than the wrangler.jsonc, which workerd reads too: this
     // one states the storage, and leaves out the `request.cf` that workerd otherwise builds for
