@@ -1,6 +1,6 @@
 // Starts and stops the two servers that the benchmark compares, each with an empty data directory,
 // and clears away everything it made, also after an error or Ctrl-C.
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import {
   copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statfsSync,
   writeFileSync,
@@ -69,17 +69,9 @@ const perdure = (...more) => ({
   },
 });
 
-// Whether `perdure serve` has these options: it looks at them before it looks for the project.
-export function perdureTakes(...more) {
-  const nowhere = join(WORKER, 'nowhere');
-  const usageMistake = 2;
-  const args = [join(ROOT, 'bin/perdure'), 'serve', nowhere, ...more];
-  return spawnSync(process.execPath, args).status !== usageMistake;
-}
-
 export const SERVERS = {
-  perdure: perdure(),
-  'perdure --threads 1': perdure('--threads', '1'),
+  // One thread, as the targets are for.
+  perdure: perdure('--threads', '1'),
   'perdure --threads 2': perdure('--threads', '2'),
   workerd: {
     // A Cap'n Proto configuration rather than the wrangler.jsonc, which workerd reads too: this

@@ -16,7 +16,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { perdureTakes, residentBytes, spawnOwned, withServer } from './servers.mjs';
+import { residentBytes, spawnOwned, withServer } from './servers.mjs';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const CONNECTIONS = 32;
@@ -235,8 +235,7 @@ const share = { unit: '×', better: 'lower', pick: median };
 const kilobytes = { unit: 'KB', better: 'lower', pick: median };
 
 // `target` is the ratio that Perdure must reach, as "times better than the peer", and `oursMax` what
-// its own figure must stay below. `servers` are the peer and ours where they are not the usual ones; a
-// line that is not `possible` is left out.
+// its own figure must stay below. `servers` are the peer and ours where they are not the usual ones.
 const LINES = [
   { name: 'hello', title: 'Worker answers "hi"', ...perSecond, target: 2, run: hello },
   { name: 'rpc', title: 'RPC to one object, no storage', ...perSecond, target: 3, run: rpc },
@@ -247,8 +246,7 @@ const LINES = [
   { name: 'increment-new', title: 'durable increment, every object new', ...perSecond, target: 30,
     run: incrementNew },
   { name: 'increment-threads', title: '1,000 warm objects, --threads 2 against 1', ...perSecond,
-    target: 1, run: incrementWarm, servers: ['perdure --threads 1', 'perdure --threads 2'],
-    possible: () => perdureTakes('--threads', '2') },
+    target: 1, run: incrementWarm, servers: ['perdure', 'perdure --threads 2'] },
   { name: 'chain-5', title: 'chain of 5 objects, a durable write each', ...perSecond, target: 3,
     run: chain },
   { name: 'chain-5-latency', title: 'the same, one request at a time', ...latency, target: 1,
@@ -347,7 +345,7 @@ async function main() {
   const lines = [];
   for (const line of LINES) {
     if (options.only.length > 0 && !options.only.includes(line.name)) continue;
-    if (line.possible?.() === false || (line.servers && options['peer-only'])) continue;
+    if (line.servers && options['peer-only']) continue;
     const { name, title, unit, target, oursMax } = line;
     const measured = await measure(line, line.servers ?? servers, rounds, seconds);
     lines.push({ name, title, unit, target, oursMax, ...measured });

@@ -45,11 +45,12 @@ export default {
 };
 ${extra}`;
 
-async function start(t, { source = program('one'), config = {}, ...options } = {}) {
+/** On one thread, where what a program prints comes before its answer. */
+async function start(t, { source = program('one'), config = {}, args = ['--threads', '1'], ...options } = {}) {
   const base = temporaryDirectory(t);
   const directory = writeFiles(join(base, 'project'), { 'wrangler.jsonc': wranglerJson(config), 'index.ts': source });
   const data = join(base, 'data');
-  const server = await serve(t, directory, { data, command: 'dev', ...options });
+  const server = await serve(t, directory, { data, command: 'dev', args, ...options });
   return {
     ...server,
     directory,
@@ -99,10 +100,21 @@ test('what an object prints begins with its class and name, in dev alone', async
   assert.equal(server.output.stderr, '[Thing "main"] oh\n');
   await server.stop();
 
-  const plain = await serve(t, server.directory, { data: server.data });
+  const plain = await serve(t, server.directory, { data: server.data, args: ['--threads', '1'] });
   await plain.text('/say');
   const { stdout } = await plain.stop();
   assert.deepEqual(stdout.split('\n').slice(1), ['the Worker says { plain: true }', 'Ada has 10%', '10% { deep: [ 1 ] }', 'anonymous', '']);
+});
+
+test('objects of several threads are named too', async (t) => {
+  const server = await start(t, { args: ['--threads', '2'] });
+  const lines = ['the Worker says', '\\[Thing "main"\\] Ada has 10%', '\\[Thing [0-9a-f]{64}\\] anonymous'];
+  // Connections take turns among the threads, and each new object lives on one or the other.
+  for (let i = 0; i < 8; i++) {
+    const [response] = await once(http.get(`${server.url}/say`, { agent: false }), 'response');
+    response.resume();
+    for (const line of lines) await server.printed(new RegExp(`^${line}`, 'm'));
+  }
 });
 
 test('a mistake in the code is shown with its line, and the version before goes on', async (t) => {

@@ -112,7 +112,8 @@ class Watcher<Options> {
   }
 }
 
-const hasColors = (stream: NodeJS.WriteStream): boolean => stream.isTTY && stream.hasColors();
+/** Whether it is a terminal that wants them. */
+export const hasColors = (stream: NodeJS.WriteStream): boolean => stream.isTTY && stream.hasColors();
 
 const GREEN = 32;
 const RED = 31;
