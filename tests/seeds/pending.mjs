@@ -2,16 +2,10 @@
 // blocks.test.mjs. To see what is missing: node tests/seeds/pending.mjs
 import assert from 'node:assert/strict';
 import { DurableObject } from '../../js/dist/workers.js';
-import { openLab } from '../support/lab-object.mjs';
-import { afterEach, beforeEach, test } from '../support/suite.mjs';
+import { labForEach } from '../support/lab-object.mjs';
+import { test } from '../support/suite.mjs';
 
-let registry;
-let inside;
-
-beforeEach(() => {
-  ({ registry, inside } = openLab());
-});
-afterEach(() => registry.close());
+const { lab, inside } = labForEach();
 
 test('going back to a bookmark (needs point-in-time recovery)', async () => {
   const bookmark = await inside(async ({ storage }) => {
@@ -54,7 +48,7 @@ class BatchProcessor extends DurableObject {
 }
 
 test('a batch by an alarm, and the clean-up (needs alarms)', async () => {
-  const batch = registry.namespace('BATCH', BatchProcessor).getByName('a');
+  const batch = lab.registry.namespace('BATCH', BatchProcessor).getByName('a');
   await batch.addItem('one');
   await batch.addItem('two');
   for (let tries = 0; tries < 100 && (await batch.items()).length === 0; tries++) await new Promise((resolve) => setTimeout(resolve, 10));

@@ -182,8 +182,9 @@ export class ObjectHost implements StateHost, StorageHost {
     try {
       admission = this.native.arrive(this.slot, event, section);
     } catch (error) {
-      // It can neither wait nor be left out.
+      // It can neither wait nor be left out: it goes on like those that did wait, when a reset has ended its instance.
       this.reset(Object.assign(error as Error, { overloaded: true }));
+      this.shard.turn(waitingTurn, waiting);
       return;
     }
     if (admission === DELIVER) this.#resume(waiting);

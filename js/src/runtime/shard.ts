@@ -280,9 +280,7 @@ export class Shard implements OutputGate {
     try {
       lsn = this.native.commit(host.slot, storage.unconfirmedWrites);
     } catch (error) {
-      if (instance.stray) {
-        this.#noteStrayLoss(error);
-      }
+      if (instance.stray) this.#noteStrayLoss(error);
       host.reset(error);
       return;
     }

@@ -6,7 +6,7 @@
  */
 import { types } from 'node:util';
 import { refuseToPass, refuseToStore } from './clone.js';
-import { readClone, writeClone } from './clone-format.js';
+import { readClone, writeClone, writeWithPlatformValues } from './clone-format.js';
 import { addOwn, errorParts, findErrors, makeError, packErrors, type PackedErrors, unpackErrors } from './errors.js';
 import { isRequest, isResponse } from './http.js';
 
@@ -88,9 +88,10 @@ export const encodePassed = (value: unknown): string | Uint8Array => encode(valu
 function encode(value: unknown, refuse: typeof refuseToStore): string | Uint8Array {
   const copy = exactCopy(value, []);
   if (copy !== NOT_EXACT && !inheritsToJson()) return stringify(copy);
-  const errors = findErrors(value, refuse);
-  if (errors.size === 0) return writeClone(value);
-  const clone = writeClone(packErrors(value, errors));
+  let write = writeClone;
+  const errors = findErrors(value, (root, visitError) => refuse(root, visitError, () => (write = writeWithPlatformValues)));
+  if (errors.size === 0) return write(value);
+  const clone = write(packErrors(value, errors));
   const bytes = new Uint8Array(1 + clone.length);
   bytes[0] = WITH_ERRORS;
   bytes.set(clone, 1);
