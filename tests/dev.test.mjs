@@ -85,6 +85,15 @@ test('a change is served on the same data, and a signal stops cleanly', async (t
   assert.deepEqual(readdirSync(join(server.data, '../tmp')), [], 'the bundles are removed');
 });
 
+test('Ctrl-C, which a terminal sends to every process, stops cleanly too', async (t) => {
+  const server = await start(t, { wrapper: ['setsid'] });
+  assert.equal(await server.text('/next', post), 'one 1');
+  process.kill(-server.child.pid, 'SIGINT');
+  const { code, stderr } = await server.end();
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
+  assert.deepEqual(objectFiles(server.data).map((file) => sqlite(file, 'PRAGMA quick_check')), ['ok']);
+});
+
 test('what an object prints begins with its class and name, in dev alone', async (t) => {
   const server = await start(t);
   assert.equal(await server.text('/say'), 'said');
