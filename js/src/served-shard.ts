@@ -7,6 +7,7 @@ import { ExecutionContext, WorkerEntrypoint } from './runtime/entrypoints.js';
 import { setEnv } from './runtime/env.js';
 import { HttpServer } from './runtime/http-server.js';
 import { installGlobals } from './runtime/http.js';
+import { type NamedConsole, nameObjectsInConsole } from './runtime/named-console.js';
 import type { ObjectClass } from './runtime/namespace.js';
 import type { NativeEngine } from './runtime/native.js';
 import { Observer } from './runtime/observer.js';
@@ -23,6 +24,8 @@ export interface ShardSettings {
   idleMs: number;
   /** A failed alarm is tried again after this time, then after twice that, and so on. */
   alarmRetryMs?: number | undefined;
+  /** What an object prints begins with its class and name; undefined: prints as it is. */
+  namedConsole?: NamedConsole;
 }
 
 const DELETES_ALARM_SINCE = '2026-02-24';
@@ -155,10 +158,11 @@ export class ServedShard {
     return served;
   }
 
-  async #load({ project, bundle }: ShardSettings): Promise<void> {
+  async #load({ project, bundle, namedConsole }: ShardSettings): Promise<void> {
     const { shard } = this;
     installGlobals(shard);
     installTimers(shard);
+    if (namedConsole !== undefined) nameObjectsInConsole(shard, namedConsole);
     Object.assign(shard.env, structuredClone(project.vars));
     setEnv(shard.env);
     const module = (await import(pathToFileURL(bundle).href)) as Record<string, unknown>;
