@@ -328,7 +328,7 @@ napi_value create_shard(napi_env env, napi_callback_info info) {
   method<keep>(env, out, "keep", host);
   method<unkeep>(env, out, "unkeep", host);
   method<close_shard>(env, out, "close", host);
-  method<start_server>(env, out, "startServer", host);
+  method<open_http>(env, out, "openHttp", host);
   define_sql(env, out, host);
   define_key_value(env, out, host);
   return out;

@@ -27,7 +27,8 @@ struct Prepared {
 
 // One shard as its JavaScript environment holds it. Everything on that environment's thread.
 struct ShardHost {
-  ShardHost(Engine& owner, store::Store& store) : engine(owner), shard(store, *owner.catalog) {}
+  ShardHost(Engine& owner, store::Store& store)
+      : engine(owner), shard(store, owner.open_catalog()) {}
 
   Engine& engine;
   runtime::Shard shard;

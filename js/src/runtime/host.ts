@@ -24,7 +24,7 @@ export interface Delivery {
   /** What its sender has seen; then, with the outcome, what the object has seen. */
   seenLsn: number;
   /** The outcome was a reset of the object, and whoever made the call knows now. */
-  resetSeen(resets: number): void;
+  resetSeen(resetAt: number): void;
 }
 
 /** Something that comes back to code of the object: a timer, the result of a call. It belongs to the section that asked for it. */
@@ -130,8 +130,8 @@ export class ObjectHost implements StateHost, StorageHost {
   readonly storageKind: StorageKind;
   /** It has left the shard's memory; a later call gets a new one. */
   forgotten = false;
-  /** How often the object was reset, and why the last time. */
-  resets = 0;
+  /** When the object was reset last, by Shard.resetClock (0: never), and why. */
+  resetAt = 0;
   resetError: unknown;
   #instance: Instance | undefined;
   readonly #waiting = new Map<number, Delivery | Waiting>();
@@ -303,7 +303,7 @@ export class ObjectHost implements StateHost, StorageHost {
     const { storage } = instance;
     const error = copyThrown(thrown, { durableObjectReset: true });
     storage.alive = false;
-    this.resets++;
+    this.resetAt = this.shard.resetClock.tick();
     this.resetError = error;
     this.#instance = undefined;
     const refused = [...this.#running];
@@ -320,7 +320,7 @@ export class ObjectHost implements StateHost, StorageHost {
   }
 
   #refuse(delivery: Delivery): void {
-    delivery.resetSeen(this.resets);
+    delivery.resetSeen(this.resetAt);
     delivery.seenLsn = this.shard.dependsOn(this.shard.elsewhere);
     delivery.reject(this.resetError);
   }

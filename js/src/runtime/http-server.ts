@@ -2,7 +2,7 @@
 import { asPromise } from './host.js';
 import { BadRequest, type IncomingBody, incomingRequest, isResponse, type Outgoing, takeResponse } from './http.js';
 import {
-  ABORT, BODY, BODY_COMPLETE, CANCEL, CHUNK, END, HEAD, type NativeServer, REQUEST, WHOLE, WRITABLE,
+  ABORT, BODY, BODY_COMPLETE, CANCEL, CHUNK, END, HEAD, type NativeHttp, REQUEST, WHOLE, WRITABLE,
 } from './native.js';
 import { Observer } from './observer.js';
 import { ROOT } from './sections.js';
@@ -60,33 +60,26 @@ class Exchange extends Observer {
 export class HttpServer {
   readonly #shard: Shard;
   readonly #handle: (request: Request) => unknown;
-  #server!: NativeServer;
+  readonly #server: NativeHttp;
   readonly #exchanges = new Map<number, Exchange>();
   #unflushed = 0;
   #stopped: (() => void) | undefined;
-  /** Requests that got no whole answer since stop(). */
+  /** Requests that got no whole answer since stopped(). */
   readonly #abandoned: string[] = [];
   #closed = false;
 
   constructor(shard: Shard, handle: (request: Request) => unknown) {
     this.#shard = shard;
     this.#handle = handle;
+    this.#server = shard.native.openHttp();
+    shard.onFlush = () => this.#flush();
   }
 
-  listen(host: string, port: number): void {
-    this.#server = this.#shard.native.startServer(host, port);
-    this.#shard.onFlush = () => this.#flush();
-  }
-
-  get port(): number {
-    return this.#server.port;
-  }
-
-  /** Stops accepting; resolves when the requests in flight have their responses, with those that have none in time. */
-  stop(graceMs: number): Promise<string[]> {
+  /** The front stops: resolves when the requests in flight have their responses, with those that have none in time. */
+  stopped(): Promise<string[]> {
     return new Promise<void>((resolve) => {
       this.#stopped = resolve;
-      this.#server.stop(graceMs);
+      this.onWake();
     }).then(() => {
       this.#closed = true;
       this.#server.close();
@@ -95,6 +88,7 @@ export class HttpServer {
   }
 
   onWake(): void {
+    if (this.#closed) return;
     const events = this.#server.take();
     for (let i = 0; i < events.length; i += 4) {
       try {

@@ -13,6 +13,12 @@ export interface NativeEngine {
   adopt(objects: { namespace: number; id: string; file: string }[]): void;
   checkpoint(): void;
   close(): void;
+  /** For attachEngine() on other threads. */
+  readonly token: number;
+  /** Has the queues that the shards have opened filled with requests from now on; -> the port. */
+  listen(host: string, port: number): number;
+  stopListening(graceMs: number): void;
+  closeListener(): void;
   createShard(exchange: ArrayBuffer, onWake: () => void): NativeShard;
 }
 
@@ -66,7 +72,7 @@ export interface NativeShard {
   keep(): void;
   unkeep(): void;
   close(): void;
-  startServer(host: string, port: number): NativeServer;
+  openHttp(): NativeHttp;
 }
 
 /** Kinds of request events (front::RequestEvent::Kind); BODY_COMPLETE is added to the first two. */
@@ -83,13 +89,12 @@ export const CHUNK = 2;
 export const END = 3;
 export const ABORT = 4;
 
-export interface NativeServer {
-  readonly port: number;
+/** A shard's side of the HTTP front. */
+export interface NativeHttp {
   take(): (number | string | ArrayBuffer | undefined)[];
   respond(kind: number, id: number, status: number, lsn: number, head: string | undefined, body: string | Uint8Array | ArrayBuffer | undefined): void;
   consumed(id: number, bytes: number): void;
   flush(): void;
-  stop(graceMs: number): void;
   stopped(): boolean;
   close(): void;
 }
@@ -97,6 +102,8 @@ export interface NativeServer {
 export interface Native {
   /** undefined: in memory, with nothing left after close(). */
   openEngine(directory: string | undefined): NativeEngine;
+  /** The engine that another thread has opened; only that one closes it, when all shards are closed. */
+  attachEngine(token: number): NativeEngine;
   /**
    * Copies a database of another program, with its -wal, for an object of SQLite or of key-value storage; -> when the
    * object's alarm is due (ms), if it has one.

@@ -3,13 +3,17 @@
  * surroundings is reached through here; there are no globals.
  */
 import { setImmediate, setInterval } from 'node:timers'; // user code may replace the globals
+import type { MessagePort } from 'node:worker_threads';
 import { Background } from './background.js';
 import { Exchange } from './exchange.js';
 import type { Instance, ObjectHost, Resumption } from './host.js';
 import type { Output, OutputGate } from './http.js';
 import { Observer } from './observer.js';
+import type { Identity } from './ids.js';
+import { Link } from './links.js';
 import { DurableObjectNamespace, type ObjectClass, ObjectNamespace, type StorageKind } from './namespace.js';
 import type { NativeEngine, NativeShard } from './native.js';
+import { ResetClock } from './reset-clock.js';
 import { ROOT } from './sections.js';
 
 export interface ShardOptions {
@@ -20,7 +24,19 @@ export interface ShardOptions {
   report(what: string, error: unknown): void;
   /** Objects without work for this long are evicted. */
   idleMs: number;
+  /** One for all shards. */
+  resetClock?: ResetClock;
 }
+
+/** Where a shard stands among the others. */
+export interface Placement {
+  index: number;
+  /** By index: the way to each other shard. */
+  ports: (MessagePort | undefined)[];
+}
+
+/** Which of `count` shards has an object: its id is a hash already. */
+const shardOf = (hexId: string, count: number): number => Number.parseInt(hexId.slice(0, 8), 16) % count;
 
 const resolved = Promise.resolve();
 const SWEEP_MS = 1000;
@@ -95,6 +111,9 @@ export class Shard implements OutputGate {
   readonly #durableWaits: DurableWait[] = [];
   readonly #sweep: NodeJS.Timeout;
   readonly #namespaces = new Map<string, ObjectNamespace>();
+  readonly resetClock: ResetClock;
+  /** By index: the ways to the other shards; empty when there are none. */
+  #links: (Link | undefined)[] = [];
   #event = 0;
 
   constructor(options: ShardOptions) {
@@ -102,6 +121,7 @@ export class Shard implements OutputGate {
     this.report = options.report;
     this.background = new Background(options.report);
     this.#idleMs = options.idleMs;
+    this.resetClock = options.resetClock ?? new ResetClock();
     this.native = options.engine.createShard(this.exchange.buffer, () => {
       this.enter(undefined);
       this.nowMs = Date.now();
@@ -122,6 +142,23 @@ export class Shard implements OutputGate {
     }
     this.env[binding] = new DurableObjectNamespace(namespace);
     return namespace;
+  }
+
+  /** Has the objects that belong to other shards called there. */
+  connect({ ports }: Placement): void {
+    this.#links = ports.map((port) => port && new Link(this, port));
+  }
+
+  /** The way to an object that another shard has; undefined: it is here. */
+  linkTo({ hex }: Identity): Link | undefined {
+    const count = this.#links.length;
+    return count === 0 ? undefined : this.#links[shardOf(hex, count)];
+  }
+
+  /** Throws for a namespace that is not bound here. */
+  namespaceOf(number: number): ObjectNamespace {
+    for (const namespace of this.#namespaces.values()) if (namespace.number === number) return namespace;
+    throw new Error(`This shard has no namespace ${number}.`);
   }
 
   register(host: ObjectHost): void {
@@ -361,6 +398,7 @@ export class Shard implements OutputGate {
     this.#closed = true;
     clearInterval(this.#sweep);
     this.commitAll();
+    for (const link of this.#links) link?.close();
     this.native.close();
   }
 }
