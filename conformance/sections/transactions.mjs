@@ -1,4 +1,4 @@
-// Transaction(), the same for SQLite classes and for key-value classes.
+// transaction(), the same for SQLite classes and for key-value classes.
 
 import { methodsOf } from './keys.mjs';
 
