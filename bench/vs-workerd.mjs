@@ -8,7 +8,8 @@
 // time, so neither pays for what the other left behind (evictions, checkpoints, dirty pages). The
 // servers alternate within a round, and a figure is the median over the rounds; for the lines
 // inside an object it is the best. A line whose answers are wrong, or that had one failed request,
-// reports that instead of a figure, and the exit code is 1.
+// reports that instead of a figure, and the exit code is 1. The peer is workerd, but for the line that
+// compares two threads of Perdure with one.
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { request, Agent } from 'node:http';
@@ -314,7 +315,7 @@ function format(value, digits) {
 const target = (line) => (line.oursMax ? `${line.target}, below ${line.oursMax} ${line.unit}` : `${line.target}`);
 
 function printTable(lines) {
-  const rows = [['line', 'workerd', 'perdure', 'unit', 'ratio', 'target', 'reached']];
+  const rows = [['line', 'peer', 'perdure', 'unit', 'ratio', 'target', 'reached']];
   for (const line of lines) {
     if (line.error) continue;
     const reached = line.reached === null ? '-' : line.reached ? 'yes' : 'NO';
