@@ -191,9 +191,9 @@ std::vector<ForeignAlarm> foreign_alarms(const fs::path& copy) {
   const auto list = database.prepare(has_names ? kNamedAlarms : kAlarms);
   while (database.step(list)) {
     const std::int64_t time_ns = sqlite3_column_int64(list.get(), 1);
-    alarms.push_back({.id = column_bytes(list.get(), 0),
+    alarms.push_back({.id = std::string(column_bytes(list.get(), 0)),
                       .time_ms = time_ns / kNanosecondsPerMillisecond,
-                      .name = column_bytes(list.get(), 2)});
+                      .name = std::string(column_bytes(list.get(), 2))});
   }
   return alarms;
 }
