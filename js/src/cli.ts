@@ -15,6 +15,7 @@ interface ServeOptions {
   data?: string;
   threads?: number;
   idleMs: number;
+  alarmRetryMs: number;
   config?: string;
 }
 
@@ -44,6 +45,7 @@ function serveCommand(program: Command, name: string): Command {
     .option('--data <folder>', 'where the objects live (default: DIR/.perdure)')
     .option('--threads <number>', 'how many threads run the Worker and the objects (default: one for each core)', integerBetween(1, THREADS_MAX))
     .option('--idle-ms <milliseconds>', 'how long an object without work stays in memory', integerBetween(1, 86_400_000), 10_000)
+    .option('--alarm-retry-ms <milliseconds>', 'when a failed alarm is tried again; each further time comes after twice as long', integerBetween(1, 3_600_000), 2_000)
     .option('--config <file>', 'the configuration file, when it is not the one in DIR');
 }
 
@@ -140,9 +142,9 @@ function temporaryDirectory(): string {
 const dataDirectory = (project: Project, options: ServeOptions): string => resolve(options.data ?? join(project.directory, '.perdure'));
 
 function serverOptions(project: Project, bundle: string, options: ServeOptions): ServerOptions {
-  const { host, port, idleMs } = options;
+  const { host, port, idleMs, alarmRetryMs } = options;
   const threads = options.threads ?? Math.min(availableParallelism(), THREADS_MAX);
-  return { project, bundle, dataDirectory: dataDirectory(project, options), host, port, threads, idleMs };
+  return { project, bundle, dataDirectory: dataDirectory(project, options), host, port, threads, idleMs, alarmRetryMs };
 }
 
 function announce(project: Project, port: number, options: ServeOptions): void {

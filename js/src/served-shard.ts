@@ -2,6 +2,7 @@
 import { pathToFileURL } from 'node:url';
 import type { Project } from './project.js';
 import { ProjectError } from './project.js';
+import { type CronHost, Crons, type ScheduledController } from './runtime/crons.js';
 import { ExecutionContext, WorkerEntrypoint } from './runtime/entrypoints.js';
 import { setEnv } from './runtime/env.js';
 import { HttpServer } from './runtime/http-server.js';
@@ -9,7 +10,9 @@ import { installGlobals } from './runtime/http.js';
 import { type NamedConsole, nameObjectsInConsole } from './runtime/named-console.js';
 import type { ObjectClass } from './runtime/namespace.js';
 import type { NativeEngine } from './runtime/native.js';
+import { Observer } from './runtime/observer.js';
 import type { ResetClock } from './runtime/reset-clock.js';
+import { ROOT } from './runtime/sections.js';
 import { type Placement, Shard } from './runtime/shard.js';
 import { installTimers } from './runtime/timers.js';
 
@@ -19,10 +22,15 @@ export interface ShardSettings {
   bundle: string;
   /** Objects without work for this long leave memory. */
   idleMs: number;
+  /** A failed alarm is tried again after this time, then after twice that, and so on. */
+  alarmRetryMs?: number | undefined;
   /** What an object prints begins with its class and name; undefined: prints as it is. */
   namedConsole?: NamedConsole;
 }
 
+const DELETES_ALARM_SINCE = '2026-02-24';
+
+type ScheduledHandler = (controller: ScheduledController, env: unknown, ctx: ExecutionContext) => unknown;
 type FetchHandler = (request: Request, env: unknown, ctx: ExecutionContext) => unknown;
 
 /** Prints a problem of user code; the process goes on. */
@@ -50,10 +58,66 @@ function fetchHandler(project: Project, module: Record<string, unknown>): FetchH
   return (request, env, ctx) => handler.call(worker, request, env, ctx) as unknown;
 }
 
+/** What a class's namespace is called on disk. */
+const keyOf = (project: Project, key: string): string => `${project.name}-${key}`;
+
+/** Whether deleteAll() deletes the alarm, too. */
+function deletesAlarm({ compatibilityDate, compatibilityFlags }: Project): boolean {
+  if (compatibilityFlags.includes('delete_all_preserves_alarm')) return false;
+  return compatibilityFlags.includes('delete_all_deletes_alarm') || compatibilityDate >= DELETES_ALARM_SINCE;
+}
+
+/** The Worker's scheduled handler, from either form of a default export. */
+function scheduledHandler(project: Project, module: Record<string, unknown>): ScheduledHandler {
+  const worker = module['default'];
+  const isClass = typeof worker === 'function' && worker.prototype instanceof WorkerEntrypoint;
+  const owner = (isClass ? worker.prototype : worker) as { scheduled?: unknown } | null | undefined;
+  const handler = owner?.scheduled;
+  if (typeof handler !== 'function')
+    throw new ProjectError(`${project.configFile} has triggers.crons, but the default export of ${project.main} has no scheduled() function.`);
+  if (!isClass) return (controller, env, ctx) => handler.call(worker, controller, env, ctx) as unknown;
+  const Entrypoint = worker as new (ctx: ExecutionContext, env: unknown) => object;
+  return (controller, env, ctx) => handler.call(new Entrypoint(ctx, env), controller) as unknown;
+}
+
+function cronHost(shard: Shard, handler: ScheduledHandler): CronHost {
+  const { engine } = shard;
+  return {
+    now: () => Date.now(),
+    lastRuns() {
+      const flat = engine.cronRuns();
+      return new Map(flat.flatMap((each, i) => (i % 2 === 0 ? [[each as string, flat[i + 1] as number] as const] : [])));
+    },
+    noteRuns: (runs) => engine.keepCronRuns([...runs].flat()),
+    async run(controller) {
+      await shard.turnOf({ sender: undefined, section: ROOT, observer: new Observer() });
+      const ended = (async () => handler(controller, shard.env, new ExecutionContext(shard.background)))();
+      // A clean stop waits for it; what it throws is reported as what it is.
+      shard.background.add(`scheduled() of "${controller.cron}"`, ended.catch(() => {}));
+      await ended;
+    },
+    report,
+  };
+}
+
+/** Alarms of classes that nothing in `env` names ring, too. Returns the keys of the namespaces that the project has. */
+function serveUnbound(shard: Shard, project: Project, module: Record<string, unknown>): Set<string> {
+  const served = new Set<string>();
+  for (const { className, key, storage } of project.classes) {
+    const objectClass = module[className];
+    if (typeof objectClass !== 'function') continue;
+    served.add(keyOf(project, key));
+    shard.namespace(className, objectClass as ObjectClass, keyOf(project, key), storage);
+  }
+  return served;
+}
+
 /** What a stop gives up. */
 export interface Settled {
   /** Who has given promises to waitUntil() that have not settled. */
   left: string[];
+  /** How many alarm handlers have not ended. */
+  ringing: number;
   /** Some had to be waited for: meanwhile they may have made work elsewhere. */
   waited: boolean;
 }
@@ -62,9 +126,20 @@ export interface Settled {
 export class ServedShard {
   readonly shard: Shard;
   #http: HttpServer | undefined;
+  #scheduled: ScheduledHandler | undefined;
+  #crons: Crons | undefined;
+  #served = new Set<string>();
 
-  private constructor(engine: NativeEngine, { idleMs }: ShardSettings, resetClock: ResetClock, placement: Placement | undefined) {
-    this.shard = new Shard({ engine, report, idleMs, resetClock, onWake: () => this.#http?.onWake() });
+  private constructor(engine: NativeEngine, { project, idleMs, alarmRetryMs }: ShardSettings, resetClock: ResetClock, placement: Placement | undefined) {
+    this.shard = new Shard({
+      engine,
+      report,
+      idleMs,
+      alarmRetryMs,
+      deleteAllDeletesAlarm: deletesAlarm(project),
+      resetClock,
+      onWake: () => this.#http?.onWake(),
+    });
     if (placement !== undefined) this.shard.connect(placement);
   }
 
@@ -97,24 +172,42 @@ export class ServedShard {
         throw new ProjectError(`The class "${className}" is bound as ${name} in ${project.configFile} but ${project.main} does not export it.`);
       // It outlives renames of the class, names the folder of the objects and decides their ids (as in workerd).
       const { key, storage } = project.classes.find((known) => known.className === className)!;
-      shard.bind(name, className, objectClass as ObjectClass, `${project.name}-${key}`, storage);
+      shard.bind(name, className, objectClass as ObjectClass, keyOf(project, key), storage);
     }
+    this.#served = serveUnbound(shard, project, module);
     const fetch = fetchHandler(project, module);
+    if (project.crons.length > 0) this.#scheduled = scheduledHandler(project, module);
     this.#http = new HttpServer(shard, (request) => fetch(request, shard.env, new ExecutionContext(shard.background)));
   }
 
-  /** Resolves when the front has stopped, with the requests that got no answer. */
+  /** Runs scheduled() from now on: on one of the shards. */
+  startCrons({ crons }: Project): void {
+    if (this.#scheduled !== undefined) this.#crons = new Crons(crons, cronHost(this.shard, this.#scheduled));
+  }
+
+  /** Names the namespaces with alarms whose classes are gone. */
+  reportLostAlarms(): void {
+    for (const key of this.shard.engine.keysWithAlarms()) {
+      if (!this.#served.has(key)) console.error(`There are alarms of "${key}" in the data folder, but no class of this project is that. They stay there, and ring when it is served again.`);
+    }
+  }
+
+  /** Nothing new begins by itself. Resolves when the front has stopped, with the requests that got no answer. */
   frontStopped(): Promise<string[]> {
+    this.#crons?.stop();
+    this.shard.alarms.stop();
     return this.#http!.stopped();
   }
 
   async settled(deadlineMs: number): Promise<Settled> {
-    const { background } = this.shard;
-    const waited = background.isBusy;
-    return { left: await background.settled(Math.max(0, deadlineMs - Date.now())), waited };
+    const { background, alarms } = this.shard;
+    const waited = background.isBusy || alarms.isBusy;
+    const left = await background.settled(Math.max(0, deadlineMs - Date.now()));
+    return { left, ringing: await alarms.settled(Math.max(0, deadlineMs - Date.now())), waited };
   }
 
   close(): void {
+    this.#crons?.stop();
     this.shard.close();
   }
 }

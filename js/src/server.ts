@@ -119,7 +119,9 @@ class Shards {
     const placement = (index: number) => ({ index, ports: ports[index]! });
     // A project that does not load says so once.
     const first = await ServedShard.start(engine, settings, resetClock, count === 1 ? undefined : placement(0));
-    const data = (index: number): ThreadData => ({ engineToken: engine.token, settings, resetClock: resetClock.shared, placement: placement(index) });
+    // The first one runs the crons, which are no data.
+    const cloned = { ...settings, project: { ...settings.project, crons: [] } };
+    const data = (index: number): ThreadData => ({ engineToken: engine.token, settings: cloned, resetClock: resetClock.shared, placement: placement(index) });
     const starting = Array.from({ length: count - 1 }, (_, i) => ShardThread.start(data(i + 1)));
     const started = await Promise.allSettled(starting);
     const threads = started.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
@@ -138,18 +140,20 @@ class Shards {
     return (await Promise.all(this.#all.map((shard) => shard.frontStopped()))).flat();
   }
 
-  /** Resolves when no shard has work that was given to waitUntil(), or at the deadline, with the owners of what is left. */
-  async settled(deadlineMs: number): Promise<string[]> {
+  /** Resolves when no shard has work that was given to waitUntil() or alarm handlers, or at the deadline, with what is left. */
+  async settled(deadlineMs: number): Promise<Omit<Settled, 'waited'>> {
     for (;;) {
       const all = await Promise.all(this.#all.map((shard) => shard.settled(deadlineMs)));
       // What one shard has waited for may have made work on another that was done before.
-      if (all.every(({ waited }) => !waited) || Date.now() >= deadlineMs) return all.flatMap(({ left }) => left);
+      if (all.some(({ waited }) => waited) && Date.now() < deadlineMs) continue;
+      return { left: all.flatMap(({ left }) => left), ringing: all.reduce((sum, { ringing }) => sum + ringing, 0) };
     }
   }
 
   async close(): Promise<void> {
-    this.first.close();
     await Promise.all(this.threads.map((thread) => thread.close()));
+    // At last: its timers go on until the process ends.
+    this.first.close();
   }
 }
 
@@ -160,7 +164,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   let port: number;
   try {
     shards = await Shards.start(engine, settings, threads);
+    shards.first.reportLostAlarms();
     port = engine.listen(host, wantedPort);
+    shards.first.startCrons(settings.project);
   } catch (error) {
     await shards?.close();
     engine.close();
@@ -176,8 +182,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       const cut = await running.frontStopped();
       engine.closeListener();
       if (cut.length > 0) console.error(`Stopped with ${cut.length} requests unanswered: ${some(cut)}`);
-      const left = await running.settled(deadline);
+      const { left, ringing } = await running.settled(deadline);
       if (left.length > 0) console.error(`Stopped with ${left.length} promises given to waitUntil() not settled: ${some([...new Set(left)])}`);
+      if (ringing > 0) console.error(`Stopped with ${ringing} alarm handlers running: they run again at the next start.`);
       await running.close();
       engine.close();
     },

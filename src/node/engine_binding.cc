@@ -115,6 +115,56 @@ napi_value copy_database(napi_env env, napi_callback_info info) {
   return found.alarm_ms ? make_number(env, static_cast<double>(*found.alarm_ms)) : nullptr;
 }
 
+// -> the keys of the namespaces that have alarms
+napi_value keys_with_alarms(napi_env env, napi_callback_info info) {
+  Call<Engine, 0> call(env, info);
+  call.self->open_store();
+  napi_value out = nullptr;
+  check(env, napi_create_array(env, &out));
+  std::uint32_t i = 0;
+  for (const std::string& key : call.self->open_catalog().keys_with_alarms())
+    check(env, napi_set_element(env, out, i++, make_string(env, key)));
+  return out;
+}
+
+// -> [expression, last run, …]
+napi_value cron_runs(napi_env env, napi_callback_info info) {
+  Call<Engine, 0> call(env, info);
+  call.self->open_store();
+  napi_value out = nullptr;
+  check(env, napi_create_array(env, &out));
+  std::uint32_t i = 0;
+  for (const auto& [expression, last_ms] : call.self->open_catalog().cron_runs()) {
+    check(env, napi_set_element(env, out, i++, make_string(env, expression)));
+    check(env, napi_set_element(env, out, i++, make_number(env, static_cast<double>(last_ms))));
+  }
+  return out;
+}
+
+// keepCronRuns([expression, last run, …])
+napi_value keep_cron_runs(napi_env env, napi_callback_info info) {
+  Call<Engine, 1> call(env, info);
+  call.self->open_store();
+  std::vector<runtime::Catalog::CronRun> runs;
+  std::uint32_t count = 0;
+  check(env, napi_get_array_length(env, call.args[0], &count));
+  for (std::uint32_t i = 0; i + 1 < count; i += 2) {
+    napi_value expression = nullptr;
+    napi_value last = nullptr;
+    check(env, napi_get_element(env, call.args[0], i, &expression));
+    check(env, napi_get_element(env, call.args[0], i + 1, &last));
+    runtime::Catalog::CronRun run;
+    append_utf8(env, expression, run.expression);
+    double last_ms = 0;
+    check(env, napi_get_value_double(env, last, &last_ms));
+    run.last_ms = static_cast<std::uint64_t>(last_ms);
+    runs.push_back(std::move(run));
+  }
+  call.self->open_catalog().keep_cron_runs(runs);
+  call.self->open_store().log().flush();
+  return nullptr;
+}
+
 napi_value checkpoint(napi_env env, napi_callback_info info) {
   Call<Engine, 0> call(env, info);
   call.self->open_store().checkpoint();
@@ -183,6 +233,9 @@ napi_value make_engine(napi_env env, std::shared_ptr<DataDirectory> directory) {
   method<is_id>(env, out, "isId", engine);
   method<has_object>(env, out, "hasObject", engine);
   method<adopt>(env, out, "adopt", engine);
+  method<keys_with_alarms>(env, out, "keysWithAlarms", engine);
+  method<cron_runs>(env, out, "cronRuns", engine);
+  method<keep_cron_runs>(env, out, "keepCronRuns", engine);
   method<checkpoint>(env, out, "checkpoint", engine);
   method<close_engine>(env, out, "close", engine);
   method<create_shard>(env, out, "createShard", engine);

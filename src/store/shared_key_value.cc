@@ -151,8 +151,10 @@ void SharedKeyValue::write(const KeyOwner& owner, const std::string& key,
   run(*database_, statement);
 }
 
-Lsn SharedKeyValue::commit(const KeyOwner& owner, bool clear, const KeyWrites& writes) {
-  if (!clear && writes.empty()) return 0;
+Lsn SharedKeyValue::commit(const KeyOwner& owner, bool clear, const KeyWrites& writes,
+                           Companion* companion) {
+  if (!clear && writes.empty())
+    return companion == nullptr ? 0 : companion->stage().publish_staged();
   const std::scoped_lock lock(mutex_);
   open();
   const bool had_table = has_table();
@@ -169,7 +171,7 @@ Lsn SharedKeyValue::commit(const KeyOwner& owner, bool clear, const KeyWrites& w
     database_->rollback();
     throw;
   }
-  const Lsn lsn = database_->commit();
+  const Lsn lsn = companion == nullptr ? database_->commit() : database_->commit(*companion);
   table_ = true;
   return lsn;
 }

@@ -312,3 +312,37 @@ test('numbers are unique without a lock', async () => {
   const responses = await Promise.all([counter.increment(), counter.increment()]);
   assert.deepEqual(await Promise.all(responses.map((response) => response.text())), ['20', '21']);
 });
+
+class BatchProcessor extends DurableObject {
+  pending = [];
+  constructor(ctx, env) {
+    super(ctx, env);
+    this.sql = ctx.storage.sql;
+    this.sql.exec('CREATE TABLE IF NOT EXISTS processed_items (item TEXT, timestamp INTEGER)');
+  }
+  async addItem(item) {
+    this.pending.push(item);
+    if (!(await this.ctx.storage.getAlarm())) await this.ctx.storage.setAlarm(Date.now() + 20);
+  }
+  async alarm() {
+    const items = [...this.pending];
+    this.pending = [];
+    this.sql.exec(`INSERT INTO processed_items (item, timestamp) VALUES ${items.map(() => '(?, ?)').join(', ')}`, ...items.flatMap((item) => [item, Date.now()]));
+  }
+  items() {
+    return this.sql.exec('SELECT item FROM processed_items').toArray().map(({ item }) => item);
+  }
+  async cleanup() {
+    await this.ctx.storage.deleteAlarm();
+    await this.ctx.storage.deleteAll();
+  }
+}
+
+test('a batch by an alarm, and the clean-up', async () => {
+  const batch = lab.registry.namespace('BATCH', BatchProcessor).getByName('a');
+  await batch.addItem('one');
+  await batch.addItem('two');
+  for (let tries = 0; tries < 100 && (await batch.items()).length === 0; tries++) await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.deepEqual(await batch.items(), ['one', 'two']);
+  await batch.cleanup();
+});

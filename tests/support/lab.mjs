@@ -38,6 +38,9 @@ export async function startLab(t, { data = join(temporaryDirectory(t), 'data'), 
     /** Makes `run({ ctx, … })` the end of the constructor of the object `name`. */
     constructors: (name, run) =>
       call(undefined, undefined, ({ shared }, name, source) => void (shared.constructors[name] = (0, eval)(`(${source})`)), [name, run.toString()]),
+    /** Makes `run({ ctx, … }, info)` the alarm() of the object `name`. */
+    alarms: (name, run) =>
+      call(undefined, undefined, ({ shared }, name, source) => void (shared.alarms[name] = (0, eval)(`(${source})`)), [name, run.toString()]),
     /** Makes `run(request, env, ctx, shared)` answer requests for `path`; returns its URL. */
     async handle(path, run) {
       await call(undefined, undefined, ({ shared }, path, source) => void (shared.handlers[path] = (0, eval)(`(${source})`)), [path, run.toString()]);

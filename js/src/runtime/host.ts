@@ -372,6 +372,26 @@ export class ObjectHost implements StateHost, StorageHost {
     return this.shard.durable(this.native.appendedLsn());
   }
 
+  get hasAlarmHandler(): boolean {
+    return typeof this.#alarmHandler === 'function';
+  }
+
+  get deleteAllDeletesAlarm(): boolean {
+    return this.shard.deleteAllDeletesAlarm;
+  }
+
+  // What alarms ask for.
+
+  get #alarmHandler(): unknown {
+    return (this.namespace.objectClass.prototype as { alarm?: unknown }).alarm;
+  }
+
+  alarm(instance: object, info: object): unknown {
+    const handler = this.#alarmHandler;
+    if (typeof handler !== 'function') throw new TypeError(`The class ${this.namespace.className} has no alarm() any more, but an alarm is set.`);
+    return handler.call(instance, info);
+  }
+
   toString(): string {
     return `${this.namespace.className} ${this.id.name === undefined ? this.id.hex : JSON.stringify(this.id.name)}`;
   }

@@ -82,6 +82,13 @@ export class IdFactory {
     return new Identity(this.#namespace, this.#engine.uniqueId(this.#namespace), undefined);
   }
 
+  /** Of an object that the engine knows, with the name that it has kept: '' stands for none, too. */
+  stored(hex: string, name: string): Identity {
+    if (name !== '') return new Identity(this.#namespace, hex, name);
+    const empty = this.fromName('');
+    return empty.hex === hex ? empty : new Identity(this.#namespace, hex, undefined);
+  }
+
   fromString(text: string): Identity {
     const hex = text.toLowerCase();
     if (!/^[0-9a-f]{64}$/.test(hex)) throw new TypeError('Invalid Durable Object ID: must be 64 hex digits');

@@ -11,6 +11,11 @@ export interface NativeEngine {
   hasObject(namespace: number, hex: string): boolean;
   /** Makes objects that do not exist yet of the copies that copyDatabase() has made in the data directory. */
   adopt(objects: { namespace: number; id: string; file: string }[]): void;
+  /** Of the namespaces whose objects have alarms. */
+  keysWithAlarms(): string[];
+  /** expression, last run, … */
+  cronRuns(): (string | number)[];
+  keepCronRuns(runs: (string | number)[]): void;
   checkpoint(): void;
   close(): void;
   /** For attachEngine() on other threads. */
@@ -19,7 +24,7 @@ export interface NativeEngine {
   listen(host: string, port: number): number;
   stopListening(graceMs: number): void;
   closeListener(): void;
-  createShard(exchange: ArrayBuffer, onWake: () => void): NativeShard;
+  createShard(exchange: ArrayBuffer, onWake: () => void, alarmRetryMs: number): NativeShard;
 }
 
 /** What `arrive` answers. */
@@ -34,6 +39,8 @@ export interface NativeShard {
   next(slot: number): number;
   /** -> what the object has seen and committed so far. */
   finish(slot: number, nowMs: number): number;
+  /** The same. */
+  seenLsn(slot: number): number;
   openSection(slot: number, request: number, section: number, nowMs: number): number;
   nextSection(slot: number, nowMs: number): [request: number, section: number] | null;
   closeSection(slot: number, section: number): void;
@@ -64,7 +71,17 @@ export interface NativeShard {
   kvDelete(slot: number, key: string): boolean;
   kvList(slot: number, start: string | undefined, startAfter: boolean, end: string | undefined, prefix: string | undefined,
     reverse: boolean, limit: number): (string | ArrayBuffer)[];
-  deleteAll(slot: number): boolean;
+  deleteAll(slot: number, withAlarm: boolean): void;
+  loadAlarms(namespace: number, shard: number, shards: number): void;
+  nextAlarm(): number;
+  dueAlarm(nowMs: number): [namespace: number, hexId: string, name: string] | null;
+  alarmDue(slot: number, nowMs: number): boolean;
+  alarmBegins(slot: number, nowMs: number): [scheduledMs: number, retryCount: number] | null;
+  alarmReturned(slot: number): void;
+  alarmFailed(slot: number, nowMs: number): number;
+  setAlarm(slot: number, timeMs: number, nowMs: number): void;
+  deleteAlarm(slot: number): void;
+  getAlarm(slot: number): number | null;
   flushLog(): void;
   durableLsn(): number;
   appendedLsn(): number;

@@ -4,6 +4,7 @@
  */
 import { setImmediate, setInterval } from 'node:timers'; // user code may replace the globals
 import type { MessagePort } from 'node:worker_threads';
+import { ALARM_RETRY_MS, Alarms } from './alarms.js';
 import { Background } from './background.js';
 import { Exchange } from './exchange.js';
 import type { Instance, ObjectHost, Resumption } from './host.js';
@@ -26,6 +27,10 @@ export interface ShardOptions {
   idleMs: number;
   /** One for all shards. */
   resetClock?: ResetClock;
+  /** deleteAll() deletes the alarm, too. */
+  deleteAllDeletesAlarm: boolean;
+  /** A failed alarm is tried again after this time, then after twice that, and so on. */
+  alarmRetryMs?: number | undefined;
 }
 
 /** Where a shard stands among the others. */
@@ -35,7 +40,7 @@ export interface Placement {
   ports: (MessagePort | undefined)[];
 }
 
-/** Which of `count` shards has an object: its id is a hash already. */
+/** Which of `count` shards has an object: its id is a hash already. As ObjectId::shard() in src/runtime/object_id.h. */
 const shardOf = (hexId: string, count: number): number => Number.parseInt(hexId.slice(0, 8), 16) % count;
 
 const resolved = Promise.resolve();
@@ -100,6 +105,8 @@ export class Shard implements OutputGate {
   #taskKnown = false;
   /** Work that goes on beside requests. */
   readonly background: Background;
+  readonly alarms: Alarms;
+  readonly deleteAllDeletesAlarm: boolean;
   /** Hands on what has gathered beside commits. */
   onFlush: (() => void) | undefined;
   #flushScheduled = false;
@@ -114,6 +121,7 @@ export class Shard implements OutputGate {
   readonly resetClock: ResetClock;
   /** By index: the ways to the other shards; empty when there are none. */
   #links: (Link | undefined)[] = [];
+  #index = 0;
   #event = 0;
 
   constructor(options: ShardOptions) {
@@ -122,31 +130,49 @@ export class Shard implements OutputGate {
     this.background = new Background(options.report);
     this.#idleMs = options.idleMs;
     this.resetClock = options.resetClock ?? new ResetClock();
+    this.deleteAllDeletesAlarm = options.deleteAllDeletesAlarm;
+    this.alarms = new Alarms(this);
     this.native = options.engine.createShard(this.exchange.buffer, () => {
       this.enter(undefined);
       this.nowMs = Date.now();
       options.onWake();
       this.#releaseDurable();
-    });
+    }, options.alarmRetryMs ?? ALARM_RETRY_MS);
     this.#sweep = setInterval(() => this.evictIdle(), Math.min(SWEEP_MS, this.#idleMs));
     this.#sweep.unref();
   }
 
-  /** Makes `env[binding]`. The key names the namespace on disk; bindings with the same key share its objects. */
+  /** Makes `env[binding]`; bindings with the same key share its objects. */
   bind(binding: string, className: string, objectClass: ObjectClass, key: string, storage: StorageKind): ObjectNamespace {
+    const namespace = this.namespace(className, objectClass, key, storage);
+    this.env[binding] = new DurableObjectNamespace(namespace);
+    return namespace;
+  }
+
+  /** The namespace that the key names on disk; the alarms of its objects ring from now on. */
+  namespace(className: string, objectClass: ObjectClass, key: string, storage: StorageKind): ObjectNamespace {
     let namespace = this.#namespaces.get(key);
     if (namespace === undefined || namespace.storage !== storage) {
       // The engine says what is wrong with another kind of storage for the same key.
       namespace = new ObjectNamespace(this, className, objectClass, key, storage);
       this.#namespaces.set(key, namespace);
+      this.alarms.add(namespace);
     }
-    this.env[binding] = new DurableObjectNamespace(namespace);
     return namespace;
   }
 
   /** Has the objects that belong to other shards called there. */
-  connect({ ports }: Placement): void {
+  connect({ index, ports }: Placement): void {
+    this.#index = index;
     this.#links = ports.map((port) => port && new Link(this, port));
+  }
+
+  /** Where this shard stands among the others, and how many there are. */
+  get index(): number {
+    return this.#index;
+  }
+  get count(): number {
+    return Math.max(1, this.#links.length);
   }
 
   /** The way to an object that another shard has; undefined: it is here. */
@@ -287,6 +313,10 @@ export class Shard implements OutputGate {
     this.observe(instance, lsn);
     if (instance.stray) this.elsewhere.observe(lsn);
     storage.settle(undefined);
+    if (storage.alarmTouched) {
+      storage.alarmTouched = false;
+      this.alarms.changed();
+    }
     this.flushSoon();
   }
 
@@ -308,6 +338,7 @@ export class Shard implements OutputGate {
     this.commitAll();
     if (sender !== undefined && !sender.alive)
       throw sender.host.resetError ?? new Error('This Durable Object has been evicted; it cannot send anything any more.');
+    if (sender !== undefined) this.observe(sender, this.native.seenLsn(sender.host.slot));
     // Code of one object that another one's run has called, or that nobody knew: who sent in that run is not told apart.
     if (this.#strayLosses.has(task)) throw this.#strayLosses.get(task);
   }
@@ -396,6 +427,7 @@ export class Shard implements OutputGate {
   /** All databases are closed; before engine.close(). */
   close(): void {
     this.#closed = true;
+    this.alarms.stop();
     clearInterval(this.#sweep);
     this.commitAll();
     for (const link of this.#links) link?.close();
