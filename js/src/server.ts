@@ -166,7 +166,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     shards = await Shards.start(engine, settings, threads);
     shards.first.reportLostAlarms();
     port = engine.listen(host, wantedPort);
-    shards.first.startCrons(settings.project);
+    shards.first.startCrons(options.project);
   } catch (error) {
     await shards?.close();
     engine.close();

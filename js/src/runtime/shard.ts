@@ -86,8 +86,6 @@ export class Shard implements OutputGate {
   readonly env: Record<string, unknown> = {};
   /** A coarse clock for idle times. */
   nowMs = Date.now();
-  /** The LSN of the last commit that any code of this shard has seen the effects of. */
-  #observedLsn = 0;
   /** Code that nobody knows the owner of: what it has seen, all code may know. */
   readonly elsewhere = new Observer();
   /**
@@ -245,16 +243,11 @@ export class Shard implements OutputGate {
 
   // What code has seen.
 
-  /** Code of `observer` has seen the effects of the commit with this LSN. */
-  observe(observer: Observer, lsn: number): void {
-    observer.observe(lsn);
-    if (lsn > this.#observedLsn) this.#observedLsn = lsn;
-  }
-
   /** What an output that `observer` makes now depends on. */
   dependsOn(observer: Observer): number {
     const anybody = this.elsewhere;
-    if (observer === anybody) return this.#observedLsn;
+    // It may have looked anywhere.
+    if (observer === anybody) return this.#closed ? 0 : this.native.appendedLsn();
     return Math.max(observer.observedLsn, anybody.observedLsn);
   }
 
@@ -310,7 +303,7 @@ export class Shard implements OutputGate {
       host.reset(error);
       return;
     }
-    this.observe(instance, lsn);
+    instance.observe(lsn);
     if (instance.stray) this.elsewhere.observe(lsn);
     storage.settle(undefined);
     if (storage.alarmTouched) {
@@ -338,7 +331,6 @@ export class Shard implements OutputGate {
     this.commitAll();
     if (sender !== undefined && !sender.alive)
       throw sender.host.resetError ?? new Error('This Durable Object has been evicted; it cannot send anything any more.');
-    if (sender !== undefined) this.observe(sender, this.native.seenLsn(sender.host.slot));
     // Code of one object that another one's run has called, or that nobody knew: who sent in that run is not told apart.
     if (this.#strayLosses.has(task)) throw this.#strayLosses.get(task);
   }
