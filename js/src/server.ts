@@ -11,6 +11,7 @@ import type { ObjectClass } from './runtime/namespace.js';
 import { Shard } from './runtime/shard.js';
 import { installTimers } from './runtime/timers.js';
 
+import { reportUncaught } from './runtime/uncaught.js';
 export interface ServerOptions {
   project: Project;
   /** The bundled project: a path. */
@@ -75,8 +76,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     engine.close();
   };
   // What user code does outside a request (a timer, a promise nobody waits for) must not end the process.
-  process.on('unhandledRejection', (reason) => report('Unhandled rejection:', reason));
-  process.on('uncaughtException', (error) => report('Uncaught exception:', error));
+  reportUncaught(shard);
   try {
     installGlobals(shard);
     installTimers(shard);

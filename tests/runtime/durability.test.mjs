@@ -1,20 +1,14 @@
 // Outputs of the process wait for the disk, nothing else does: shown with a disk that is slow.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import http from 'node:http';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { root, temporaryDirectory } from '../support/files.mjs';
 import { startLab } from '../support/lab.mjs';
+import { slowDisk } from '../support/slow-disk.mjs';
 
 const syncMs = 400;
 
-async function startSlowLab(t) {
-  const library = join(temporaryDirectory(t), 'slow-sync.so');
-  execFileSync('cc', ['-shared', '-fPIC', '-o', library, join(root, 'tests/fixtures/slow-sync.c'), '-ldl']);
-  return startLab(t, { wrapper: ['env', `LD_PRELOAD=${library}`, `PERDURE_TEST_SYNC_MS=${syncMs}`] });
-}
+const startSlowLab = (t) => startLab(t, { wrapper: slowDisk(t, syncMs) });
 
 async function timed(run) {
   const start = performance.now();

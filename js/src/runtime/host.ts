@@ -38,6 +38,10 @@ export class Instance {
   /** How many timers it has. */
   timers = 0;
   /** Made when first needed. */
+  /** What was called last, for the watchdog: a number of ObjectNamespace.label(). */
+  label = 0;
+  /** Set when it has ended by a reset: what it sent after its last commit must not leave. */
+  lost: { error: unknown } | undefined;
   #sections: Sections | undefined;
   /** What ends with it, when it ends by a reset; made when first needed, as few objects do. */
   #ends: Set<(error: unknown) => void> | undefined;
@@ -81,6 +85,7 @@ export class Instance {
   /** A reset has ended it: its storage is not alive any more. */
   ended(error: unknown): void {
     this.#sections?.abandon();
+    this.lost = { error };
     for (const end of [...(this.#ends ?? [])]) end(error);
   }
 }

@@ -236,8 +236,7 @@ export class Shard implements OutputGate {
   /** In a later turn: throws when what the sender had written is lost. */
   checkDeparture({ sender, task }: Departure): void {
     this.commitAll();
-    if (sender !== undefined && !sender.alive)
-      throw sender.host.resetError ?? new Error('This Durable Object has been evicted; it cannot send anything any more.');
+    if (sender?.lost !== undefined) throw sender.lost.error;
     // Code of one object that another one's run has called, or that nobody knew: who sent in that run is not told apart.
     if (this.#strayLosses.has(task)) throw this.#strayLosses.get(task);
   }
@@ -280,7 +279,12 @@ export class Shard implements OutputGate {
     if (waits.length >= DURABLE_WAITS_MAX)
       return Promise.reject(new Error(`Too much code waits for the disk: ${DURABLE_WAITS_MAX} outputs and calls of sync() already.`));
     this.flushSoon();
-    return new Promise((resumed) => {
+    const release = this.current?.hold();
+    return new Promise((resolve) => {
+      const resumed = (): void => {
+        resolve();
+        release?.();
+      };
       if (waits.length === 0) this.native.keep();
       let at = waits.length; // LSNs grow: mostly the end is the place
       while (at > 0 && waits[at - 1]!.lsn > lsn) at--;

@@ -78,17 +78,44 @@ function keepPromisified(ours: object, nodes: object): void {
   Object.defineProperty(ours, promisify.custom, { value: (nodes as Record<symbol, unknown>)[promisify.custom] });
 }
 
-/** setImmediate() comes before anything that could evict the object: it need not be held. */
-function immediate(shard: Shard) {
-  const fire = (instance: Instance | undefined, section: number, callback: Callback, args: unknown[]): void => {
-    shard.resume(instance, section, {
-      resumed: () => {
-        if (instance === undefined || instance.alive) callback(...args);
-      },
-    });
-  };
-  return (callback: Callback, ...args: unknown[]): NodeJS.Immediate =>
-    typeof callback === 'function' ? node.setImmediate(fire, shard.current, shard.section, callback, args) : node.setImmediate(callback, ...args);
+const fireImmediate = (immediate: ObjectImmediate): void => immediate.fire();
+
+/** A setImmediate() of an object. */
+class ObjectImmediate implements Resumption {
+  readonly immediate: NodeJS.Immediate;
+  readonly #section: number;
+  /** Until it has run or is cleared. */
+  #release: (() => void) | undefined;
+
+  constructor(
+    readonly instance: Instance,
+    readonly callback: Callback,
+    readonly args: unknown[],
+  ) {
+    this.#section = instance.host.shard.section;
+    this.#release = instance.hold();
+    this.immediate = node.setImmediate(fireImmediate, this);
+    Object.assign(this.immediate, { [Symbol.dispose ?? Symbol.for('dispose')]: () => this.clear() });
+  }
+
+  fire(): void {
+    this.instance.host.resume(this.instance, this.#section, this);
+  }
+
+  resumed(): void {
+    if (this.#release === undefined || !this.instance.alive) return;
+    try {
+      this.callback(...this.args);
+    } finally {
+      this.clear();
+    }
+  }
+
+  clear(): void {
+    node.clearImmediate(this.immediate);
+    this.#release?.();
+    this.#release = undefined;
+  }
 }
 
 /** Replaces the process's timer functions; for a process that serves one project. */
@@ -117,7 +144,23 @@ export function installTimers(shard: Shard): void {
     else node.clearTimeout(timeout);
   };
   const setTimeout = starter(node.setTimeout, false);
-  const setImmediate = immediate(shard);
+  const immediates = new WeakMap<object, ObjectImmediate>();
+  const fireImmediateOutside = (callback: Callback, args: unknown[]): void => {
+    shard.enter(undefined);
+    callback(...args);
+  };
+  const setImmediate = (callback: Callback, ...args: unknown[]): NodeJS.Immediate => {
+    if (typeof callback !== 'function') return node.setImmediate(callback, ...args);
+    if (shard.current === undefined) return node.setImmediate(fireImmediateOutside, callback, args);
+    const made = new ObjectImmediate(shard.current, callback, args);
+    immediates.set(made.immediate, made);
+    return made.immediate;
+  };
+  const clearImmediate = (immediate?: NodeJS.Immediate): void => {
+    const known = immediate === undefined ? undefined : immediates.get(immediate);
+    if (known !== undefined) known.clear();
+    else node.clearImmediate(immediate);
+  };
   /** Resolves after so many milliseconds, or rejects when the signal says so. */
   const wait = (delayMs: number, options?: { signal?: AbortSignal | null }): Promise<void> =>
     new Promise((resolve, reject) => {
@@ -140,6 +183,7 @@ export function installTimers(shard: Shard): void {
     setImmediate,
     scheduler: { wait },
     setInterval: starter(node.setInterval, true),
+    clearImmediate,
     clearTimeout: clear,
     clearInterval: clear,
   });
