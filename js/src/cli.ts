@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { explain } from './explain.js';
+import { defaultMemoryLimit, MEMORY_LIMIT_BYTES_MIN } from './runtime/memory-limit.js';
 import { bundleProject, loadProject, ProjectError } from './project.js';
 
 const exitCodes = { mistake: 1, usage: 2, interrupted: 130 };
@@ -14,6 +15,8 @@ interface ServeOptions {
   data?: string;
   threads: number;
   idleMs: number;
+  memoryLimit?: number;
+  watchdogMs: number;
   config?: string;
 }
 
@@ -23,6 +26,17 @@ function integerBetween(min: number, max: number): (text: string) => number {
     if (/^\d+$/.test(text) && value >= min && value <= max) return value;
     throw new InvalidArgumentError(`Give a whole number from ${min} to ${max}.`);
   };
+}
+
+/** Powers of 1024. */
+const UNITS = 'KMGT';
+
+/** A size in bytes: 512M, 2G. */
+function size(text: string): number {
+  const [, number, unit] = /^(\d{1,15})([KMGT])(?:i?B)?$/i.exec(text) ?? [];
+  const bytes = unit === undefined ? NaN : Number(number) * 1024 ** (UNITS.indexOf(unit.toUpperCase()) + 1);
+  if (bytes >= MEMORY_LIMIT_BYTES_MIN && bytes <= Number.MAX_SAFE_INTEGER) return bytes;
+  throw new InvalidArgumentError(`Give a size such as 512M or 2G, at least ${MEMORY_LIMIT_BYTES_MIN / 1024 ** 2}M.`);
 }
 
 function oneThread(text: string): number {
@@ -55,6 +69,8 @@ function createProgram(): Command {
     .option('--data <folder>', 'where the objects live (default: DIR/.perdure)')
     .option('--threads <number>', 'how many shards serve the objects; only 1 for now', oneThread, 1)
     .option('--idle-ms <milliseconds>', 'how long an object without work stays in memory', integerBetween(1, 86_400_000), 10_000)
+    .option('--memory-limit <size>', 'memory that the process may take, such as 512M or 2G (default: three quarters of what there is)', size)
+    .option('--watchdog-ms <milliseconds>', 'code that keeps its thread for longer is reported; 0: never', integerBetween(0, 86_400_000), 5_000)
     .option('--config <file>', 'the configuration file, when it is not the one in DIR')
     .addHelpText(
       'after',
@@ -134,6 +150,8 @@ async function serve(directory: string, options: ServeOptions): Promise<void> {
       port: options.port,
       threads: options.threads,
       idleMs: options.idleMs,
+      memoryLimit: options.memoryLimit ?? defaultMemoryLimit(),
+      watchdogMs: options.watchdogMs,
     });
   } catch (error) {
     console.error(`perdure: ${explain(error, [project.directory, bundleDirectory])}`);

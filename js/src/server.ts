@@ -6,12 +6,13 @@ import { ExecutionContext, WorkerEntrypoint } from './runtime/entrypoints.js';
 import { setEnv } from './runtime/env.js';
 import { HttpServer } from './runtime/http-server.js';
 import { installGlobals } from './runtime/http.js';
+import { MemoryLimit, processMemory } from './runtime/memory-limit.js';
 import { loadNative } from './runtime/native.js';
 import type { ObjectClass } from './runtime/namespace.js';
 import { Shard } from './runtime/shard.js';
 import { installTimers } from './runtime/timers.js';
-
 import { reportUncaught } from './runtime/uncaught.js';
+
 export interface ServerOptions {
   project: Project;
   /** The bundled project: a path. */
@@ -22,6 +23,10 @@ export interface ServerOptions {
   threads: number;
   /** Objects without work for this long leave memory. */
   idleMs: number;
+  /** What the process may take, in bytes. */
+  memoryLimit: number;
+  /** Turns that take longer are reported; 0: none are. */
+  watchdogMs: number;
 }
 
 export interface RunningServer {
@@ -68,10 +73,12 @@ function fetchHandler(project: Project, module: Record<string, unknown>): FetchH
 
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { project } = options;
-  const engine = loadNative().openEngine(options.dataDirectory);
+  const engine = loadNative().openEngine(options.dataDirectory, options.memoryLimit);
   let server: HttpServer | undefined;
-  const shard = new Shard({ engine, report, idleMs: options.idleMs, onWake: () => server?.onWake() });
+  const shard = new Shard({ engine, report, idleMs: options.idleMs, watchdogMs: options.watchdogMs, onWake: () => server?.onWake() });
+  const memory = new MemoryLimit(shard, options.memoryLimit, processMemory(), (line) => console.error(`perdure: ${line}`));
   const close = (): void => {
+    memory.stop();
     shard.close();
     engine.close();
   };
@@ -94,6 +101,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const fetch = fetchHandler(project, module);
     server = new HttpServer(shard, (request) => fetch(request, shard.env, new ExecutionContext(shard.background)));
     server.listen(options.host, options.port);
+    memory.start();
   } catch (error) {
     close();
     throw error;

@@ -1,7 +1,9 @@
 #include "node/engine_binding.h"
 
+#include <algorithm>
 #include <string>
 
+#include "base/memory.h"
 #include "node/shard_binding.h"
 #include "store/foreign_database.h"
 
@@ -23,6 +25,10 @@ namespace {
 // A data directory in memory: the log gives its room back early, as it is the memory of a test.
 constexpr char kMemoryDirectory[] = "/memory";
 constexpr std::uint64_t kMemorySegmentBytes = 4 << 20;
+
+// Committed pages that wait for the checkpoint may take this part of the process's memory; commits
+// wait for it at twice that (store::StoreOptions::dirty_bytes_max).
+constexpr std::uint64_t kDirtyPartOfMemory = 16;
 
 // openNamespace(key, whether its objects have key-value storage)
 napi_value open_namespace(napi_env env, napi_callback_info info) {
@@ -110,6 +116,18 @@ napi_value checkpoint(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// The checkpoint frees the memory of committed pages; it goes on beside this.
+napi_value request_checkpoint(napi_env env, napi_callback_info info) {
+  Call<Engine, 0> call(env, info);
+  call.self->open_store().request_checkpoint();
+  return nullptr;
+}
+
+napi_value release_memory(napi_env /*env*/, napi_callback_info /*info*/) {
+  release_free_memory();
+  return nullptr;
+}
+
 napi_value close_engine(napi_env env, napi_callback_info info) {
   Call<Engine, 0> call(env, info);
   call.self->open_store();
@@ -130,7 +148,7 @@ napi_value recovery(napi_env env, const log::RecoveryReport& report) {
 }
 
 napi_value open_engine(napi_env env, napi_callback_info info) {
-  Call<void, 1> call(env, info);
+  Call<void, 2> call(env, info);
   auto owner = std::make_unique<Engine>();
   store::StoreOptions options;
   if (call.type(0) == napi_undefined) {
@@ -143,6 +161,8 @@ napi_value open_engine(napi_env env, napi_callback_info info) {
   } else {
     options.directory = call.utf8(0);
   }
+  if (call.type(1) != napi_undefined)
+    options.dirty_bytes_max = std::min(options.dirty_bytes_max, call.u64(1) / kDirtyPartOfMemory);
   options.flush_on_append = false;  // the shard knows where a batch ends: Shard.flush()
   owner->store = store::Store::open(std::move(options));
   owner->catalog = std::make_unique<runtime::Catalog>(*owner->store);
@@ -156,6 +176,7 @@ napi_value open_engine(napi_env env, napi_callback_info info) {
   method<has_object>(env, out, "hasObject", engine);
   method<adopt>(env, out, "adopt", engine);
   method<checkpoint>(env, out, "checkpoint", engine);
+  method<request_checkpoint>(env, out, "requestCheckpoint", engine);
   method<close_engine>(env, out, "close", engine);
   method<create_shard>(env, out, "createShard", engine);
   return out;
@@ -165,6 +186,7 @@ napi_value open_engine(napi_env env, napi_callback_info info) {
 
 void define_engine(napi_env env, napi_value exports) {
   method<open_engine>(env, exports, "openEngine", nullptr);
+  method<release_memory>(env, exports, "releaseFreeMemory", nullptr);
   method<copy_database>(env, exports, "copyDatabase", nullptr);
 }
 

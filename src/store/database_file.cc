@@ -14,6 +14,8 @@ namespace {
 
 // Memory of an entry of the map and its allocation, beside the packed content.
 constexpr std::int64_t kEntryBytes = 64;
+// Of a file that waits for the checkpoint: this object, its path, its places in two tables.
+constexpr std::int64_t kFileBytes = sizeof(DatabaseFile) + 256;
 // Until recovery ends the log's epoch is not known.
 constexpr std::uint64_t kRecoveringEpoch = std::numeric_limits<std::uint64_t>::max();
 // A thread keeps its scratch memory for the next commit up to this size.
@@ -87,6 +89,11 @@ bool DatabaseFile::listed() const {
 
 void DatabaseFile::set_listed(bool listed) {
   const std::scoped_lock lock(mutex_);
+  list(listed);
+}
+
+void DatabaseFile::list(bool listed) noexcept {
+  if (listed_ != listed) account(listed ? kFileBytes : -kFileBytes);
   listed_ = listed;
 }
 
@@ -248,7 +255,7 @@ Lsn DatabaseFile::publish(const Change& change, std::vector<std::byte>& record) 
     const std::scoped_lock lock(mutex_);
     if (record.empty()) return head_.last_lsn;
     if (!listed_) {
-      listed_ = true;
+      list(true);
       core_.list_dirty(shared_from_this());
     }
     log::Appended appended;
@@ -354,7 +361,7 @@ void DatabaseFile::capture(CapturedPages& captured, std::size_t bytes_max) {
   const std::scoped_lock lock(mutex_);
   std::uint32_t from = 0;
   if (captured.pages.empty()) {
-    listed_ = false;
+    list(false);
     smallest_since_capture_ = std::numeric_limits<std::uint32_t>::max();
     captured.page_size = page_size_;
     captured.valid_pages = valid_pages_;
@@ -388,7 +395,7 @@ void DatabaseFile::drop_captured(const CapturedPages& captured) {
     if (entry != nullptr && entry->lsn == page.lsn) drop_page(page.page);
   }
   if (!map_.empty() && !listed_) {
-    listed_ = true;
+    list(true);
     core_.list_dirty(shared_from_this());
   }
 }

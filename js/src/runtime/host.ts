@@ -3,6 +3,7 @@
  * tells it what happened.
  */
 import { DurableObject } from './entrypoints.js';
+import { TURN_LABEL } from './exchange.js';
 import type { DurableObjectId } from './ids.js';
 import { CONSTRUCT, DELIVER } from './native.js';
 import type { ObjectNamespace, StorageKind } from './namespace.js';
@@ -37,11 +38,11 @@ export class Instance {
   stray = false;
   /** How many timers it has. */
   timers = 0;
-  /** Made when first needed. */
   /** What was called last, for the watchdog: a number of ObjectNamespace.label(). */
   label = 0;
   /** Set when it has ended by a reset: what it sent after its last commit must not leave. */
   lost: { error: unknown } | undefined;
+  /** Made when first needed. */
   #sections: Sections | undefined;
   /** What ends with it, when it ends by a reset; made when first needed, as few objects do. */
   #ends: Set<(error: unknown) => void> | undefined;
@@ -84,8 +85,8 @@ export class Instance {
 
   /** A reset has ended it: its storage is not alive any more. */
   ended(error: unknown): void {
-    this.#sections?.abandon();
     this.lost = { error };
+    this.#sections?.abandon();
     for (const end of [...(this.#ends ?? [])]) end(error);
   }
 }
@@ -201,6 +202,7 @@ export class ObjectHost implements StateHost, StorageHost {
     this.#instance = instance;
     const state = new DurableObjectState(this, storage, this.id, new DurableObjectStorage(storage));
     this.shard.enter(instance);
+    this.runs('constructor');
     try {
       instance.object = new this.namespace.objectClass(state, this.shard.env);
     } catch (thrown) {
@@ -255,6 +257,11 @@ export class ObjectHost implements StateHost, StorageHost {
       return;
     }
     this.#succeed(delivery, instance, result);
+  }
+
+  /** For the watchdog: what this turn, of the object's instance, runs. */
+  runs(method: string): void {
+    this.#instance!.label = this.exchange.header[TURN_LABEL] = this.namespace.label(method);
   }
 
   #succeed(delivery: Delivery, instance: Instance, result: unknown): void {

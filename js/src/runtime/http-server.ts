@@ -1,4 +1,5 @@
 /** The shard's side of the HTTP front: turns its events into requests and responses into events. */
+import { TURN_LABEL } from './exchange.js';
 import { asPromise } from './host.js';
 import { BadRequest, type IncomingBody, incomingRequest, isResponse, type Outgoing, takeResponse } from './http.js';
 import {
@@ -57,6 +58,8 @@ export class HttpServer {
   readonly #shard: Shard;
   readonly #handle: (request: Request) => unknown;
   #server!: NativeServer;
+  /** For the watchdog. */
+  readonly #fetchLabel: number;
   readonly #exchanges = new Map<number, Exchange>();
   #unflushed = 0;
   #stopped: (() => void) | undefined;
@@ -67,6 +70,7 @@ export class HttpServer {
   constructor(shard: Shard, handle: (request: Request) => unknown) {
     this.#shard = shard;
     this.#handle = handle;
+    this.#fetchLabel = shard.native.label('', 'fetch()');
   }
 
   listen(host: string, port: number): void {
@@ -128,6 +132,7 @@ export class HttpServer {
     this.#exchanges.set(id, exchange);
     const body: IncomingBody = { bytes, complete, stream: () => this.#bodyStream(exchange, bytes) };
     const request = incomingRequest(head, body, () => exchange.signal());
+    this.#shard.exchange.header[TURN_LABEL] = this.#fetchLabel;
     let result: unknown;
     try {
       result = this.#handle(request);

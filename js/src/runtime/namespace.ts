@@ -28,6 +28,8 @@ export class ObjectNamespace {
   readonly number: number;
   readonly ids: IdFactory;
   readonly #hosts = new Map<string, ObjectHost>();
+  /** By method: what the watchdog knows it by. */
+  readonly #labels = new Map<string, number>();
 
   constructor(
     readonly shard: Shard,
@@ -38,6 +40,15 @@ export class ObjectNamespace {
   ) {
     this.number = shard.engine.openNamespace(key, storage === 'kv');
     this.ids = new IdFactory(shard.engine, this.number);
+  }
+
+  /** A method that the class has. */
+  label(method: string): number {
+    const known = this.#labels.get(method);
+    if (known !== undefined) return known;
+    const label = this.shard.native.label(this.className, `${method}()`);
+    this.#labels.set(method, label);
+    return label;
   }
 
   host(id: DurableObjectId): ObjectHost {
@@ -236,8 +247,9 @@ class MethodCall extends Call {
     super(target);
   }
 
-  run(instance: object): unknown {
+  run(instance: object, host: ObjectHost): unknown {
     const member = reach(instance, this.name);
+    host.runs(this.name);
     const method: unknown = member.get === undefined ? member.value : callGetter(member.get, instance);
     if (typeof method !== 'function') throw withoutObjectId(new TypeError(`"${this.name}" is not a function.`));
     return method.apply(instance, this.args);
@@ -252,8 +264,9 @@ class PropertyGet extends Call {
     super(target);
   }
 
-  run(instance: object): unknown {
+  run(instance: object, host: ObjectHost): unknown {
     const member = reach(instance, this.name);
+    host.runs(this.name);
     if (member.get !== undefined) return callGetter(member.get, instance);
     if (typeof member.value !== 'function') return member.value;
     throw new TypeError(`Methods of an object can be called over RPC but not passed: "${this.name}".`);
@@ -287,7 +300,8 @@ class FetchCall extends Call {
     endUnread(this.request);
   }
 
-  run(instance: object): unknown {
+  run(instance: object, host: ObjectHost): unknown {
+    host.runs('fetch');
     const handler = (instance as { fetch?: unknown }).fetch;
     if (typeof handler !== 'function') throw new Error('Handler does not export a fetch() function.');
     const response: unknown = handler.call(instance, this.request);

@@ -12,6 +12,7 @@ export interface NativeEngine {
   /** Makes objects that do not exist yet of the copies that copyDatabase() has made in the data directory. */
   adopt(objects: { namespace: number; id: string; file: string }[]): void;
   checkpoint(): void;
+  requestCheckpoint(): void;
   close(): void;
   createShard(exchange: ArrayBuffer, onWake: () => void): NativeShard;
 }
@@ -34,7 +35,10 @@ export interface NativeShard {
   release(slot: number, nowMs: number): void;
   reset(slot: number, nowMs: number): number[];
   idle(nowMs: number, idleMs: number): number[];
+  leastRecentlyUsed(max: number): number[];
   evict(slot: number): void;
+  watch(thresholdMs: number): void;
+  label(className: string, method: string): number;
   begin(slot: number): boolean;
   beginExplicit(slot: number): void;
   commit(slot: number, unconfirmedWrites: number): number;
@@ -95,7 +99,8 @@ export interface NativeServer {
 
 export interface Native {
   /** undefined: in memory, with nothing left after close(). */
-  openEngine(directory: string | undefined): NativeEngine;
+  openEngine(directory: string | undefined, memoryBytes?: number): NativeEngine;
+  releaseFreeMemory(): void;
   /**
    * Copies a database of another program, with its -wal, for an object of SQLite or of key-value storage; -> when the
    * object's alarm is due (ms), if it has one.

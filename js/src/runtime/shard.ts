@@ -4,7 +4,7 @@
  */
 import { setImmediate, setInterval } from 'node:timers'; // user code may replace the globals
 import { Background } from './background.js';
-import { Exchange } from './exchange.js';
+import { Exchange, TURN, TURN_LABEL, TURN_SLOT } from './exchange.js';
 import type { Instance, ObjectHost, Resumption } from './host.js';
 import type { Output, OutputGate } from './http.js';
 import { DurableObjectNamespace, type ObjectClass, ObjectNamespace, type StorageKind } from './namespace.js';
@@ -19,6 +19,8 @@ export interface ShardOptions {
   report(what: string, error: unknown): void;
   /** Objects without work for this long are evicted. */
   idleMs: number;
+  /** Turns that take longer are reported; 0: none are. */
+  watchdogMs?: number;
 }
 
 const resolved = Promise.resolve();
@@ -78,6 +80,8 @@ export class Shard implements OutputGate {
   #closed = false;
   readonly #idleMs: number;
   readonly #hosts: (ObjectHost | undefined)[] = [];
+  /** How many there are of them. */
+  #objects = 0;
   readonly #dirty: Instance[] = [];
   /** By LSN. */
   readonly #durableWaits: DurableWait[] = [];
@@ -96,6 +100,7 @@ export class Shard implements OutputGate {
       options.onWake();
       this.#releaseDurable();
     });
+    if (options.watchdogMs !== undefined && options.watchdogMs > 0) this.native.watch(options.watchdogMs);
     this.#sweep = setInterval(() => this.evictIdle(), Math.min(SWEEP_MS, this.#idleMs));
     this.#sweep.unref();
   }
@@ -114,6 +119,7 @@ export class Shard implements OutputGate {
 
   register(host: ObjectHost): void {
     this.#hosts[host.slot] = host;
+    this.#objects++;
   }
 
   /** A number for an event that may have to wait. */
@@ -151,7 +157,16 @@ export class Shard implements OutputGate {
   enter(instance: Instance | undefined, section = ROOT): void {
     this.current = instance;
     this.section = section;
-    if (instance !== undefined) void resolved.then(this.#leaveAtEnd);
+    const { header } = this.exchange;
+    header[TURN]!++;
+    if (instance === undefined) {
+      header[TURN_SLOT] = 0;
+      header[TURN_LABEL] = 0;
+      return;
+    }
+    header[TURN_SLOT] = instance.host.slot + 1;
+    header[TURN_LABEL] = -instance.label;
+    void resolved.then(this.#leaveAtEnd);
   }
 
   /** A tick that a promise reaction asks for comes when there are no more reactions; the one after it, behind the code's own ticks. */
@@ -308,18 +323,28 @@ export class Shard implements OutputGate {
 
   evictIdle(idleMs = this.#idleMs): void {
     this.nowMs = Date.now();
-    for (const slot of this.native.idle(this.nowMs, idleMs)) {
-      const host = this.#hosts[slot]!;
-      host.evict();
-      this.native.remove(slot);
-      this.#hosts[slot] = undefined;
-      host.namespace.forget(host);
-    }
+    for (const slot of this.native.idle(this.nowMs, idleMs)) this.#evict(slot);
   }
 
-  /** Whether an object is in memory. */
-  get hasObjects(): boolean {
-    return this.#hosts.some((host) => host !== undefined);
+  /** Part of the objects that have nothing to do leave memory, those that had it longest ago; -> how many. */
+  evictLeastRecentlyUsed(part: number): number {
+    const slots = this.native.leastRecentlyUsed(Math.ceil(this.#objects * part));
+    for (const slot of slots) this.#evict(slot);
+    return slots.length;
+  }
+
+  #evict(slot: number): void {
+    const host = this.#hosts[slot]!;
+    host.evict();
+    this.native.remove(slot);
+    this.#hosts[slot] = undefined;
+    this.#objects--;
+    host.namespace.forget(host);
+  }
+
+  /** How many objects are in memory. */
+  get objects(): number {
+    return this.#objects;
   }
 
   /** Every instance goes, and whoever waits for one gets the error. */
