@@ -6,7 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { temporaryDirectory, wranglerJson, writeFiles } from '../support/files.mjs';
 import { serve } from '../support/perdure.mjs';
 
-const thresholdMs = 100;
+/** More than anything else takes at one go here, on a busy machine too. */
+const thresholdMs = 500;
 
 /** Blocks its thread until something is printed about it: until its caller says so, that is. */
 const source = `
@@ -45,7 +46,7 @@ const source = `
         case '/getter': await stub.spins; break;
         case '/fetch': await stub.fetch('http://x/?' + encodeURIComponent(file)); break;
         case '/after': await stub.after(file); break;
-        case '/many': await stub.many(60); break;
+        case '/many': await stub.many(150); break;
         case '/unique': await env.SPINNER.get(env.SPINNER.newUniqueId()).spin(file); break;
         default: if (name !== null) await stub.nothing();
       }
@@ -83,7 +84,7 @@ test('each kind of code that blocks is named once, and its end is told', async (
     ['/getter', { name: 'a' }, 'Spinner "a": spins()'],
     ['/fetch', { name: 'a' }, 'Spinner "a": fetch()'],
     ['/after', { name: 'a' }, 'Spinner "a": code that went on after it had waited (called last: after())'],
-    ['/unique', {}, /^Spinner [0-9a-f]{64}: spin\(\)/],
+    ['/unique', {}, /^perdure: Spinner [0-9a-f]{64}: spin\(\) has /],
     ['/', (file) => ({ name: `constructs ${file}` }), (file) => `Spinner "constructs ${file}": constructor()`],
   ];
   for (const [path, query, expected] of kinds) {
@@ -92,19 +93,19 @@ test('each kind of code that blocks is named once, and its end is told', async (
     server.output.stderr = '';
     const parameters = new URLSearchParams({ ...(typeof query === 'function' ? query(file) : query), file });
     const answer = server.text(`${path}?${parameters}`);
-    const lines = () => server.output.stderr.split('\n').slice(0, -1);
-    await until(() => lines().length === 1, () => `nothing is said about ${path}`);
+    const mine = (line) => (who instanceof RegExp ? who.test(line) : line.startsWith(`perdure: ${who} has `));
+    const lines = () => server.output.stderr.split('\n').slice(0, -1).filter(mine);
+    await until(() => lines().length === 1, () => `nothing is said about ${path}, but ${server.output.stderr}`);
     await sleep(2 * thresholdMs); // time to say it again
     writeFiles(directory, { [file.slice(directory.length + 1)]: '' });
     assert.equal(await answer, '');
-    await until(() => lines().length === 2, () => `the end of ${path} is not told`);
+    await until(() => lines().length === 2, () => `the end of ${path} is not told, but ${server.output.stderr}`);
     const [first, second] = lines();
     const [, blocked] = /^perdure: (.*) has run for \d+\.\d s without giving way; nothing else runs on its thread\.$/.exec(first) ?? [];
     const [, ended, seconds] = /^perdure: (.*) has given way after (\d+\.\d) s\.$/.exec(second) ?? [];
-    if (who instanceof RegExp) assert.match(blocked, who);
-    else assert.equal(blocked, who, first);
+    assert.ok(blocked !== undefined, first);
     assert.equal(ended, blocked, second);
-    assert.ok(Number(seconds) >= 0.3, second);
+    assert.ok(Number(seconds) >= (3 * thresholdMs) / 1000, second);
   }
 });
 
@@ -118,7 +119,7 @@ test('--watchdog-ms 0 is off', async (t) => {
   const { server, directory } = await start(t, 0);
   const file = join(directory, 'release');
   const answer = server.text(`/worker?${new URLSearchParams({ file })}`);
-  await sleep(500);
+  await sleep(3 * thresholdMs);
   writeFiles(directory, { release: '' });
   assert.equal(await answer, '');
   assert.equal(server.output.stderr, '');

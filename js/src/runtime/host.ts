@@ -325,7 +325,12 @@ export class ObjectHost implements StateHost, StorageHost {
 
   #refuse(delivery: Delivery): void {
     delivery.resetSeen(this.resets);
-    delivery.reject(this.resetError);
+    delivery.reject(this.refusal());
+  }
+
+  /** What a caller gets after a reset: an error of its own. */
+  refusal(): unknown {
+    return copyThrown(this.resetError, { durableObjectReset: true });
   }
 
   evict(): void {
@@ -343,7 +348,7 @@ export class ObjectHost implements StateHost, StorageHost {
 
   blockConcurrencyWhile<T>(core: StorageCore, body: () => T | Promise<T>): Promise<T> {
     core.check();
-    return this.#instance!.sections.run(() => body(), false);
+    return this.#instance!.sections.run(() => body.call(globalThis), false);
   }
 
   transaction<T>(core: StorageCore, body: (section: Section) => Promise<T>): Promise<T> {

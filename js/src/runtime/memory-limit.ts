@@ -30,8 +30,7 @@ const HEAP_GROWTH_BYTES = 16 << 20;
 const GROWTH_BYTES_PER_MS = 1 << 20;
 const LOOK_MS_MIN = 10;
 const LOOK_MS_MAX = 1000;
-/** Pauses are at least so many times as long as making room took: when something left, and when nothing did. */
-const REST = 1;
+/** When nothing can leave, trying costs the others a tenth of the time at most. */
 const REST_WHEN_STUCK = 10;
 const COMPLAINT_MS = 60_000;
 
@@ -110,14 +109,14 @@ export class MemoryLimit {
   look(nowMs: number): number {
     const high = HIGH_PART * this.#limit;
     let resident = this.#memory.resident();
-    let rest = 0;
+    let restMs = 0;
     if (resident >= high) {
       const evicted = this.#makeRoom();
       resident = this.#memory.resident();
-      rest = evicted > 0 || resident < high ? REST : REST_WHEN_STUCK;
+      if (evicted === 0 && resident >= high) restMs = REST_WHEN_STUCK * (performance.now() - nowMs);
       if (evicted === 0 && resident > this.#limit) this.#complain(resident, nowMs);
     }
-    const pauseMs = Math.max(LOOK_MS_MIN, (high - resident) / GROWTH_BYTES_PER_MS, rest * (performance.now() - nowMs));
+    const pauseMs = Math.max(LOOK_MS_MIN, (high - resident) / GROWTH_BYTES_PER_MS, restMs);
     return Math.min(LOOK_MS_MAX, pauseMs);
   }
 

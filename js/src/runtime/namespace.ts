@@ -27,6 +27,8 @@ const RESERVED = new Set(['alarm', 'webSocketMessage', 'webSocketClose', 'webSoc
 export class ObjectNamespace {
   readonly number: number;
   readonly ids: IdFactory;
+  /** Methods of its objects can be called: the class says so, not the instance. */
+  readonly servesCalls: boolean;
   readonly #hosts = new Map<string, ObjectHost>();
   /** By method: what the watchdog knows it by. */
   readonly #labels = new Map<string, number>();
@@ -39,6 +41,7 @@ export class ObjectNamespace {
     readonly storage: StorageKind,
   ) {
     this.number = shard.engine.openNamespace(key, storage === 'kv');
+    this.servesCalls = objectClass.prototype instanceof DurableObject;
     this.ids = new IdFactory(shard.engine, this.number);
   }
 
@@ -167,6 +170,7 @@ abstract class Call implements Delivery, Departure, Resumption {
 
   constructor(readonly target: StubTarget) {
     const { shard } = target.namespace;
+    target.resetsSeen ??= target.namespace.resets(target.id);
     this.sender = shard.current;
     this.#section = shard.section;
     this.task = shard.task();
@@ -248,7 +252,7 @@ class MethodCall extends Call {
   }
 
   run(instance: object, host: ObjectHost): unknown {
-    const member = reach(instance, this.name);
+    const member = reach(instance, host, this.name);
     host.runs(this.name);
     const method: unknown = member.get === undefined ? member.value : callGetter(member.get, instance);
     if (typeof method !== 'function') throw withoutObjectId(new TypeError(`"${this.name}" is not a function.`));
@@ -265,7 +269,7 @@ class PropertyGet extends Call {
   }
 
   run(instance: object, host: ObjectHost): unknown {
-    const member = reach(instance, this.name);
+    const member = reach(instance, host, this.name);
     host.runs(this.name);
     if (member.get !== undefined) return callGetter(member.get, instance);
     if (typeof member.value !== 'function') return member.value;
@@ -274,6 +278,8 @@ class PropertyGet extends Call {
 }
 
 class FetchCall extends Call {
+  #isReset = false;
+
   constructor(
     target: StubTarget,
     readonly request: Request,
@@ -309,9 +315,17 @@ class FetchCall extends Call {
     throw new TypeError("Callback returned incorrect type; expected 'Promise'");
   }
 
-  /** Unlike a method's, an error of fetch() does not name the object. */
+  override resetSeen(resets: number): void {
+    super.resetSeen(resets);
+    this.#isReset = true;
+  }
+
+  /** Unlike a method's, an error of fetch() does not name the object, and is `remote` after a reset, too. */
   override reject(error: unknown): void {
-    if (typeof error === 'object' && error !== null) delete (error as { durableObjectId?: string }).durableObjectId;
+    if (typeof error === 'object' && error !== null) {
+      delete (error as { durableObjectId?: string }).durableObjectId;
+      if (this.#isReset) Object.assign(error, { remote: true });
+    }
     super.reject(error);
   }
 
@@ -330,8 +344,8 @@ function callGetter(getter: () => unknown, instance: object): unknown {
   }
 }
 
-function reach(instance: object, name: string): PropertyDescriptor {
-  if (!(instance instanceof DurableObject)) throw withoutObjectId(new TypeError(NO_RPC));
+function reach(instance: object, host: ObjectHost, name: string): PropertyDescriptor {
+  if (!host.namespace.servesCalls) throw withoutObjectId(new TypeError(NO_RPC));
   if (RESERVED.has(name)) throw withoutObjectId(new TypeError(`'${name}' is a reserved method and cannot be called over RPC.`));
   const member = findMember(instance, name);
   if (member === undefined || (member.get === undefined && member.set !== undefined))
@@ -343,22 +357,23 @@ function reach(instance: object, name: string): PropertyDescriptor {
 class StubTarget {
   /** Members that its holder has given the stub. */
   own: Record<string, unknown> | undefined;
-  /** Resets of the object that holders of this stub know about; a call after another one fails once. */
-  resetsSeen: number;
+  /**
+   * Resets of the object that holders of this stub know about; a call after another one fails once. From the first
+   * call on: before it the stub has to do with no instance.
+   */
+  resetsSeen: number | undefined;
 
   constructor(
     readonly namespace: ObjectNamespace,
     readonly id: DurableObjectId,
     readonly outside: OutsideCaller | undefined,
-  ) {
-    this.resetsSeen = namespace.resets(id);
-  }
+  ) {}
 
   deliver(call: Call): void {
     const host = this.namespace.host(this.id);
-    const seen = this.resetsSeen;
+    const seen = this.resetsSeen!;
     this.resetsSeen = host.resets;
-    if (host.resets > seen) call.reject(host.resetError);
+    if (host.resets > seen) call.reject(host.refusal());
     else host.deliver(call);
   }
 
