@@ -54,7 +54,11 @@ const cases = [
   ['flags that are no list', 'wrangler.jsonc', jsonc(...basics, '"compatibility_flags": "rpc"'), '$DIR/wrangler.jsonc:5:26: "compatibility_flags" must be a list, not a string'],
   ['vars that are no object', 'wrangler.jsonc', jsonc(...basics, '"vars": ["A"]'), '$DIR/wrangler.jsonc:5:11: "vars" must be an object, not a list'],
   ['a date as a variable', 'wrangler.toml', 'name = "a"\nmain = "index.ts"\ncompatibility_date = 2026-01-01\n[vars]\nSINCE = 2026-01-01\n', '$DIR/wrangler.toml:5:1: "vars.SINCE" is a date, and a variable can only be what JSON holds; put it in quotes'],
-  ['cron triggers', 'wrangler.jsonc', jsonc(...basics, '"triggers": { "crons": ["* * * * *"] }'), '$DIR/wrangler.jsonc:5:17: cron triggers are not served by Perdure yet; remove "triggers.crons"'],
+  ['a cron expression with a wrong minute', 'wrangler.jsonc', jsonc(...basics, '"triggers": { "crons": ["0 * * * *",', '"60 * * * *"] }'), '$DIR/wrangler.jsonc:6:3: the cron expression "60 * * * *" is wrong: Invalid value for minute: 60'],
+  ['a cron expression with seconds', 'wrangler.toml', 'name = "a"\nmain = "index.ts"\ncompatibility_date = "2026-01-01"\n[triggers]\ncrons = ["* * * * * *"]\n', '$DIR/wrangler.toml:5:1: the cron expression "* * * * * *" is wrong: it must have 5 fields: minute, hour, day of the month, month, day of the week'],
+  ['a cron expression that never occurs', 'wrangler.jsonc', jsonc(...basics, '"triggers": { "crons": ["0 0 31 2 *"] }'), '$DIR/wrangler.jsonc:5:27: the cron expression "0 0 31 2 *" is wrong: it never occurs'],
+  ['a cron expression with day 0', 'wrangler.jsonc', jsonc(...basics, '"triggers": { "crons": ["0 0 * * 0"] }'), '$DIR/wrangler.jsonc:5:27: the cron expression "0 0 * * 0" is wrong: Invalid value for dayOfWeek: -1'],
+  ['a cron expression that is there twice', 'wrangler.jsonc', jsonc(...basics, '"triggers": { "crons": ["0 * * * *", "0 * * * *"] }'), '$DIR/wrangler.jsonc:5:40: the cron expression "0 * * * *" is there twice'],
 
   // Bindings.
   ['a binding without a name', 'wrangler.jsonc', jsonc(...basics, '"durable_objects": { "bindings": [{ "class_name": "A" }] }'), '$DIR/wrangler.jsonc:5:37: the key "durable_objects.bindings[0].name" is missing; add it, for example "name": "COUNTER"'],

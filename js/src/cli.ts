@@ -1,6 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { explain } from './explain.js';
@@ -13,10 +13,11 @@ interface ServeOptions {
   port: number;
   host: string;
   data?: string;
-  threads: number;
+  threads?: number;
   idleMs: number;
   memoryLimit?: number;
   watchdogMs: number;
+  alarmRetryMs: number;
   config?: string;
 }
 
@@ -39,12 +40,8 @@ function size(text: string): number {
   throw new InvalidArgumentError(`Give a size such as 512M or 2G, at least ${MEMORY_LIMIT_BYTES_MIN / 1024 ** 2}M.`);
 }
 
-function oneThread(text: string): number {
-  if (text === '1') return 1;
-  throw new InvalidArgumentError(
-    'Only 1 is possible: serving with more than one shard is not there yet.',
-  );
-}
+/** Each has a JavaScript environment and its memory. */
+const THREADS_MAX = 64;
 
 function version(): string {
   const manifest = createRequire(import.meta.url)('../../package.json') as { version: string };
@@ -67,10 +64,11 @@ function createProgram(): Command {
     .option('--port <number>', 'port to listen on; 0 takes a free one', integerBetween(0, 65535), 8787)
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--data <folder>', 'where the objects live (default: DIR/.perdure)')
-    .option('--threads <number>', 'how many shards serve the objects; only 1 for now', oneThread, 1)
+    .option('--threads <number>', 'how many threads run the Worker and the objects (default: one for each core)', integerBetween(1, THREADS_MAX))
     .option('--idle-ms <milliseconds>', 'how long an object without work stays in memory', integerBetween(1, 86_400_000), 10_000)
     .option('--memory-limit <size>', 'memory that the process may take, such as 512M or 2G (default: three quarters of what there is)', size)
     .option('--watchdog-ms <milliseconds>', 'code that keeps its thread for longer is reported; 0: never', integerBetween(0, 86_400_000), 5_000)
+    .option('--alarm-retry-ms <milliseconds>', 'when a failed alarm is tried again; each further time comes after twice as long', integerBetween(1, 3_600_000), 2_000)
     .option('--config <file>', 'the configuration file, when it is not the one in DIR')
     .addHelpText(
       'after',
@@ -148,10 +146,11 @@ async function serve(directory: string, options: ServeOptions): Promise<void> {
       dataDirectory,
       host: options.host,
       port: options.port,
-      threads: options.threads,
+      threads: options.threads ?? Math.min(availableParallelism(), THREADS_MAX),
       idleMs: options.idleMs,
       memoryLimit: options.memoryLimit ?? defaultMemoryLimit(),
       watchdogMs: options.watchdogMs,
+      alarmRetryMs: options.alarmRetryMs,
     });
   } catch (error) {
     console.error(`perdure: ${explain(error, [project.directory, bundleDirectory])}`);

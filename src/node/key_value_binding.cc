@@ -155,14 +155,15 @@ napi_value kv_list(napi_env env, napi_callback_info info) {
   return out;
 }
 
-// Empties the object's storage; statements prepared on its database are gone.
+// deleteAll(slot, its alarm too) empties the object's storage; statements prepared on its database
+// are gone.
 napi_value delete_all(napi_env env, napi_callback_info info) {
-  Call<ShardHost, 1> call(env, info);
+  Call<ShardHost, 2> call(env, info);
   ShardHost& host = *call.self;
   const runtime::Slot slot = call.uint(0);
   host.finalize_statements(slot);
   host.begin_write(slot);
-  host.shard.with_key_value(slot, [](auto& kv) { kv.remove_all(); });
+  host.shard.remove_all(slot, call.boolean(1));
   return nullptr;
 }
 

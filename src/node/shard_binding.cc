@@ -123,10 +123,18 @@ napi_value next(napi_env env, napi_callback_info info) {
   return make_number(env, event.has_value() ? static_cast<double>(*event) : -1.0);
 }
 
+// -> what the object has seen and committed so far
 napi_value finish(napi_env env, napi_callback_info info) {
   Call<ShardHost, 2> call(env, info);
-  call.self->shard.at(call.uint(0)).core.finish(call.u64(1));
-  return nullptr;
+  object::Object& core = call.self->shard.at(call.uint(0)).core;
+  core.finish(call.u64(1));
+  return make_number(env, static_cast<double>(core.seen_lsn()));
+}
+
+// -> what the object has seen and committed so far
+napi_value seen_lsn(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  return make_number(env, static_cast<double>(call.self->shard.at(call.uint(0)).core.seen_lsn()));
 }
 
 // openSection(slot, request, section that asks, nowMs) -> the section, or 0 when it waits
@@ -314,14 +322,14 @@ napi_value close_shard(napi_env env, napi_callback_info info) {
 }  // namespace
 
 napi_value create_shard(napi_env env, napi_callback_info info) {
-  Call<Engine, 2> call(env, info);
+  Call<Engine, 3> call(env, info);
   void* memory = nullptr;
   std::size_t size = 0;
   check(env, napi_get_arraybuffer_info(env, call.args[0], &memory, &size));
   if (size != sizeof(Exchange))
     throw Error(ErrorCode::kInvalid, "the exchange buffer must have " +
                                          std::to_string(sizeof(Exchange)) + " bytes; rebuild");
-  auto owner = std::make_unique<ShardHost>(*call.self, call.self->open_store());
+  auto owner = std::make_unique<ShardHost>(*call.self, call.self->open_store(), call.u64(2));
   owner->exchange = static_cast<Exchange*>(memory);
   check(env, napi_create_reference(env, call.args[0], 1, &owner->exchange_reference));
   owner->waker = std::make_unique<Waker>(env, call.args[1], owner->shard.store().log());
@@ -334,6 +342,7 @@ napi_value create_shard(napi_env env, napi_callback_info info) {
   method<constructed>(env, out, "constructed", host);
   method<next>(env, out, "next", host);
   method<finish>(env, out, "finish", host);
+  method<seen_lsn>(env, out, "seenLsn", host);
   method<open_section>(env, out, "openSection", host);
   method<next_section>(env, out, "nextSection", host);
   method<close_section>(env, out, "closeSection", host);
@@ -358,9 +367,10 @@ napi_value create_shard(napi_env env, napi_callback_info info) {
   method<keep>(env, out, "keep", host);
   method<unkeep>(env, out, "unkeep", host);
   method<close_shard>(env, out, "close", host);
-  method<start_server>(env, out, "startServer", host);
+  method<open_http>(env, out, "openHttp", host);
   define_sql(env, out, host);
   define_key_value(env, out, host);
+  define_alarms(env, out, host);
   return out;
 }
 

@@ -28,7 +28,8 @@ struct Prepared {
 
 // One shard as its JavaScript environment holds it. Everything on that environment's thread.
 struct ShardHost {
-  ShardHost(Engine& owner, store::Store& store) : engine(owner), shard(store, *owner.catalog) {}
+  ShardHost(Engine& owner, store::Store& store, std::uint64_t alarm_retry_ms)
+      : engine(owner), shard(store, owner.open_catalog(), alarm_retry_ms) {}
 
   Engine& engine;
   runtime::Shard shard;
@@ -57,11 +58,12 @@ struct ShardHost {
   void close(napi_env env);
 };
 
-// engine.createShard(exchange: ArrayBuffer, onWake: () => void) -> shard
+// engine.createShard(exchange: ArrayBuffer, onWake: () => void, alarmRetryMs) -> shard
 napi_value create_shard(napi_env env, napi_callback_info info);
 
 // Parts of the shard's interface, each in its own file.
 void define_sql(napi_env env, napi_value shard, ShardHost* host);
 void define_key_value(napi_env env, napi_value shard, ShardHost* host);
+void define_alarms(napi_env env, napi_value shard, ShardHost* host);
 
 }  // namespace perdure::node

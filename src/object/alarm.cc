@@ -83,7 +83,7 @@ void AlarmState::returned(bool transaction_open) {
   phase_ = transaction_open ? Phase::kReturned : Phase::kIdle;
 }
 
-AlarmFailure AlarmState::failed(std::uint64_t now_ms) {
+AlarmFailure AlarmState::failed(std::uint64_t now_ms, std::uint64_t retry_first_ms) {
   assert(at_work() && undo_.empty());
   const bool started = phase_ != Phase::kWaiting;
   phase_ = Phase::kIdle;
@@ -96,7 +96,7 @@ AlarmFailure AlarmState::failed(std::uint64_t now_ms) {
     return AlarmFailure::kDropped;
   }
   if (started) ++alarm->retries;
-  alarm->due_ms = now_ms + (kRetryFirstMs << std::min(alarm->delays, kDoublingsMax));
+  alarm->due_ms = now_ms + (retry_first_ms << std::min(alarm->delays, kDoublingsMax));
   ++alarm->delays;
   return AlarmFailure::kRetry;
 }

@@ -42,7 +42,8 @@ class AlarmState {
  public:
   // After its first run, a handler that fails is tried so often again.
   static constexpr std::uint32_t kRetriesMax = 6;
-  // The first retry comes after this, each further one after twice the time...
+  // The first retry comes after this, if the host says nothing else, each further one after twice
+  // the time...
   static constexpr std::uint64_t kRetryFirstMs = 2'000;
   // ... up to so many doublings (17 minutes); only attempts that never reach the handler get there.
   static constexpr std::uint32_t kDoublingsMax = 9;
@@ -74,7 +75,7 @@ class AlarmState {
   // True: the end of the alarm is a write.
   [[nodiscard]] bool ends_by_write() const noexcept { return view_.taken; }
   void returned(bool transaction_open);
-  AlarmFailure failed(std::uint64_t now_ms);
+  AlarmFailure failed(std::uint64_t now_ms, std::uint64_t retry_first_ms);
 
  private:
   enum class Phase : std::uint8_t { kIdle, kWaiting, kRunning, kReturned };

@@ -128,6 +128,8 @@ class Object {
 
   // The object has seen something that depends on `lsn` (a reply of another object).
   void observe(Lsn lsn) noexcept;
+  // What the object has seen and committed so far; of an open transaction it knows nothing yet.
+  [[nodiscard]] Lsn seen_lsn() const noexcept { return output_lsn_; }
   // What an output made now depends on. Must not be asked while an implicit transaction is open:
   // rule 3, a message leaves after the commit of the run that sent it.
   [[nodiscard]] Lsn output_lsn() const;
@@ -163,7 +165,8 @@ class Object {
   bool alarm_returned();
   // The handler has thrown, and what it had written is committed; or the object was reset while
   // alarm_at_work().
-  AlarmFailure alarm_failed(std::uint64_t now_ms);
+  AlarmFailure alarm_failed(std::uint64_t now_ms,
+                            std::uint64_t retry_first_ms = AlarmState::kRetryFirstMs);
   // From alarm_due() to the end of the handler.
   [[nodiscard]] bool alarm_at_work() const noexcept;
 

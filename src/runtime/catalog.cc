@@ -54,6 +54,20 @@ CREATE TABLE IF NOT EXISTS unfinished_adoptions (
   namespace INTEGER NOT NULL,
   id BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS alarms (
+  namespace INTEGER NOT NULL,
+  id BLOB NOT NULL,
+  name TEXT,
+  time_ms INTEGER NOT NULL,
+  due_ms INTEGER NOT NULL,
+  retries INTEGER NOT NULL,
+  delays INTEGER NOT NULL,
+  PRIMARY KEY (namespace, id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS crons (
+  expression TEXT PRIMARY KEY,
+  last_ms INTEGER NOT NULL
+) WITHOUT ROWID;
 )";
 
 // Catalogs were made without it at first.
@@ -89,6 +103,16 @@ constexpr char kFindPath[] =
     "WHERE objects.number = ?";
 constexpr char kInsertNamespace[] = "INSERT INTO namespaces (key, storage) VALUES (?, ?)";
 constexpr char kListNamespaces[] = "SELECT number, key, storage FROM namespaces";
+constexpr char kPutAlarm[] = "INSERT OR REPLACE INTO alarms VALUES (?, ?, ?, ?, ?, ?, ?)";
+constexpr char kRemoveAlarm[] = "DELETE FROM alarms WHERE namespace = ? AND id = ?";
+constexpr char kFindAlarm[] =
+    "SELECT name, time_ms, due_ms, retries, delays FROM alarms WHERE namespace = ? AND id = ?";
+constexpr char kListAlarms[] = "SELECT id, due_ms FROM alarms WHERE namespace = ?";
+constexpr char kKeysWithAlarms[] =
+    "SELECT key FROM namespaces WHERE EXISTS (SELECT 1 FROM alarms WHERE namespace = number)";
+constexpr char kListCrons[] = "SELECT expression, last_ms FROM crons";
+constexpr char kForgetCrons[] = "DELETE FROM crons";
+constexpr char kInsertCron[] = "INSERT INTO crons VALUES (?, ?)";
 constexpr char kMaxNumber[] = "SELECT max(number) FROM objects";
 
 // The catalog of a million objects is larger than an object's page cache (in KiB).
@@ -178,6 +202,10 @@ struct Catalog::Impl : store::CheckpointHooks, std::enable_shared_from_this<Cata
   std::shared_ptr<store::DatabaseFile> object(NamespaceNumber ns, const ObjectId& id,
                                               std::string_view name);
   bool contains(NamespaceNumber ns, const ObjectId& id);
+  std::optional<StoredAlarm> find_alarm(NamespaceNumber ns, const ObjectId& id);
+  void put_alarm(NamespaceNumber ns, const ObjectId& id, std::string_view name,
+                 const object::Alarm& alarm);
+  void remove_alarm(NamespaceNumber ns, const ObjectId& id);
   void note_adoptions(std::span<const Adoption> adoptions);
   void finish_adoptions(std::span<const Adoption> adoptions);
   std::vector<store::KeyOwner> unfinished_adoptions();
@@ -205,6 +233,9 @@ struct Catalog::Impl : store::CheckpointHooks, std::enable_shared_from_this<Cata
     store::Statement save_head;
     store::Statement count_checkpoint;
     store::Statement find_path;
+    store::Statement put_alarm;
+    store::Statement remove_alarm;
+    store::Statement find_alarm;
   };
 
   store::Store& store;
@@ -267,6 +298,15 @@ void bind_id(store::Statement& statement, int index, const ObjectId& id) {
 void bind_text(store::Statement& statement, int index, std::string_view text) {
   sqlite3_bind_text(statement.handle(), index, text.data(), static_cast<int>(text.size()),
                     SQLITE_STATIC);
+}
+
+// An id without a name has NULL.
+void bind_name(store::Statement& statement, int index, std::string_view name) {
+  if (name.empty()) {
+    sqlite3_bind_null(statement.handle(), index);
+  } else {
+    bind_text(statement, index, name);
+  }
 }
 
 void bind_integer(store::Statement& statement, int index, std::uint64_t value) {
@@ -463,11 +503,7 @@ void Catalog::Impl::insert_object(ObjectNumber number, NamespaceNumber ns, const
   bind_integer(statement, 1, number);
   bind_integer(statement, 2, ns);
   bind_id(statement, 3, id);
-  if (name.empty()) {
-    sqlite3_bind_null(statement.handle(), 4);
-  } else {
-    bind_text(statement, 4, name);
-  }
+  bind_name(statement, 4, name);
   // One statement commits by itself.
   run(*database, statement);
   rowless.erase(id);
@@ -479,6 +515,42 @@ bool Catalog::Impl::contains(NamespaceNumber ns, const ObjectId& id) {
   if (known->head.commit_number > 0) return true;
   // The row precedes the first commit, and does not know of it until a checkpoint.
   return store.file(known->number, path_of(key_of(ns), id))->head().commit_number > 0;
+}
+
+std::optional<Catalog::StoredAlarm> Catalog::Impl::find_alarm(NamespaceNumber ns,
+                                                              const ObjectId& id) {
+  auto& statement = prepared(statements.find_alarm, kFindAlarm);
+  bind_integer(statement, 1, ns);
+  bind_id(statement, 2, id);
+  const Row row(*database, statement);
+  if (!row) return std::nullopt;
+  StoredAlarm found;
+  found.name = row.bytes(0);
+  found.alarm.time_ms = static_cast<std::uint64_t>(row.integer(1));
+  found.alarm.due_ms = static_cast<std::uint64_t>(row.integer(2));
+  found.alarm.retries = static_cast<std::uint32_t>(row.integer(3));
+  found.alarm.delays = static_cast<std::uint32_t>(row.integer(4));
+  return found;
+}
+
+void Catalog::Impl::put_alarm(NamespaceNumber ns, const ObjectId& id, std::string_view name,
+                              const object::Alarm& alarm) {
+  auto& statement = prepared(statements.put_alarm, kPutAlarm);
+  bind_integer(statement, 1, ns);
+  bind_id(statement, 2, id);
+  bind_name(statement, 3, name);
+  bind_integer(statement, 4, alarm.time_ms);
+  bind_integer(statement, 5, alarm.due_ms);
+  bind_integer(statement, 6, alarm.retries);
+  bind_integer(statement, 7, alarm.delays);
+  run(*database, statement);
+}
+
+void Catalog::Impl::remove_alarm(NamespaceNumber ns, const ObjectId& id) {
+  auto& statement = prepared(statements.remove_alarm, kRemoveAlarm);
+  bind_integer(statement, 1, ns);
+  bind_id(statement, 2, id);
+  run(*database, statement);
 }
 
 void Catalog::Impl::note_adoptions(std::span<const Adoption> adoptions) {
@@ -557,8 +629,14 @@ void Catalog::Impl::save_heads(std::span<const store::HeadUpdate> updates) {
 }
 
 void Catalog::Impl::closing() noexcept {
+  // The shared file's mutex is taken before this one everywhere else.
+  std::shared_ptr<store::SharedKeyValue> shared;
+  {
+    const std::scoped_lock lock(mutex);
+    shared = key_values;
+  }
+  if (shared != nullptr) shared->close();
   const std::scoped_lock lock(mutex);
-  if (key_values != nullptr) key_values->close();
   statements = Statements();
   database.reset();
 }
@@ -647,5 +725,99 @@ bool Catalog::contains(NamespaceNumber ns, const ObjectId& id) {
   impl_->require_open();
   return impl_->contains(ns, id);
 }
+
+std::optional<Catalog::StoredAlarm> Catalog::find_alarm(NamespaceNumber ns, const ObjectId& id) {
+  const std::scoped_lock lock(impl_->mutex);
+  impl_->require_open();
+  return impl_->find_alarm(ns, id);
+}
+
+void Catalog::for_each_alarm(
+    NamespaceNumber ns, const std::function<void(const ObjectId&, std::uint64_t due_ms)>& visit) {
+  const std::scoped_lock lock(impl_->mutex);
+  impl_->require_open();
+  store::Database& database = *impl_->database;
+  store::Statement list = database.prepare(kListAlarms, store::Access::kEngine);
+  bind_integer(list, 1, ns);
+  int code = 0;
+  while ((code = database.step(list)) == SQLITE_ROW) {
+    visit(object_id(column_text(list, 0)),
+          static_cast<std::uint64_t>(sqlite3_column_int64(list.handle(), 1)));
+  }
+  if (code != SQLITE_DONE) throw database.error(code);
+}
+
+std::vector<std::string> Catalog::keys_with_alarms() {
+  const std::scoped_lock lock(impl_->mutex);
+  impl_->require_open();
+  std::vector<std::string> keys;
+  store::Statement list = impl_->database->prepare(kKeysWithAlarms, store::Access::kEngine);
+  while (impl_->database->step(list) == SQLITE_ROW) keys.push_back(column_text(list, 0));
+  return keys;
+}
+
+std::vector<Catalog::CronRun> Catalog::cron_runs() {
+  const std::scoped_lock lock(impl_->mutex);
+  impl_->require_open();
+  std::vector<CronRun> runs;
+  store::Statement list = impl_->database->prepare(kListCrons, store::Access::kEngine);
+  while (impl_->database->step(list) == SQLITE_ROW) {
+    const auto last_ms = static_cast<std::uint64_t>(sqlite3_column_int64(list.handle(), 1));
+    runs.push_back({column_text(list, 0), last_ms});
+  }
+  return runs;
+}
+
+void Catalog::keep_cron_runs(std::span<const CronRun> runs) {
+  const std::scoped_lock lock(impl_->mutex);
+  impl_->require_open();
+  store::Database& database = *impl_->database;
+  store::Statement insert = database.prepare(kInsertCron, store::Access::kEngine);
+  impl_->transaction([&] {
+    database.execute(kForgetCrons);
+    for (const auto& [expression, last_ms] : runs) {
+      bind_text(insert, 1, expression);
+      bind_integer(insert, 2, last_ms);
+      run(database, insert);
+    }
+  });
+}
+
+Lsn Catalog::last_lsn() {
+  const std::scoped_lock lock(impl_->mutex);
+  impl_->require_open();
+  return impl_->database->last_lsn();
+}
+
+// ---- AlarmChange
+
+Catalog::AlarmChange::AlarmChange(Catalog& catalog, NamespaceNumber ns, const ObjectId& id,
+                                  std::string_view name, const std::optional<object::Alarm>& alarm)
+    : impl_(catalog.impl_), ns_(ns), id_(id), name_(name), alarm_(alarm) {}
+
+Catalog::AlarmChange::~AlarmChange() {
+  if (lock_.owns_lock() && impl_->database->staged()) impl_->database->abandon_staged();
+}
+
+store::Database& Catalog::AlarmChange::stage() {
+  lock_ = std::unique_lock(impl_->mutex);
+  impl_->require_open();
+  store::Database& database = *impl_->database;
+  database.begin();
+  try {
+    if (alarm_) {
+      impl_->put_alarm(ns_, id_, name_, *alarm_);
+    } else {
+      impl_->remove_alarm(ns_, id_);
+    }
+  } catch (...) {
+    database.rollback();
+    throw;
+  }
+  database.stage_commit();
+  return database;
+}
+
+Lsn Catalog::AlarmChange::commit_alone() { return stage().publish_staged(); }
 
 }  // namespace perdure::runtime

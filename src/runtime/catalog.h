@@ -3,14 +3,19 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/lsn.h"
+#include "object/alarm.h"
 #include "runtime/object_id.h"
+#include "store/database.h"
 
 namespace perdure::store {
 class DatabaseFile;
@@ -39,8 +44,10 @@ struct Adoption {
 
 // What objects there are, and where their storage is: `catalog.sqlite`, a database on the same log
 // (object number 1), with the namespaces, the objects that have databases and where the chain of
-// records of each ends. Any thread (one mutex inside).
+// records of each ends, and the alarms of all objects. Any thread (one mutex inside).
 class Catalog {
+  struct Impl;
+
  public:
   // Opens or creates it, and becomes what the store's checkpoint asks (set_checkpoint_hooks). The
   // store must outlive it. Once the store is closed, every call throws Error(kInvalid).
@@ -78,13 +85,59 @@ class Catalog {
   // meanwhile.
   void adopt(std::span<const Adoption> adoptions);
 
+  // An object's alarm, as it is kept. The name is empty when the object's id has none.
+  struct StoredAlarm {
+    std::string name;
+    object::Alarm alarm;
+  };
+  [[nodiscard]] std::optional<StoredAlarm> find_alarm(NamespaceNumber ns, const ObjectId& id);
+  // Calls `visit` for each alarm of the namespace with the object and the time when it is due. It
+  // must not use the catalog.
+  void for_each_alarm(NamespaceNumber ns,
+                      const std::function<void(const ObjectId&, std::uint64_t due_ms)>& visit);
+  // The keys of the namespaces that have alarms.
+  [[nodiscard]] std::vector<std::string> keys_with_alarms();
+  // The LSN of the last commit: what an alarm that is read now depends on.
+  [[nodiscard]] Lsn last_lsn();
+
+  // A change of an object's alarm (none: it has none any more), to be committed together with what
+  // the object commits, or by itself. The catalog is locked from stage() until this goes. One
+  // thread.
+  class AlarmChange final : public store::Companion {
+   public:
+    AlarmChange(Catalog& catalog, NamespaceNumber ns, const ObjectId& id, std::string_view name,
+                const std::optional<object::Alarm>& alarm);
+    ~AlarmChange() override;
+    AlarmChange(const AlarmChange&) = delete;
+    AlarmChange& operator=(const AlarmChange&) = delete;
+
+    store::Database& stage() override;
+    Lsn commit_alone();
+
+   private:
+    const std::shared_ptr<Impl> impl_;
+    const NamespaceNumber ns_;
+    const ObjectId id_;
+    const std::string_view name_;
+    const std::optional<object::Alarm> alarm_;
+    std::unique_lock<std::mutex> lock_;
+  };
+
+  // Cron triggers: by expression, when its last run was due (or when it was there first), in
+  // milliseconds since 1970. What is kept replaces all that was.
+  struct CronRun {
+    std::string expression;
+    std::uint64_t last_ms = 0;
+  };
+  [[nodiscard]] std::vector<CronRun> cron_runs();
+  void keep_cron_runs(std::span<const CronRun> runs);
+
   // True when the object has ever committed anything; with key-value storage, when it has keys.
   bool contains(NamespaceNumber ns, const ObjectId& id);
 
  private:
   void discard_unfinished_adoptions();
 
-  struct Impl;
   std::shared_ptr<Impl> impl_;  // shared with the store, whose last checkpoint needs it
 };
 

@@ -3,12 +3,14 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "store/metadata.h"
 #include "store/shared_key_value.h"
 
 namespace perdure::runtime {
 
 Slot Shard::add(NamespaceNumber ns, const ObjectId& id, std::string_view name) {
   auto object = std::make_unique<ShardObject>(ns, catalog_.find_namespace(ns).kind, id, name);
+  if (clock_.contains(id)) load_alarm(*object);
   if (free_.empty()) {
     objects_.push_back(std::move(object));
     return static_cast<Slot>(objects_.size() - 1);
@@ -113,16 +115,30 @@ void Shard::begin_database(ShardObject& object, Slot slot) {
 Lsn Shard::commit(Slot slot, std::uint32_t unconfirmed_writes) {
   ShardObject& object = at(slot);
   if (object.core.transaction_open()) {
+    const bool changes_alarm = object.core.alarm_changed();
+    const bool changes_clock = changes_alarm || object.core.alarm_at_work();
     try {
-      const Lsn lsn =
-          object.kind == StorageKind::kSqlite ? object.database->commit() : buffer(object).commit();
+      const Lsn lsn = changes_alarm ? commit_with_alarm(object) : commit_storage(object);
       object.core.committed(lsn, unconfirmed_writes);
     } catch (...) {
       object.core.rolled_back();
       throw;
     }
+    if (changes_clock) tell_clock(object);
   }
   return object.core.output_lsn();
+}
+
+Lsn Shard::commit_storage(ShardObject& object) {
+  return object.kind == StorageKind::kSqlite ? object.database->commit() : buffer(object).commit();
+}
+
+Lsn Shard::commit_with_alarm(ShardObject& object) {
+  const auto alarm = object.core.alarm_to_store();
+  Catalog::AlarmChange change(catalog_, object.ns, object.id, object.name, alarm);
+  if (object.kind == StorageKind::kKeyValue) return buffer(object).commit(&change);
+  store::store_alarm_time(*object.database, alarm ? std::optional(alarm->time_ms) : std::nullopt);
+  return object.database->commit(change);
 }
 
 void Shard::rollback(Slot slot) {
@@ -147,22 +163,132 @@ void execute(store::Database& database, const char* action, std::uint32_t depth)
 
 void Shard::open_savepoint(Slot slot, std::uint32_t depth) {
   ShardObject& object = at(slot);
-  if (object.kind == StorageKind::kKeyValue) return buffer(object).open_savepoint(depth);
-  execute(database(slot), "SAVEPOINT", depth);
+  if (object.kind == StorageKind::kKeyValue) {
+    buffer(object).open_savepoint(depth);
+  } else {
+    execute(database(slot), "SAVEPOINT", depth);
+  }
+  object.core.open_savepoint();
 }
 
 void Shard::release_savepoint(Slot slot, std::uint32_t depth) {
   ShardObject& object = at(slot);
-  if (object.kind == StorageKind::kKeyValue) return buffer(object).release_savepoint(depth);
-  execute(database(slot), "RELEASE", depth);
+  if (object.kind == StorageKind::kKeyValue) {
+    buffer(object).release_savepoint(depth);
+  } else {
+    execute(database(slot), "RELEASE", depth);
+  }
+  object.core.release_savepoint(depth);
 }
 
 void Shard::rollback_savepoint(Slot slot, std::uint32_t depth) {
   ShardObject& object = at(slot);
-  if (object.kind == StorageKind::kKeyValue) return buffer(object).rollback_savepoint(depth);
-  execute(database(slot), "ROLLBACK TO", depth);
-  execute(database(slot), "RELEASE", depth);
+  if (object.kind == StorageKind::kKeyValue) {
+    buffer(object).rollback_savepoint(depth);
+  } else {
+    execute(database(slot), "ROLLBACK TO", depth);
+    execute(database(slot), "RELEASE", depth);
+  }
+  object.core.rollback_savepoint(depth);
 }
+
+// ---- alarms
+
+void Shard::remove_all(Slot slot, bool with_alarm) {
+  with_key_value(slot, [](auto& kv) { kv.remove_all(); });
+  ShardObject& object = at(slot);
+  if (with_alarm) return object.core.delete_alarm();
+  const auto alarm = object.core.alarm_to_store();
+  if (alarm && object.kind == StorageKind::kSqlite)
+    store::store_alarm_time(*object.database, alarm->time_ms);
+}
+
+void Shard::load_alarms(NamespaceNumber ns, const std::function<bool(const ObjectId&)>& owns) {
+  catalog_.for_each_alarm(ns, [&](const ObjectId& id, std::uint64_t due_ms) {
+    if (owns(id)) clock_.set(ns, id, due_ms);
+  });
+}
+
+void Shard::load_alarm(ShardObject& object) {
+  const auto stored = catalog_.find_alarm(object.ns, object.id);
+  if (!stored) return;
+  object.core.load_alarm(stored->alarm);
+  // It may not be durable yet: the object was here before and has been forgotten since.
+  object.core.observe(catalog_.last_lsn());
+}
+
+void Shard::tell_clock(const ShardObject& object) {
+  if (const auto next_ms = object.core.next_alarm_ms()) {
+    clock_.set(object.ns, object.id, *next_ms);
+  } else {
+    clock_.remove(object.id);
+  }
+}
+
+std::optional<Shard::DueAlarm> Shard::first_due(std::uint64_t now_ms) {
+  const AlarmClock::Alarm* first = clock_.first();
+  if (first == nullptr || first->due_ms > now_ms) return std::nullopt;
+  DueAlarm due{first->ns, first->id, {}};
+  auto stored = catalog_.find_alarm(due.ns, due.id);
+  if (!stored)
+    throw Error(ErrorCode::kCorrupt,
+                "The catalog has lost the alarm of the object " + due.id.hex() + ", which is due.");
+  due.name = std::move(stored->name);
+  return due;
+}
+
+bool Shard::alarm_due(Slot slot, std::uint64_t now_ms) {
+  ShardObject& object = at(slot);
+  const bool due = object.core.alarm_due(now_ms);
+  tell_clock(object);
+  return due;
+}
+
+std::optional<object::AlarmRun> Shard::alarm_begins(Slot slot, std::uint64_t now_ms) {
+  ShardObject& object = at(slot);
+  const auto run = object.core.alarm_begins(now_ms);
+  if (!run) tell_clock(object);
+  return run;
+}
+
+void Shard::alarm_returned(Slot slot) {
+  ShardObject& object = at(slot);
+  if (object.core.alarm_returned()) {
+    begin_write(slot);
+  } else {
+    tell_clock(object);
+  }
+}
+
+object::AlarmFailure Shard::alarm_failed(Slot slot, std::uint64_t now_ms) {
+  ShardObject& object = at(slot);
+  if (!object.core.alarm_at_work()) return object::AlarmFailure::kSuperseded;
+  const auto failure = object.core.alarm_failed(now_ms, alarm_retry_ms_);
+  tell_clock(object);
+  if (failure == object::AlarmFailure::kSuperseded) return failure;
+  const auto alarm = object.core.alarm_to_store();
+  Catalog::AlarmChange change(catalog_, object.ns, object.id, object.name, alarm);
+  if (alarm || object.kind == StorageKind::kKeyValue) {
+    object.core.observe(change.commit_alone());
+    return failure;
+  }
+  store::Database& own = database(slot);
+  own.begin();
+  try {
+    store::store_alarm_time(own, std::nullopt);
+  } catch (...) {
+    own.rollback();
+    throw;
+  }
+  object.core.observe(own.commit(change));
+  return failure;
+}
+
+void Shard::set_alarm(Slot slot, std::uint64_t time_ms, std::uint64_t now_ms) {
+  at(slot).core.set_alarm(time_ms, now_ms);
+}
+
+void Shard::delete_alarm(Slot slot) { at(slot).core.delete_alarm(); }
 
 std::vector<Slot> Shard::idle(std::uint64_t now_ms, std::uint64_t idle_ms) const {
   std::vector<Slot> found;

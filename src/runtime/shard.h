@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "object/object.h"
+#include "runtime/alarm_clock.h"
 #include "runtime/catalog.h"
 #include "runtime/object_id.h"
 #include "store/database.h"
@@ -40,7 +42,10 @@ struct ShardObject {
 // The objects that one thread runs. One thread; a data directory has as many as the host starts.
 class Shard {
  public:
-  Shard(store::Store& store, Catalog& catalog) : store_(store), catalog_(catalog) {}
+  // A failed alarm is tried again after `alarm_retry_ms`, then after twice that, and so on.
+  Shard(store::Store& store, Catalog& catalog,
+        std::uint64_t alarm_retry_ms = object::AlarmState::kRetryFirstMs)
+      : store_(store), catalog_(catalog), alarm_retry_ms_(alarm_retry_ms) {}
 
   [[nodiscard]] store::Store& store() noexcept { return store_; }
 
@@ -80,6 +85,37 @@ class Shard {
   // Nothing is left of the transaction, if one is open.
   void rollback(Slot slot);
 
+  // Empties the object's storage, as part of the open transaction; its alarm, too, or that stays.
+  void remove_all(Slot slot, bool with_alarm);
+
+  // Alarms. The clock has those of the objects that are this shard's, in memory or not: when the
+  // first one is due the host lets its object come to memory, asks alarm_due(), and has an event
+  // arrive there. What the core says of an alarm (object/object.h) the functions here do on the
+  // disk as well.
+  //
+  // Puts the stored alarms of a namespace on the clock, of the objects that `owns` says are this
+  // shard's. Before any of these is added.
+  void load_alarms(NamespaceNumber ns, const std::function<bool(const ObjectId&)>& owns);
+  [[nodiscard]] const AlarmClock& clock() const noexcept { return clock_; }
+  // The stored alarm that is due first, if it is due; none also when it is gone by now.
+  struct DueAlarm {
+    NamespaceNumber ns;
+    ObjectId id;
+    std::string name;
+  };
+  [[nodiscard]] std::optional<DueAlarm> first_due(std::uint64_t now_ms);
+  // True: it is off the clock, and an event is to arrive at the object for it.
+  bool alarm_due(Slot slot, std::uint64_t now_ms);
+  std::optional<object::AlarmRun> alarm_begins(Slot slot, std::uint64_t now_ms);
+  // The handler has returned. The host commits then.
+  void alarm_returned(Slot slot);
+  // The handler has thrown, or the object was reset while an alarm was at work. Without the disk
+  // (an error is thrown then) what the core has decided holds for as long as the process runs.
+  object::AlarmFailure alarm_failed(Slot slot, std::uint64_t now_ms);
+  // Of the open transaction: begin_write() comes before.
+  void set_alarm(Slot slot, std::uint64_t time_ms, std::uint64_t now_ms);
+  void delete_alarm(Slot slot);
+
   // Transactions inside the open one, the outermost with depth 0. Rolling back to one ends it, too.
   void open_savepoint(Slot slot, std::uint32_t depth);
   void release_savepoint(Slot slot, std::uint32_t depth);
@@ -95,9 +131,15 @@ class Shard {
   store::KeyValueBuffer& buffer(ShardObject& object);
   bool begin(ShardObject& object, Slot slot, bool to_write);
   void begin_database(ShardObject& object, Slot slot);
+  Lsn commit_storage(ShardObject& object);
+  Lsn commit_with_alarm(ShardObject& object);
+  void load_alarm(ShardObject& object);
+  void tell_clock(const ShardObject& object);
 
   store::Store& store_;
   Catalog& catalog_;
+  const std::uint64_t alarm_retry_ms_;
+  AlarmClock clock_;
   std::vector<std::unique_ptr<ShardObject>> objects_;
   std::vector<Slot> free_;
 };

@@ -206,5 +206,209 @@ TEST_F(ShardTest, NamesTheIdleOnes) {
   EXPECT_THAT(shard_->idle(15'000, 10'000), ElementsAre(busy, idle, writing, failed));
 }
 
+// ---- alarms
+
+class ShardAlarmTest : public ShardTest {
+ protected:
+  static constexpr std::uint64_t kRetryMs = object::AlarmState::kRetryFirstMs;
+
+  void reopen() {
+    store_->log().wait_durable(store_->log().appended_lsn());
+    restart();
+    shard_->load_alarms(ns_, [](const ObjectId&) { return true; });
+  }
+
+  void use_key_value() { ns_ = catalog_->open_namespace("kv", StorageKind::kKeyValue); }
+
+  void set(Slot slot, std::uint64_t time_ms) {
+    shard_->begin_write(slot);
+    shard_->set_alarm(slot, time_ms, 0);
+    shard_->commit(slot);
+  }
+
+  // Its handler runs.
+  void begin(Slot slot, std::uint64_t now_ms) {
+    ASSERT_TRUE(shard_->alarm_due(slot, now_ms));
+    ASSERT_TRUE(shard_->alarm_begins(slot, now_ms).has_value());
+  }
+
+  std::optional<std::uint64_t> next_ms() {
+    const auto* first = shard_->clock().first();
+    return first == nullptr ? std::nullopt : std::optional(first->due_ms);
+  }
+
+  std::optional<Catalog::StoredAlarm> stored(const std::string& name) {
+    return catalog_->find_alarm(ns_, factory_.from_name(name));
+  }
+};
+
+TEST_F(ShardAlarmTest, TheClockHasItAfterTheCommit) {
+  const Slot slot = start("a");
+  shard_->begin_write(slot);
+  shard_->set_alarm(slot, 500, 100);
+  EXPECT_EQ(next_ms(), std::nullopt);
+  const Lsn before = store_->log().appended_lsn();
+  const Lsn lsn = shard_->commit(slot);
+  EXPECT_GT(lsn, before);
+  EXPECT_EQ(lsn, store_->log().appended_lsn()) << "what depends on it waits for both records";
+  EXPECT_EQ(next_ms(), 500u);
+  EXPECT_FALSE(shard_->first_due(499).has_value());
+  const auto due = shard_->first_due(500);
+  ASSERT_TRUE(due.has_value());
+  EXPECT_EQ(due->name, "a");
+  EXPECT_EQ(due->id, factory_.from_name("a"));
+  shard_->begin_write(slot);
+  shard_->set_alarm(slot, 900, 100);
+  shard_->rollback(slot);
+  EXPECT_EQ(next_ms(), 500u);
+  shard_->begin_write(slot);
+  shard_->delete_alarm(slot);
+  shard_->commit(slot);
+  EXPECT_EQ(next_ms(), std::nullopt);
+  EXPECT_FALSE(stored("a").has_value());
+}
+
+TEST_F(ShardAlarmTest, FollowsSavepoints) {
+  const Slot slot = start("a");
+  shard_->begin_write(slot);
+  shard_->set_alarm(slot, 500, 0);
+  shard_->open_savepoint(slot, 0);
+  shard_->set_alarm(slot, 600, 0);
+  shard_->rollback_savepoint(slot, 0);
+  shard_->open_savepoint(slot, 0);
+  shard_->open_savepoint(slot, 1);
+  shard_->delete_alarm(slot);
+  shard_->rollback_savepoint(slot, 1);
+  shard_->release_savepoint(slot, 0);
+  shard_->commit(slot);
+  EXPECT_EQ(next_ms(), 500u);
+}
+
+TEST_F(ShardAlarmTest, EndsWithItsCommitAndNotBefore) {
+  for (const bool key_value : {false, true}) {
+    SCOPED_TRACE(key_value);
+    if (key_value) use_key_value();
+    set(start("a"), 500);
+    reopen();
+    if (key_value) use_key_value();
+    shard_->load_alarms(ns_, [](const ObjectId&) { return true; });
+    EXPECT_EQ(next_ms(), 500u);
+    Slot slot = start("a");
+    begin(slot, 700);
+    EXPECT_EQ(next_ms(), std::nullopt) << "it rings";
+    shard_->alarm_returned(slot);
+    reopen();
+    if (key_value) use_key_value();
+    shard_->load_alarms(ns_, [](const ObjectId&) { return true; });
+    EXPECT_EQ(next_ms(), 500u) << "nothing has been committed";
+    slot = start("a");
+    begin(slot, 700);
+    shard_->alarm_returned(slot);
+    shard_->commit(slot);
+    reopen();
+    if (key_value) use_key_value();
+    shard_->load_alarms(ns_, [](const ObjectId&) { return true; });
+    EXPECT_EQ(next_ms(), std::nullopt);
+  }
+}
+
+TEST_F(ShardAlarmTest, ARetryKeepsItsDelayAndItsCountOverARestart) {
+  Slot slot = start("a");
+  set(slot, 500);
+  begin(slot, 500);
+  EXPECT_EQ(shard_->alarm_failed(slot, 1'000), object::AlarmFailure::kRetry);
+  EXPECT_EQ(next_ms(), 1'000 + kRetryMs);
+  reopen();
+  EXPECT_EQ(next_ms(), 1'000 + kRetryMs);
+  slot = start("a");
+  EXPECT_EQ(shard_->at(slot).core.get_alarm(), 500u);
+  ASSERT_TRUE(shard_->alarm_due(slot, 1'000 + kRetryMs));
+  const auto run = shard_->alarm_begins(slot, 1'000 + kRetryMs);
+  ASSERT_TRUE(run.has_value());
+  EXPECT_EQ(run->scheduled_ms, 500u);
+  EXPECT_EQ(run->retry_count, 1u);
+}
+
+TEST_F(ShardAlarmTest, ADroppedOneIsGoneEverywhere) {
+  const Slot slot = start("a");
+  set(slot, 500);
+  std::uint64_t now_ms = 500;
+  for (auto expected = object::AlarmFailure::kRetry; expected != object::AlarmFailure::kDropped;) {
+    begin(slot, now_ms);
+    expected = shard_->alarm_failed(slot, now_ms);
+    if (expected == object::AlarmFailure::kRetry) now_ms = *next_ms();
+  }
+  EXPECT_EQ(now_ms, 500 + kRetryMs * ((1 << object::AlarmState::kRetriesMax) - 1));
+  EXPECT_EQ(next_ms(), std::nullopt);
+  EXPECT_FALSE(stored("a").has_value());
+  EXPECT_EQ(query(shard_->database(slot), "SELECT key, value FROM _cf_METADATA"), "1|NULL");
+}
+
+TEST_F(ShardAlarmTest, ACommitThatFailsLeavesTheCatalogAsItWas) {
+  const Slot slot = start("a");
+  const Slot other = start("other");
+  write(slot, "CREATE TABLE t(a)");
+  set(other, 700);
+  shard_->begin_write(slot);
+  shard_->set_alarm(slot, 500, 0);
+  {
+    auto open = shard_->database(slot).prepare("INSERT INTO t VALUES (1), (2) RETURNING a",
+                                               store::Access::kUser);
+    ASSERT_EQ(sqlite3_step(open.handle()), SQLITE_ROW);
+    EXPECT_THROW(shard_->commit(slot), store::SqlError);
+  }
+  EXPECT_EQ(next_ms(), 700u);
+  EXPECT_FALSE(stored("a").has_value());
+  EXPECT_EQ(stored("other")->alarm.time_ms, 700u);
+  set(slot, 600);
+  EXPECT_EQ(stored("a")->alarm.time_ms, 600u);
+  reopen();
+  EXPECT_EQ(next_ms(), 600u);
+}
+
+TEST_F(ShardAlarmTest, AnObjectThatOnlySetsOneIsThere) {
+  set(start("a"), 500);
+  use_key_value();
+  factory_ = ObjectIdFactory("kv");
+  set(start("b"), 600);
+  EXPECT_EQ(stored("b")->alarm.time_ms, 600u);
+  reopen();
+  EXPECT_EQ(next_ms(), 500u);
+}
+
+TEST_F(ShardAlarmTest, WhoComesBackKnowsItAndDependsOnIt) {
+  const Slot slot = start("a");
+  set(slot, 500);
+  shard_->at(slot).core.finish(0);
+  shard_->at(slot).core.evict();
+  shard_->remove(slot);
+  const Slot again = start("a");
+  EXPECT_EQ(shard_->at(again).core.get_alarm(), 500u);
+  EXPECT_EQ(shard_->at(again).core.output_lsn(), store_->log().appended_lsn());
+}
+
+TEST_F(ShardAlarmTest, EmptyingTheStorageTakesItAlongOrNot) {
+  for (const bool with_alarm : {false, true}) {
+    const Slot slot = start(with_alarm ? "gone" : "kept");
+    set(slot, 500);
+    shard_->begin_write(slot);
+    shard_->remove_all(slot, with_alarm);
+    shard_->commit(slot);
+    EXPECT_EQ(stored(with_alarm ? "gone" : "kept").has_value(), !with_alarm);
+    EXPECT_EQ(query(shard_->database(slot), "SELECT value FROM _cf_METADATA"),
+              with_alarm ? "NULL" : "500000000");
+  }
+}
+
+TEST_F(ShardAlarmTest, ClosesWhileAnAlarmIsAtWork) {
+  const Slot slot = start("a");
+  set(slot, 500);
+  begin(slot, 500);
+  shard_->begin_write(slot);
+  shard_->close();
+  reopen();
+  EXPECT_EQ(next_ms(), 500u);
+}
+
 }  // namespace
 }  // namespace perdure::runtime

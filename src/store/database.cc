@@ -215,6 +215,46 @@ Lsn Database::commit() {
   return last_lsn();
 }
 
+Lsn Database::commit(Companion& companion) {
+  OpenFile& open = *state_->open;
+  open.file().admit();
+  Database& other = companion.stage();
+  open.set_admitted(true);
+  open.set_companion(other.state_->open);
+  try {
+    commit();
+  } catch (...) {
+    open.set_companion(nullptr);
+    open.set_admitted(false);
+    throw;
+  }
+  open.set_companion(nullptr);
+  open.set_admitted(false);
+  if (other.staged()) other.publish_staged();  // nothing had changed here
+  return std::max(last_lsn(), other.last_lsn());
+}
+
+void Database::stage_commit() {
+  OpenFile& open = *state_->open;
+  open.set_staging(true);
+  try {
+    commit();
+  } catch (...) {
+    open.set_staging(false);
+    throw;
+  }
+  open.set_staging(false);
+}
+
+bool Database::staged() const noexcept { return state_->open->staged(); }
+
+Lsn Database::publish_staged() {
+  state_->open->publish_staged();
+  return last_lsn();
+}
+
+void Database::abandon_staged() noexcept { state_->open->abandon_staged(); }
+
 void Database::rollback() {
   if (in_transaction()) run(state_->rollback, "ROLLBACK");
 }

@@ -60,6 +60,19 @@ class Statement {
   bool alters_as_user_ = false;
 };
 
+class Database;
+
+// A change of another database that is committed together with one's own: a crash leaves both or
+// neither.
+class Companion {
+ public:
+  virtual ~Companion() = default;
+  // Makes the change, up to Database::stage_commit(), and returns that database. Called at most
+  // once, when nothing waits for a checkpoint any more. What it throws fails the commit. Who made
+  // the companion gives up what is staged still when the commit has failed.
+  virtual Database& stage() = 0;
+};
+
 // One object's open SQLite database on the log. One thread at a time. The VFS below turns each
 // commit into one record of the log; nothing here waits for the disk.
 //
@@ -97,7 +110,19 @@ class Database {
   // SqlError; the transaction is rolled back then.
   void begin();
   Lsn commit();
+  // The same, in one atomic group of the log with the companion's change, also when there is
+  // nothing else to commit. Returns what depends on both.
+  Lsn commit(Companion& companion);
   void rollback();
+
+  // The other side of it. Commits the transaction in SQLite alone; its record goes to the log with
+  // the next commit of the database that takes it along, or by publish_staged(). Nobody may use
+  // the database until then. Given up, it is broken(). Throws SqlError; the transaction is rolled
+  // back then.
+  void stage_commit();
+  [[nodiscard]] bool staged() const noexcept;
+  Lsn publish_staged();
+  void abandon_staged() noexcept;
   [[nodiscard]] bool in_transaction() const noexcept;
 
   // The LSN of this object's last commit in this process, or of the recovered one; 0 when it has

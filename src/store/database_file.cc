@@ -89,10 +89,10 @@ bool DatabaseFile::listed() const {
 
 void DatabaseFile::set_listed(bool listed) {
   const std::scoped_lock lock(mutex_);
-  list(listed);
+  mark_listed(listed);
 }
 
-void DatabaseFile::list(bool listed) noexcept {
+void DatabaseFile::mark_listed(bool listed) noexcept {
   if (listed_ != listed) account(listed ? kFileBytes : -kFileBytes);
   listed_ = listed;
 }
@@ -227,7 +227,7 @@ bool DatabaseFile::encode(const Change& change, std::uint64_t epoch,
   return true;
 }
 
-void DatabaseFile::prepare(const Change& change, std::vector<std::byte>& record) {
+void DatabaseFile::admit() {
   if (!exempt_) core_.admit_commit();
   std::function<void()> hook;
   {
@@ -240,7 +240,11 @@ void DatabaseFile::prepare(const Change& change, std::vector<std::byte>& record)
     const std::scoped_lock lock(mutex_);
     before_first_commit_ = nullptr;
   }
+}
+
+void DatabaseFile::prepare(const Change& change, std::vector<std::byte>& record) {
   const std::scoped_lock lock(mutex_);
+  find_origin();
   if (pages_ != 0 && change.page_size != page_size_) {
     throw Error(ErrorCode::kInvalid, "The page size of a database cannot change.");
   }
@@ -249,39 +253,64 @@ void DatabaseFile::prepare(const Change& change, std::vector<std::byte>& record)
   encode(change, prepared_epoch_, record);
 }
 
-Lsn DatabaseFile::publish(const Change& change, std::vector<std::byte>& record) {
+Lsn DatabaseFile::publish(std::span<Prepared> commits) {
+  std::array<std::unique_lock<std::mutex>, kGroupMax> locks;
+  std::array<Prepared*, kGroupMax> changing{};
+  std::size_t count = 0;
   Lsn lsn = 0;
-  {
-    const std::scoped_lock lock(mutex_);
-    if (record.empty()) return head_.last_lsn;
-    if (!listed_) {
-      list(true);
-      core_.list_dirty(shared_from_this());
-    }
-    log::Appended appended;
-    std::uint64_t epoch = core_.log().epoch();
-    // prepare() may have encoded for an epoch that has ended: full images are due then.
-    bool current = epoch == prepared_epoch_;
-    for (;;) {
-      if (!current) {
-        epoch = core_.log().epoch();
-        encode(change, epoch, record);
-      }
-      const std::span<const std::byte> bytes = record;
-      if (core_.log().append({&bytes, 1}, epoch, {&appended, 1})) break;
-      current = false;
-    }
-    lsn = appended.lsn;
-    page_size_ = change.page_size;
-    cut(change.pages_after);
-    for (const ChangedPage& changed : change.pages) {
-      if (changed.differs) store_page(changed, epoch, lsn);
-    }
-    pages_ = change.pages_after;
-    head_ = {head_.commit_number + 1, lsn, appended.location};
+  for (std::size_t i = 0; i < commits.size(); ++i) {
+    DatabaseFile& file = commits[i].file;
+    locks[i] = std::unique_lock(file.mutex_);
+    lsn = std::max(lsn, file.head_.last_lsn);
+    if (commits[i].record.empty()) continue;
+    file.list_locked();
+    changing[count++] = &commits[i];
   }
-  core_.after_commit();
-  return lsn;
+  if (count == 0) return lsn;
+  StoreCore& core = commits[0].file.core_;
+  std::array<log::Appended, kGroupMax> appended;
+  const std::uint64_t epoch =
+      append(core.log(), std::span(changing).first(count), std::span(appended).first(count));
+  for (std::size_t i = 0; i < count; ++i)
+    changing[i]->file.advance(changing[i]->change, epoch, appended[i]);
+  for (std::size_t i = commits.size(); i > 0; --i) locks[i - 1].unlock();
+  core.after_commit();
+  return appended[count - 1].lsn;
+}
+
+// Returns the epoch that the records belong to.
+std::uint64_t DatabaseFile::append(log::Log& log, std::span<Prepared* const> commits,
+                                   std::span<log::Appended> out) {
+  std::uint64_t epoch = log.epoch();
+  for (;;) {
+    std::array<std::span<const std::byte>, kGroupMax> records;
+    for (std::size_t i = 0; i < commits.size(); ++i) {
+      auto& [file, change, record] = *commits[i];
+      // prepare() may have encoded for an epoch that has ended: full images are due then.
+      if (file.prepared_epoch_ != epoch) file.encode(change, epoch, record);
+      file.prepared_epoch_ = epoch;
+      records[i] = record;
+    }
+    if (log.append(std::span(records).first(commits.size()), epoch, out)) return epoch;
+    epoch = log.epoch();
+  }
+}
+
+void DatabaseFile::list_locked() {
+  if (listed_) return;
+  mark_listed(true);
+  core_.list_dirty(shared_from_this());
+}
+
+void DatabaseFile::advance(const Change& change, std::uint64_t epoch,
+                           const log::Appended& appended) {
+  page_size_ = change.page_size;
+  cut(change.pages_after);
+  for (const ChangedPage& changed : change.pages) {
+    if (changed.differs) store_page(changed, epoch, appended.lsn);
+  }
+  pages_ = change.pages_after;
+  head_ = {head_.commit_number + 1, appended.lsn, appended.location};
 }
 
 void DatabaseFile::store_page(const ChangedPage& changed, std::uint64_t epoch, Lsn lsn) {
@@ -361,7 +390,7 @@ void DatabaseFile::capture(CapturedPages& captured, std::size_t bytes_max) {
   const std::scoped_lock lock(mutex_);
   std::uint32_t from = 0;
   if (captured.pages.empty()) {
-    list(false);
+    mark_listed(false);
     smallest_since_capture_ = std::numeric_limits<std::uint32_t>::max();
     captured.page_size = page_size_;
     captured.valid_pages = valid_pages_;
@@ -394,10 +423,7 @@ void DatabaseFile::drop_captured(const CapturedPages& captured) {
     const CommittedPage* entry = map_.find(page.page);
     if (entry != nullptr && entry->lsn == page.lsn) drop_page(page.page);
   }
-  if (!map_.empty() && !listed_) {
-    list(true);
-    core_.list_dirty(shared_from_this());
-  }
+  if (!map_.empty()) list_locked();
 }
 
 }  // namespace perdure::store

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/lsn.h"
+#include "log/log.h"
 #include "log/record.h"
 #include "store/page_map.h"
 #include "store/store.h"
@@ -95,12 +96,23 @@ class DatabaseFile : public std::enable_shared_from_this<DatabaseFile> {
   [[nodiscard]] std::uint32_t page_count();
   [[nodiscard]] std::uint32_t page_size();
 
-  // Everything of a commit that can be refused: encodes it, runs the hook, waits for the checkpoint
-  // when too much is dirty. Throws Error, with nothing changed.
+  // What of a commit may take time: waits for the checkpoint when too much is dirty, and runs the
+  // hook. Throws Error(kFull).
+  void admit();
+  // The rest of what can be refused: encodes it. Throws Error, with nothing changed.
   void prepare(const Change& change, std::vector<std::byte>& record);
-  // Appends the record (encoded anew when a checkpoint began since) and makes it the state. Returns
-  // its LSN; with no change that of the last commit.
-  Lsn publish(const Change& change, std::vector<std::byte>& record);
+  // A commit that was prepared, of one file.
+  struct Prepared {
+    DatabaseFile& file;
+    const Change& change;
+    std::vector<std::byte>& record;
+  };
+  static constexpr std::size_t kGroupMax = 2;
+  // Appends the records (encoded anew when a checkpoint began since) as one atomic group and makes
+  // them the states of their files. Returns the LSN of the last one; where nothing changes in a
+  // file, that of its last commit. Files are locked in the order given, which is the same always.
+  // When it throws, nothing has changed.
+  static Lsn publish(std::span<Prepared> commits);
 
   // Redo of a record found in the log. Throws Error(kCorrupt). Recovery only.
   void replay(const log::RecordView& record);
@@ -122,10 +134,14 @@ class DatabaseFile : public std::enable_shared_from_this<DatabaseFile> {
     kKnown,    // valid_pages_ and page_size_ hold
   };
 
+  static std::uint64_t append(log::Log& log, std::span<Prepared* const> commits,
+                              std::span<log::Appended> out);
+  void list_locked();
+  void advance(const Change& change, std::uint64_t epoch, const log::Appended& appended);
   void find_origin();
   void read_locked(std::uint32_t page, std::span<std::byte> out);
   void read_file(std::uint32_t page, std::span<std::byte> out);
-  void list(bool listed) noexcept;
+  void mark_listed(bool listed) noexcept;
   bool encode(const Change& change, std::uint64_t epoch, std::vector<std::byte>& record);
   bool needs_full_image(std::uint32_t page, std::uint64_t epoch) noexcept;
   void store_page(const ChangedPage& changed, std::uint64_t epoch, Lsn lsn);

@@ -43,7 +43,8 @@ class DatabaseFileTest : public ::testing::Test {
     std::vector<std::byte> record;
     const Change change{changed, kPage, pages_after};
     file_->prepare(change, record);
-    file_->publish(change, record);
+    DatabaseFile::Prepared prepared{*file_, change, record};
+    DatabaseFile::publish({&prepared, 1});
   }
 
   // The byte that fills the page.

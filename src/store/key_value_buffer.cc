@@ -121,9 +121,9 @@ void KeyValueBuffer::rollback_innermost() {
   savepoints_.pop_back();
 }
 
-Lsn KeyValueBuffer::commit() {
+Lsn KeyValueBuffer::commit(Companion* companion) {
   try {
-    const Lsn lsn = shared_->commit(owner_, cleared_, writes_);
+    const Lsn lsn = shared_->commit(owner_, cleared_, writes_, companion);
     rollback();  // it is in the shared file now
     return lsn;
   } catch (...) {

@@ -76,8 +76,9 @@ class KeyValueBuffer {
   void rollback_savepoint(std::uint32_t depth);
 
   // What was written becomes one commit of the shared file; returns its LSN, 0 when nothing was. An
-  // error (thrown) leaves it as after rollback().
-  Lsn commit();
+  // error (thrown) leaves it as after rollback(). A companion is committed in any case, in one
+  // atomic group with it.
+  Lsn commit(Companion* companion = nullptr);
   void rollback() noexcept;
   // A write has failed and has taken the transaction with it, until rollback().
   [[nodiscard]] bool lost() const noexcept { return lost_; }

@@ -80,7 +80,9 @@ class SharedKeyValue {
 
   // All of it or, when it throws, nothing: first everything of the owner is deleted, if `clear`;
   // then `writes`. Returns the LSN of the commit; 0 when there was nothing to write.
-  Lsn commit(const KeyOwner& owner, bool clear, const KeyWrites& writes);
+  // A companion is committed in any case, in one atomic group with the rest.
+  Lsn commit(const KeyOwner& owner, bool clear, const KeyWrites& writes,
+             Companion* companion = nullptr);
 
   // Whether the owner has any keys.
   bool contains(const KeyOwner& owner);
@@ -112,7 +114,6 @@ class SharedKeyValue {
   void open();
   bool has_table();
   Statement& prepared(Statement& statement, const char* sql);
-  void run(Statement& statement);
   void write(const KeyOwner& owner, const std::string& key,
              const std::optional<StoredValue>& value);
 

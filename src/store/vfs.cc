@@ -21,7 +21,8 @@ constexpr std::size_t kPendingPagesKept = 16;
 constexpr std::size_t kPagesInHeaderOffset = 28;
 
 // The record between sync() and commit(), which follow one another on one thread. The catalog's
-// commit that a first commit brings about comes before the record is encoded.
+// commit that a first commit brings about comes before the record is encoded, and one that is
+// staged has its record for itself.
 std::vector<std::byte>& record_buffer() {
   thread_local std::vector<std::byte> buffer;
   return buffer;
@@ -307,7 +308,8 @@ int OpenFile::sync() noexcept {
 
 void OpenFile::prepare(std::uint32_t pages_after) {
   collect(pages_after);
-  file_->prepare({changed_, page_size_, pages_after}, record_buffer());
+  if (!admitted_) file_->admit();
+  file_->prepare({changed_, page_size_, pages_after}, record());
   synced_pages_ = pages_after;
   prepared_ = true;
 }
@@ -337,14 +339,51 @@ int OpenFile::commit() noexcept {
   const int code = guarded(SQLITE_IOERR, [&] {
     if (pages_ != synced_pages_) {
       collect(pages_);
-      file_->prepare({changed_, page_size_, pages_}, record_buffer());
+      file_->prepare(change(), record());
     }
-    file_->publish({changed_, page_size_, pages_}, record_buffer());
+    staged_ = staging_;
+    if (!staged_) publish();
     return SQLITE_OK;
   });
   if (code != SQLITE_OK) broken_ = true;
-  clear();
+  if (!staged_) clear();
   return code;
+}
+
+// A record that waits for another one is not to be written over by that one.
+std::vector<std::byte>& OpenFile::record() noexcept {
+  return staging_ ? staged_record_ : record_buffer();
+}
+
+void OpenFile::publish() {
+  const Change own = change();
+  if (companion_ == nullptr) {
+    DatabaseFile::Prepared alone{*file_, own, record_buffer()};
+    DatabaseFile::publish({&alone, 1});
+    return;
+  }
+  const Change other = companion_->change();
+  DatabaseFile::Prepared both[] = {{*file_, own, record_buffer()},
+                                   {*companion_->file_, other, companion_->staged_record_}};
+  DatabaseFile::publish(both);
+  companion_->clear();
+}
+
+void OpenFile::publish_staged() {
+  const Change own = change();
+  DatabaseFile::Prepared alone{*file_, own, staged_record_};
+  try {
+    DatabaseFile::publish({&alone, 1});
+  } catch (...) {
+    abandon_staged();
+    throw;
+  }
+  clear();
+}
+
+void OpenFile::abandon_staged() noexcept {
+  broken_ = true;
+  clear();
 }
 
 void OpenFile::rollback() noexcept { clear(); }
@@ -354,6 +393,8 @@ void OpenFile::clear() noexcept {
   committing_ = false;
   prepared_ = false;
   doomed_ = false;
+  staged_ = false;
+  staged_record_ = {};
   if (pending_.size() > kPendingPagesKept) {
     pending_ = {};
   } else {

@@ -41,6 +41,19 @@ class OpenFile {
   int commit() noexcept;
   void rollback() noexcept;
 
+  // Whoever commits has called DatabaseFile::admit(): a commit does not wait any more.
+  void set_admitted(bool admitted) noexcept { admitted_ = admitted; }
+  // A commit that ends while this is set leaves the log as it is. It is made whole by another
+  // file's commit (set_companion) or by publish_staged(); until then nobody may use the database.
+  void set_staging(bool staging) noexcept { staging_ = staging; }
+  [[nodiscard]] bool staged() const noexcept { return staged_; }
+  // Throws Error: the commit is lost, and the file broken().
+  void publish_staged();
+  // Gives it up: SQLite believes in a commit that is not there, so the file is broken().
+  void abandon_staged() noexcept;
+  // What the next commit takes along, into the same atomic group of the log; null: nothing.
+  void set_companion(OpenFile* staged) noexcept { companion_ = staged; }
+
   // A commit failed after SQLite had given up its journal.
   [[nodiscard]] bool broken() const noexcept { return broken_; }
   // Why the last call failed; empty when it was SQLite's own doing.
@@ -58,6 +71,9 @@ class OpenFile {
   void prepare(std::uint32_t pages_after);
   void doom() noexcept;
   void collect(std::uint32_t pages_after);
+  void publish();
+  [[nodiscard]] std::vector<std::byte>& record() noexcept;
+  [[nodiscard]] Change change() noexcept { return {changed_, page_size_, pages_}; }
   [[nodiscard]] std::uint32_t pages_in_header() const noexcept;
   void clear() noexcept;
 
@@ -73,6 +89,11 @@ class OpenFile {
   // does not matter.
   bool doomed_ = false;
   bool broken_ = false;
+  bool admitted_ = false;
+  bool staging_ = false;
+  bool staged_ = false;  // pending_ and changed_ are those of a commit without its record
+  OpenFile* companion_ = nullptr;
+  std::vector<std::byte> staged_record_;
   std::string last_error_;
   std::vector<ChangedPage> changed_;
 };

@@ -534,7 +534,7 @@ test('what nobody has caught is reported with the name of the object whose code 
     'Counter "uncaught a": a promise was rejected and nobody handled it: Error: of a, after a call',
     'Counter "uncaught a": nobody caught an exception: TypeError: of a, in a microtask',
     'Counter "uncaught a": nobody caught an exception: TypeError: of a, in a tick',
-    'Counter "uncaught a": nobody caught an exception: TypeError: of a, in an immediate',
+    'Counter "uncaught a": an immediate has thrown: TypeError: of a, in an immediate',
     'Counter "uncaught a": a promise was rejected and nobody handled it: Error: of a, in a timer',
   ];
   for (const text of expected) assert.ok(stderr.includes(text), `${text}\n${stderr}`);

@@ -157,7 +157,6 @@ testBoth('wrong arguments', async (inObject) => {
         () => txn.put('a', 1, 5), () => txn.put({ a: 1 }, 5), () => txn.delete(), () => txn.delete('a', 5), () => txn.list(5),
         () => txn.list({ limit: 0 }), () => txn.list({ start: 'a', startAfter: 'a' }), () => txn.put({ a: () => 1, b: 1 }),
         () => txn.put('x'.repeat(2049), 1), () => txn.get('x'.repeat(2049)), () => txn.delete(['x'.repeat(2049)]), () => storage.deleteAll(),
-        () => txn.getAlarm(), () => txn.setAlarm(1), () => txn.deleteAlarm(),
       ]) texts.push(await attempt(call));
       return [texts, (await txn.list()).size];
     });
@@ -171,7 +170,6 @@ testBoth('wrong arguments', async (inObject) => {
     wrong('delete', 1, 'string or Array'), wrong('delete', 2, 'PutOptions'), wrong('list', 1, 'ListOptions'), 'TypeError: List limit must be positive.',
     'TypeError: list() cannot be called with both start and startAfter values.', 'DataCloneError: () => 1 could not be cloned.', keyTooLarge, keyTooLarge,
     keyTooLarge, 'Error: Cannot call deleteAll() within a transaction',
-    ...['getAlarm', 'setAlarm', 'deleteAlarm'].map((name) => `Error: txn.${name}() is not served by this version of Perdure.`),
   ], 0]);
 });
 

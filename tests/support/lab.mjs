@@ -9,9 +9,10 @@ const project = join(root, 'tests/fixtures/runtime-lab');
  * A server that runs functions of a test inside: they go there as their source, so they see their
  * arguments and the globals, nothing else. What they return or throw comes back (a thrown error with
  * the name of its class as `type`).
+ * With one thread, as `shared` is what the module keeps, unless the test wants more.
  */
-export async function startLab(t, { data = join(temporaryDirectory(t), 'data'), args, wrapper } = {}) {
-  const server = await serve(t, project, { data, args, wrapper });
+export async function startLab(t, { data = join(temporaryDirectory(t), 'data'), threads = 1, args = [], wrapper } = {}) {
+  const server = await serve(t, project, { data, args: ['--threads', `${threads}`, ...args], wrapper });
 
   async function call(namespace, object, run, args) {
     const body = serialize({ namespace, object, source: run.toString(), args });
@@ -37,6 +38,9 @@ export async function startLab(t, { data = join(temporaryDirectory(t), 'data'), 
     /** Makes `run({ ctx, … })` the end of the constructor of the object `name`. */
     constructors: (name, run) =>
       call(undefined, undefined, ({ shared }, name, source) => void (shared.constructors[name] = (0, eval)(`(${source})`)), [name, run.toString()]),
+    /** Makes `run({ ctx, … }, info)` the alarm() of the object `name`. */
+    alarms: (name, run) =>
+      call(undefined, undefined, ({ shared }, name, source) => void (shared.alarms[name] = (0, eval)(`(${source})`)), [name, run.toString()]),
     /** Makes `run(request, env, ctx, shared)` answer requests for `path`; returns its URL. */
     async handle(path, run) {
       await call(undefined, undefined, ({ shared }, path, source) => void (shared.handlers[path] = (0, eval)(`(${source})`)), [path, run.toString()]);

@@ -1,5 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import { type CronTrigger, parseCron } from './cron.js';
 import { isTomlDate, readDocument } from './document.js';
 import { ProjectError } from './error.js';
 import {
@@ -27,7 +28,7 @@ export interface Project {
   bindings: { name: string; className: string }[];
   /** The classes after the last migration, bound or not. */
   classes: ClassDeclaration[];
-  crons: string[];
+  crons: CronTrigger[];
 }
 
 const configNames = ['wrangler.jsonc', 'wrangler.json', 'wrangler.toml'];
@@ -249,10 +250,16 @@ function readBindings(
   });
 }
 
-function readCrons(key: Reader | undefined): string[] {
-  const crons = key?.object(['crons']).get('crons');
-  if (crons && crons.array().length > 0) {
-    throw crons.keyMistake('cron triggers are not served by Perdure yet; remove "triggers.crons"');
-  }
-  return [];
+function readCrons(key: Reader | undefined): CronTrigger[] {
+  const crons = key?.object(['crons']).get('crons')?.array() ?? [];
+  return crons.map((element, index) => {
+    const expression = element.string();
+    if (crons.slice(0, index).some((earlier) => earlier.value === expression))
+      throw element.mistake(`the cron expression "${expression}" is there twice`);
+    try {
+      return parseCron(expression);
+    } catch (error) {
+      throw element.mistake(`the cron expression "${expression}" is wrong: ${(error as Error).message}`);
+    }
+  });
 }

@@ -1,6 +1,7 @@
 /** Objects in a process of the user's own: a data directory, and the namespaces that the user's code registers. */
 import { resolve } from 'node:path';
 import { setTimeout } from 'node:timers';
+import { ALARM_RETRY_MS } from '../runtime/alarms.js';
 import { DurableObjectNamespace, type ObjectClass } from '../runtime/namespace.js';
 import { loadNative, type NativeEngine } from '../runtime/native.js';
 import { Shard } from '../runtime/shard.js';
@@ -13,6 +14,8 @@ export interface OpenOptions {
   idleMs?: number;
   /** What objects find in `env` beside the namespaces. */
   env?: Record<string, unknown>;
+  /** A failed alarm is tried again after this time, then after twice that, and so on. */
+  alarmRetryMs?: number;
 }
 
 export interface NamespaceOptions {
@@ -29,6 +32,7 @@ export interface CloseOptions {
 const IN_MEMORY = ':memory:';
 const IDLE_MS = 10_000;
 const IDLE_MS_MAX = 86_400_000;
+const ALARM_RETRY_MS_MAX = 3_600_000;
 const CLOSE_GRACE_MS = 10_000;
 /** How often close() looks whether objects that work without a caller are done. */
 const CLOSE_POLL_MS = 5;
@@ -38,14 +42,16 @@ const openDirectories = new Set<string>();
 
 /** Opens the data directory, creating it when missing. One registry at a time has it open. */
 export function open(options: OpenOptions): Registry {
-  checkOptions('open', options, ['storageDir', 'idleMs', 'env']);
-  const { storageDir, idleMs = IDLE_MS, env = {} } = options;
+  checkOptions('open', options, ['storageDir', 'idleMs', 'env', 'alarmRetryMs']);
+  const { storageDir, idleMs = IDLE_MS, env = {}, alarmRetryMs = ALARM_RETRY_MS } = options;
   if (typeof storageDir !== 'string' || storageDir === '')
     throw new TypeError(`open() needs storageDir: the folder where the objects live, or '${IN_MEMORY}'.`);
   if (!Number.isInteger(idleMs) || idleMs < 1 || idleMs > IDLE_MS_MAX)
     throw new RangeError(`The idleMs of open() must be a whole number from 1 to ${IDLE_MS_MAX}.`);
+  if (!Number.isInteger(alarmRetryMs) || alarmRetryMs < 1 || alarmRetryMs > ALARM_RETRY_MS_MAX)
+    throw new RangeError(`The alarmRetryMs of open() must be a whole number from 1 to ${ALARM_RETRY_MS_MAX}.`);
   const directory = storageDir === IN_MEMORY ? undefined : resolve(storageDir);
-  return new Registry(openEngine(directory), directory, idleMs, env);
+  return new Registry(openEngine(directory), directory, { idleMs, alarmRetryMs }, env);
 }
 
 function openEngine(directory: string | undefined): NativeEngine {
@@ -84,10 +90,10 @@ export class Registry {
   readonly #classes = new Map<string, ObjectClass>();
   #closed: Promise<void> | undefined;
 
-  constructor(engine: NativeEngine, directory: string | undefined, idleMs: number, env: Record<string, unknown>) {
+  constructor(engine: NativeEngine, directory: string | undefined, times: { idleMs: number; alarmRetryMs: number }, env: Record<string, unknown>) {
     this.#engine = engine;
     this.#directory = directory;
-    this.#shard = new Shard({ engine, report, idleMs, onWake: () => {} });
+    this.#shard = new Shard({ engine, report, ...times, deleteAllDeletesAlarm: true, onWake: () => {} });
     this.#outside = new Outside(this.#shard);
     Object.assign(this.#shard.env, env);
     if (directory !== undefined) openDirectories.add(directory);
@@ -134,6 +140,7 @@ export class Registry {
 
   async #finish(deadline: number): Promise<void> {
     const shard = this.#shard;
+    shard.alarms.stop();
     const calls = this.#outside.quiet();
     await before(deadline, calls);
     // A call that an object has made of its own is delivered before the first look.

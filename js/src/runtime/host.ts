@@ -4,9 +4,10 @@
  */
 import { DurableObject } from './entrypoints.js';
 import { TURN_LABEL } from './exchange.js';
-import type { DurableObjectId } from './ids.js';
+import { DurableObjectId, type Identity } from './ids.js';
 import { CONSTRUCT, DELIVER } from './native.js';
 import type { ObjectNamespace, StorageKind } from './namespace.js';
+import { Observer } from './observer.js';
 import { ROOT, type Section, Sections } from './sections.js';
 import type { Shard } from './shard.js';
 import { DurableObjectState, type StateHost } from './state.js';
@@ -15,14 +16,18 @@ import { passThrown } from './values.js';
 
 /** Something to be delivered to the object, and where its outcome goes. */
 export interface Delivery {
+  /** It calls fetch(). */
+  readonly isFetch?: boolean;
   /** Runs user code; what it returns or throws is the outcome. */
   run(instance: object, host: ObjectHost): unknown;
   /** Makes the caller's copy of the result, which came from `instance`. */
   pass(result: unknown, instance: Instance): unknown;
   resolve(value: unknown): void;
   reject(error: unknown): void;
+  /** What its sender has seen; then, with the outcome, what the object has seen. */
+  seenLsn: number;
   /** The outcome was a reset of the object, and whoever made the call knows now. */
-  resetSeen(resets: number): void;
+  resetSeen(resetAt: number): void;
 }
 
 /** Something that comes back to code of the object: a timer, the result of a call. It belongs to the section that asked for it. */
@@ -32,7 +37,7 @@ export interface Resumption {
 }
 
 /** One life of an object: from its construction to its reset or eviction. */
-export class Instance {
+export class Instance extends Observer {
   object: object | undefined;
   /** Its open transaction was begun by code that nobody knew to be its own (Shard.current). */
   stray = false;
@@ -50,7 +55,9 @@ export class Instance {
   constructor(
     readonly host: ObjectHost,
     readonly storage: StorageCore,
-  ) {}
+  ) {
+    super();
+  }
 
   get sections(): Sections {
     return (this.#sections ??= new Sections(this));
@@ -131,8 +138,8 @@ export class ObjectHost implements StateHost, StorageHost {
   readonly storageKind: StorageKind;
   /** It has left the shard's memory; a later call gets a new one. */
   forgotten = false;
-  /** How often the object was reset, and why the last time. */
-  resets = 0;
+  /** When the object was reset last, by Shard.resetClock (0: never), and why. */
+  resetAt = 0;
   resetError: unknown;
   #instance: Instance | undefined;
   readonly #waiting = new Map<number, Delivery | Waiting>();
@@ -143,12 +150,12 @@ export class ObjectHost implements StateHost, StorageHost {
   constructor(
     readonly shard: Shard,
     readonly namespace: ObjectNamespace,
-    readonly id: DurableObjectId,
+    readonly id: Identity,
   ) {
     this.native = shard.native;
     this.exchange = shard.exchange;
     this.storageKind = namespace.storage;
-    this.slot = this.native.add(namespace.number, id.toString(), id.name ?? '');
+    this.slot = this.native.add(namespace.number, id.hex, id.name ?? '');
   }
 
   /** Called in a turn of its own (Shard.turn), which is the event's if the gate is open. */
@@ -183,8 +190,9 @@ export class ObjectHost implements StateHost, StorageHost {
     try {
       admission = this.native.arrive(this.slot, event, section);
     } catch (error) {
-      // It can neither wait nor be left out.
+      // It can neither wait nor be left out: it goes on like those that did wait, when a reset has ended its instance.
       this.reset(Object.assign(error as Error, { overloaded: true }));
+      this.shard.turn(waitingTurn, waiting);
       return;
     }
     if (admission === DELIVER) this.#resume(waiting);
@@ -200,7 +208,7 @@ export class ObjectHost implements StateHost, StorageHost {
     const storage = new StorageCore(this);
     const instance = new Instance(this, storage);
     this.#instance = instance;
-    const state = new DurableObjectState(this, storage, this.id, new DurableObjectStorage(storage));
+    const state = new DurableObjectState(this, storage, new DurableObjectId(this.id), new DurableObjectStorage(storage));
     this.shard.enter(instance);
     this.runs('constructor');
     try {
@@ -241,6 +249,7 @@ export class ObjectHost implements StateHost, StorageHost {
     const instance = this.#instance!;
     this.#running.add(delivery);
     this.shard.enter(instance);
+    this.shard.observe(instance, delivery.seenLsn);
     let result: unknown;
     try {
       result = delivery.run(instance.object!, this);
@@ -288,13 +297,14 @@ export class ObjectHost implements StateHost, StorageHost {
       this.#refuse(delivery);
       return false;
     }
-    this.native.finish(this.slot, this.shard.nowMs);
+    this.shard.observe(instance, this.native.finish(this.slot, this.shard.nowMs));
+    delivery.seenLsn = this.shard.dependsOn(instance);
     return true;
   }
 
   /** What the caller sees of something thrown here. */
   remote(thrown: unknown): unknown {
-    return copyThrown(thrown, { remote: true }, this.id.toString());
+    return copyThrown(thrown, { remote: true }, this.id.hex);
   }
 
   /**
@@ -307,7 +317,7 @@ export class ObjectHost implements StateHost, StorageHost {
     const { storage } = instance;
     const error = copyThrown(thrown, { durableObjectReset: true });
     storage.alive = false;
-    this.resets++;
+    this.resetAt = this.shard.resetClock.tick();
     this.resetError = error;
     this.#instance = undefined;
     const refused = [...this.#running];
@@ -324,13 +334,14 @@ export class ObjectHost implements StateHost, StorageHost {
   }
 
   #refuse(delivery: Delivery): void {
-    delivery.resetSeen(this.resets);
-    delivery.reject(this.refusal());
+    delivery.resetSeen(this.resetAt);
+    delivery.seenLsn = this.shard.dependsOn(this.shard.elsewhere);
+    delivery.reject(this.refusal(delivery.isFetch === true));
   }
 
   /** What a caller gets after a reset: an error of its own. */
-  refusal(): unknown {
-    return copyThrown(this.resetError, { durableObjectReset: true });
+  refusal(remote = false): unknown {
+    return copyThrown(this.resetError, remote ? { durableObjectReset: true, remote } : { durableObjectReset: true });
   }
 
   evict(): void {
@@ -380,8 +391,28 @@ export class ObjectHost implements StateHost, StorageHost {
     return this.shard.durable(this.native.appendedLsn());
   }
 
+  get hasAlarmHandler(): boolean {
+    return typeof this.#alarmHandler === 'function';
+  }
+
+  get deleteAllDeletesAlarm(): boolean {
+    return this.shard.deleteAllDeletesAlarm;
+  }
+
+  // What alarms ask for.
+
+  get #alarmHandler(): unknown {
+    return (this.namespace.objectClass.prototype as { alarm?: unknown }).alarm;
+  }
+
+  alarm(instance: object, info: object): unknown {
+    const handler = this.#alarmHandler;
+    if (typeof handler !== 'function') throw new TypeError(`The class ${this.namespace.className} has no alarm() any more, but an alarm is set.`);
+    return handler.call(instance, info);
+  }
+
   toString(): string {
-    return `${this.namespace.className} ${this.id.name === undefined ? this.id.toString() : JSON.stringify(this.id.name)}`;
+    return `${this.namespace.className} ${this.id.name === undefined ? this.id.hex : JSON.stringify(this.id.name)}`;
   }
 }
 

@@ -72,7 +72,7 @@ export function processMemory(): ProcessMemory {
 }
 
 /** The shard's side of it. */
-export type Evictor = Pick<Shard, 'evictLeastRecentlyUsed' | 'objects'> & { engine: Pick<Shard['engine'], 'requestCheckpoint'> };
+export type Evictor = Pick<Shard, 'evictLeastRecentlyUsed'> & { engine: Pick<Shard['engine'], 'requestCheckpoint'> };
 
 export class MemoryLimit {
   readonly #shard: Evictor;
@@ -151,10 +151,9 @@ export class MemoryLimit {
   #complain(resident: number, nowMs: number): void {
     if (nowMs < this.#complainedMs + COMPLAINT_MS) return;
     this.#complainedMs = nowMs;
-    const { objects } = this.#shard;
     this.#warn(
       `The process takes ${megabytes(resident)} of memory, more than its limit of ${megabytes(this.#limit)}, and nothing more can leave: ` +
-        `${objects === 1 ? '1 object in memory has' : `${objects} objects in memory have`} work to do. Raise --memory-limit.`,
+        'all objects in memory have work to do. Raise --memory-limit.',
     );
   }
 }

@@ -11,10 +11,21 @@ export interface NativeEngine {
   hasObject(namespace: number, hex: string): boolean;
   /** Makes objects that do not exist yet of the copies that copyDatabase() has made in the data directory. */
   adopt(objects: { namespace: number; id: string; file: string }[]): void;
+  /** Of the namespaces whose objects have alarms. */
+  keysWithAlarms(): string[];
+  /** expression, last run, … */
+  cronRuns(): (string | number)[];
+  keepCronRuns(runs: (string | number)[]): void;
   checkpoint(): void;
   requestCheckpoint(): void;
   close(): void;
-  createShard(exchange: ArrayBuffer, onWake: () => void): NativeShard;
+  /** For attachEngine() on other threads. */
+  readonly token: number;
+  /** Has the queues that the shards have opened filled with requests from now on; -> the port. */
+  listen(host: string, port: number): number;
+  stopListening(graceMs: number): void;
+  closeListener(): void;
+  createShard(exchange: ArrayBuffer, onWake: () => void, alarmRetryMs: number): NativeShard;
 }
 
 /** What `arrive` answers. */
@@ -27,7 +38,10 @@ export interface NativeShard {
   arrive(slot: number, event: number, section: number): number;
   constructed(slot: number): void;
   next(slot: number): number;
-  finish(slot: number, nowMs: number): void;
+  /** -> what the object has seen and committed so far. */
+  finish(slot: number, nowMs: number): number;
+  /** The same. */
+  seenLsn(slot: number): number;
   openSection(slot: number, request: number, section: number, nowMs: number): number;
   nextSection(slot: number, nowMs: number): [request: number, section: number] | null;
   closeSection(slot: number, section: number): void;
@@ -61,7 +75,17 @@ export interface NativeShard {
   kvDelete(slot: number, key: string): boolean;
   kvList(slot: number, start: string | undefined, startAfter: boolean, end: string | undefined, prefix: string | undefined,
     reverse: boolean, limit: number): (string | ArrayBuffer)[];
-  deleteAll(slot: number): boolean;
+  deleteAll(slot: number, withAlarm: boolean): void;
+  loadAlarms(namespace: number, shard: number, shards: number): void;
+  nextAlarm(): number;
+  dueAlarm(nowMs: number): [namespace: number, hexId: string, name: string] | null;
+  alarmDue(slot: number, nowMs: number): boolean;
+  alarmBegins(slot: number, nowMs: number): [scheduledMs: number, retryCount: number] | null;
+  alarmReturned(slot: number): void;
+  alarmFailed(slot: number, nowMs: number): number;
+  setAlarm(slot: number, timeMs: number, nowMs: number): void;
+  deleteAlarm(slot: number): void;
+  getAlarm(slot: number): number | null;
   flushLog(): void;
   durableLsn(): number;
   appendedLsn(): number;
@@ -69,7 +93,7 @@ export interface NativeShard {
   keep(): void;
   unkeep(): void;
   close(): void;
-  startServer(host: string, port: number): NativeServer;
+  openHttp(): NativeHttp;
 }
 
 /** Kinds of request events (front::RequestEvent::Kind); BODY_COMPLETE is added to the first two. */
@@ -86,13 +110,12 @@ export const CHUNK = 2;
 export const END = 3;
 export const ABORT = 4;
 
-export interface NativeServer {
-  readonly port: number;
+/** A shard's side of the HTTP front. */
+export interface NativeHttp {
   take(): (number | string | ArrayBuffer | undefined)[];
   respond(kind: number, id: number, status: number, lsn: number, head: string | undefined, body: string | Uint8Array | ArrayBuffer | undefined): void;
   consumed(id: number, bytes: number): void;
   flush(): void;
-  stop(graceMs: number): void;
   stopped(): boolean;
   close(): void;
 }
@@ -101,6 +124,8 @@ export interface Native {
   /** undefined: in memory, with nothing left after close(). */
   openEngine(directory: string | undefined, memoryBytes?: number): NativeEngine;
   releaseFreeMemory(): void;
+  /** The engine that another thread has opened; only that one closes it, when all shards are closed. */
+  attachEngine(token: number): NativeEngine;
   /**
    * Copies a database of another program, with its -wal, for an object of SQLite or of key-value storage; -> when the
    * object's alarm is due (ms), if it has one.

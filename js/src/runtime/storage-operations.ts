@@ -1,4 +1,5 @@
-/** What ctx.storage and the `txn` of storage.transaction() have in common: the key-value operations. */
+/** What ctx.storage and the `txn` of storage.transaction() have in common: the key-value operations and the alarm. */
+import { alarmTime, NO_HANDLER } from './alarms.js';
 import { checkKey, type KeyValue, type ListOptions, listOptions } from './kv.js';
 import type { StorageCore } from './storage.js';
 import { decodeValue } from './values.js';
@@ -138,6 +139,50 @@ export class StorageOperations {
     const found = new Map<string, unknown>();
     for (let i = 0; i < flat.length; i += 2) found.set(flat[i] as string, decodeValue(flat[i + 1]!));
     return found;
+  }
+
+  /** When the alarm rings, in milliseconds since 1970; null inside alarm(), until a new one is set. */
+  getAlarm(options?: GetOptions): Promise<number | null> {
+    StorageOperations.#checkThis(this);
+    return this.#getAlarm(options);
+  }
+
+  async #getAlarm(options: GetOptions | undefined): Promise<number | null> {
+    checkOptions(options, 'getAlarm', this.#name, 1, 'GetAlarmOptions');
+    this.#check?.('getAlarm');
+    const core = this.#core;
+    core.check();
+    return core.native.getAlarm(core.slot);
+  }
+
+  /** Replaces the object's one alarm; a time that has passed is now. */
+  setAlarm(scheduledTime: number | Date, options?: PutOptions): Promise<void> {
+    StorageOperations.#checkThis(this);
+    try {
+      const timeMs = alarmTime(scheduledTime, this.#name);
+      checkOptions(options, 'setAlarm', this.#name, 2, 'SetAlarmOptions');
+      if (timeMs <= 0) throw new TypeError('setAlarm() cannot be called with an alarm time <= 0');
+      if (!this.#core.hasAlarmHandler) throw new TypeError(NO_HANDLER);
+      this.#check?.('setAlarm');
+      this.#core.setAlarm(timeMs);
+      this.#wrote(1, options);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+    return this.#core.committed();
+  }
+
+  deleteAlarm(options?: PutOptions): Promise<void> {
+    StorageOperations.#checkThis(this);
+    try {
+      checkOptions(options, 'deleteAlarm', this.#name, 1, 'SetAlarmOptions');
+      this.#check?.('deleteAlarm');
+      this.#core.deleteAlarm();
+      this.#wrote(1, options);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+    return this.#core.committed();
   }
 
   #wrote(writes: number, options: PutOptions | undefined): void {

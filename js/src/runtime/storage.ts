@@ -22,6 +22,9 @@ export interface StorageHost extends TransactionHost {
   breakDown(error: Error): void;
   /** Resolves once everything that the object has written is durable. */
   durable(): Promise<void>;
+  /** The class has alarm(). */
+  readonly hasAlarmHandler: boolean;
+  readonly deleteAllDeletesAlarm: boolean;
 }
 
 /** Values of `action` of native.savepoint(). */
@@ -43,6 +46,8 @@ export class StorageCore implements SqlOwner {
   unconfirmedWrites = 0;
   /** How many transactions are open inside the database's one. */
   savepoints = 0;
+  /** The open transaction has set or deleted the alarm. */
+  alarmTouched = false;
   /** How often what was written has been taken back, or all emptied. */
   rollbacks = 0;
   #transactions: Transactions | undefined;
@@ -97,6 +102,35 @@ export class StorageCore implements SqlOwner {
 
   durable(): Promise<void> {
     return this.#host.durable();
+  }
+
+  get hasAlarmHandler(): boolean {
+    return this.#host.hasAlarmHandler;
+  }
+
+  setAlarm(timeMs: number): void {
+    this.#touchAlarm(() => this.native.setAlarm(this.slot, timeMs, Date.now()));
+  }
+
+  deleteAlarm(): void {
+    this.#touchAlarm(() => this.native.deleteAlarm(this.slot));
+  }
+
+  /** The alarm goes, or stays, as the compatibility date says. */
+  deleteAll(): void {
+    this.rollbacks++;
+    this.#touchAlarm(() => this.native.deleteAll(this.slot, this.#host.deleteAllDeletesAlarm));
+  }
+
+  #touchAlarm(write: () => void): void {
+    this.check();
+    this.exchange.header[OUT_BEGAN] = 0;
+    this.alarmTouched = true;
+    try {
+      write();
+    } finally {
+      if (this.exchange.header[OUT_BEGAN] === 1) this.began();
+    }
   }
 
   openSavepoint(): number {
@@ -192,13 +226,7 @@ export class DurableObjectStorage extends StorageOperations {
     core.check();
     if (core.inTransaction) throw new Error('Cannot call deleteAll() within a transaction');
     this.#sqlEngine.forget();
-    core.exchange.header[OUT_BEGAN] = 0;
-    try {
-      core.rollbacks++;
-      core.native.deleteAll(core.slot);
-    } finally {
-      if (core.exchange.header[OUT_BEGAN] === 1) core.began();
-    }
+    core.deleteAll();
     if (options?.allowUnconfirmed) core.unconfirmedWrites++;
     return core.committed();
   }
@@ -233,15 +261,6 @@ export class DurableObjectStorage extends StorageOperations {
     return this.#core.transactionSync(body);
   }
 
-  async getAlarm(): Promise<never> {
-    throw absent('storage.getAlarm()');
-  }
-  async setAlarm(): Promise<never> {
-    throw absent('storage.setAlarm()');
-  }
-  async deleteAlarm(): Promise<never> {
-    throw absent('storage.deleteAlarm()');
-  }
   getCurrentBookmark(): Promise<string> {
     DurableObjectStorage.#checkThis(this);
     return this.#core.storageKind === 'kv' ? Promise.resolve(NO_BOOKMARK) : this.#noRecovery('getCurrentBookmark');

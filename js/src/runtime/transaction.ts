@@ -3,7 +3,6 @@
  * for while its callback runs belongs to it, by whatever interface. Transactions that are asked for
  * while another one runs wait for it, except those that its own callback asks for: they are nested.
  */
-import { absent } from './absent.js';
 import type { KeyValue } from './kv.js';
 import { runtimeClass } from './platform-class.js';
 import type { Section } from './sections.js';
@@ -156,21 +155,6 @@ export class DurableObjectTransaction extends StorageOperations {
   deleteAll(): Promise<never> {
     DurableObjectTransaction.#checkThis(this);
     return Promise.reject(new Error('Cannot call deleteAll() within a transaction'));
-  }
-
-  async getAlarm(): Promise<never> {
-    return this.#absent('getAlarm');
-  }
-  async setAlarm(): Promise<never> {
-    return this.#absent('setAlarm');
-  }
-  async deleteAlarm(): Promise<never> {
-    return this.#absent('deleteAlarm');
-  }
-
-  #absent(method: string): never {
-    this.#transaction.check(method);
-    throw absent(`txn.${method}()`);
   }
 }
 

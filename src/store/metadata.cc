@@ -1,0 +1,34 @@
+#include "store/metadata.h"
+
+#include "sqlite3.h"
+#include "store/database.h"
+
+namespace perdure::store {
+namespace {
+
+constexpr std::uint64_t kNanosecondsPerMillisecond = 1'000'000;
+// Up to the year 2262, what 63 bits of nanoseconds hold.
+constexpr std::uint64_t kTimeMsMax = INT64_MAX / kNanosecondsPerMillisecond;
+
+// Word for word what workerd makes: programs see it in sqlite_schema.
+constexpr char kCreateTable[] = R"(CREATE TABLE IF NOT EXISTS _cf_METADATA (
+        key INTEGER PRIMARY KEY,
+        value BLOB
+      ))";
+constexpr char kStore[] = "INSERT OR REPLACE INTO _cf_METADATA VALUES (1, ?)";
+
+}  // namespace
+
+void store_alarm_time(Database& database, std::optional<std::uint64_t> time_ms) {
+  database.execute(kCreateTable);
+  Statement store = database.prepare(kStore, Access::kEngine);
+  if (time_ms) {
+    const std::uint64_t ms = *time_ms < kTimeMsMax ? *time_ms : kTimeMsMax;
+    sqlite3_bind_int64(store.handle(), 1,
+                       static_cast<std::int64_t>(ms * kNanosecondsPerMillisecond));
+  }
+  const int code = database.step(store);
+  if (code != SQLITE_DONE) throw database.error(code);
+}
+
+}  // namespace perdure::store
