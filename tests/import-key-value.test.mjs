@@ -67,6 +67,16 @@ function rows(data) {
   return existsSync(file) ? Number(sqlite(file, 'SELECT count(*) FROM do_storage')) : 0;
 }
 
+test('an alarm that workerd keeps beside the files is there', async (t) => {
+  const source = partOfState(t, ['killed', 'thing']);
+  const alarmMs = Date.UTC(2100, 0, 2);
+  change(join(source, 'v3/do/old-Simple/metadata.sqlite'), `INSERT INTO _cf_ALARM VALUES ('${state.ids.killed}', ${alarmMs}000000, 'killed')`);
+  const data = join(temporaryDirectory(t), 'data');
+  const { stdout } = await importInto(data, source);
+  assert.match(stdout, new RegExp(`1 has an alarm, which rings when the project is served:\n  Simple ${state.ids.killed} at 2100-01-02T00:00:00.000Z\n`));
+  assert.equal(sqlite(join(data, 'catalog.sqlite'), 'SELECT lower(hex(id)), name, time_ms, due_ms FROM alarms'), `${state.ids.killed}|killed|${alarmMs}|${alarmMs}`);
+});
+
 test('objects of both kinds are there, with the values that workerd gives', async (t) => {
   const source = copyOfState(t);
   assert.ok(existsSync(`${fileOf(source, 'old-Simple', 'killed')}-wal`), 'workerd left a write-ahead log');

@@ -76,7 +76,7 @@ test('objects are there by name and by id, and go on from there', async (t) => {
   assert.equal(
     stdout,
     `Imported 6 objects into ${data}: 6 of Thing.
-1 has an alarm, which this version of Perdure does not run; it stays in the object's table _cf_METADATA:
+1 has an alarm, which rings when the project is served:
   Thing ${state.ids['with an alarm']} at 2100-01-02T00:00:00.000Z
 `,
   );
@@ -99,6 +99,10 @@ test('objects are there by name and by id, and go on from there', async (t) => {
   assert.deepEqual(await describe(second, 'name=killed'), expected(2000));
   assert.equal((await second.stop()).code, 0);
   for (const file of objectFiles(data)) assert.equal(sqlite(file, 'PRAGMA integrity_check'), 'ok');
+  assert.equal(
+    sqlite(join(data, 'catalog.sqlite'), 'SELECT lower(hex(id)), name, time_ms, due_ms FROM alarms'),
+    `${state.ids['with an alarm']}|with an alarm|${alarmMs}|${alarmMs}`,
+  );
 });
 
 test('what exists is not overwritten', async (t) => {

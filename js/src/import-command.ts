@@ -53,7 +53,7 @@ function summary(imported: Imported[], dataDirectory: string): string {
   const lines = [`Imported ${imported.length} ${imported.length === 1 ? 'object' : 'objects'} into ${dataDirectory}: ${counts}.`];
   const alarms = imported.filter(({ alarmMs }) => alarmMs !== undefined);
   if (alarms.length > 0) {
-    lines.push(`${alarms.length} ${alarms.length === 1 ? 'has' : 'have'} an alarm, which this version of Perdure does not run; it stays in the object's table _cf_METADATA:`);
+    lines.push(`${alarms.length} ${alarms.length === 1 ? 'has' : 'have'} an alarm, which rings when the project is served:`);
     for (const { object, className, alarmMs } of alarms.slice(0, ALARMS_NAMED_MAX)) lines.push(`  ${className} ${object.id} at ${new Date(alarmMs!).toISOString()}`);
     if (alarms.length > ALARMS_NAMED_MAX) lines.push(`  and ${alarms.length - ALARMS_NAMED_MAX} more`);
   }

@@ -8,6 +8,7 @@ import { setEnv } from './runtime/env.js';
 import { HttpServer } from './runtime/http-server.js';
 import { installGlobals } from './runtime/http.js';
 import { MemoryLimit, processMemory } from './runtime/memory-limit.js';
+import { type NamedConsole, nameObjectsInConsole } from './runtime/named-console.js';
 import type { ObjectClass } from './runtime/namespace.js';
 import type { NativeEngine } from './runtime/native.js';
 import { Observer } from './runtime/observer.js';
@@ -29,6 +30,8 @@ export interface ShardSettings {
   watchdogMs: number;
   /** A failed alarm is tried again after this time, then after twice that, and so on. */
   alarmRetryMs?: number | undefined;
+  /** What an object prints begins with its class and name; undefined: prints as it is. */
+  namedConsole?: NamedConsole;
 }
 
 const DELETES_ALARM_SINCE = '2026-02-24';
@@ -165,10 +168,11 @@ export class ServedShard {
     return served;
   }
 
-  async #load({ project, bundle }: ShardSettings): Promise<void> {
+  async #load({ project, bundle, namedConsole }: ShardSettings): Promise<void> {
     const { shard } = this;
     installGlobals(shard);
     installTimers(shard);
+    if (namedConsole !== undefined) nameObjectsInConsole(shard, namedConsole);
     Object.assign(shard.env, structuredClone(project.vars));
     setEnv(shard.env);
     const module = (await import(pathToFileURL(bundle).href)) as Record<string, unknown>;

@@ -1,29 +1,18 @@
 /** `perdure serve`: a project's Worker and objects behind the HTTP front, on one thread or several. */
 import { once } from 'node:events';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
-import { type Project, ProjectError } from './project.js';
+import { ProjectError } from './project.js';
 import { loadNative, type NativeEngine } from './runtime/native.js';
 import { ResetClock } from './runtime/reset-clock.js';
 import { ServedShard, type Settled, type ShardSettings } from './served-shard.js';
 import type { Answer, Question, ThreadCalls, ThreadData } from './shard-thread.js';
 
-export interface ServerOptions {
-  project: Project;
-  /** The bundled project: a path. */
-  bundle: string;
+export interface ServerOptions extends ShardSettings {
   dataDirectory: string;
   host: string;
   port: number;
   /** How many shards, each on a thread of its own; the first on this one. */
   threads: number;
-  /** Objects without work for this long leave memory. */
-  idleMs: number;
-  /** What the process may take, in bytes. */
-  memoryLimit: number;
-  /** Turns that take longer are reported; 0: none are. */
-  watchdogMs: number;
-  /** A failed alarm is tried again after this time, then after twice that, and so on. */
-  alarmRetryMs?: number;
 }
 
 export interface RunningServer {
@@ -169,15 +158,15 @@ class Shards {
 }
 
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { project, bundle, idleMs, memoryLimit, watchdogMs, alarmRetryMs, threads, dataDirectory, host } = options;
-  const engine = loadNative().openEngine(dataDirectory, memoryLimit);
+  const { dataDirectory, host, port: wantedPort, threads, ...settings } = options;
+  const engine = loadNative().openEngine(dataDirectory, options.memoryLimit);
   let shards: Shards | undefined;
   let port: number;
   try {
-    shards = await Shards.start(engine, { project, bundle, idleMs, memoryLimit, watchdogMs, alarmRetryMs }, threads);
+    shards = await Shards.start(engine, settings, threads);
     shards.first.reportLostAlarms();
-    port = engine.listen(host, options.port);
-    shards.first.startCrons(project);
+    port = engine.listen(host, wantedPort);
+    shards.first.startCrons(options.project);
   } catch (error) {
     await shards?.close();
     engine.close();

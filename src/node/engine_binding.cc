@@ -84,7 +84,7 @@ napi_value has_object(napi_env env, napi_callback_info info) {
                    call.self->open_catalog().contains(ns, id_of(*call.self, ns, call.utf8(1))));
 }
 
-// ([{ namespace, id, file }])
+// ([{ namespace, id, file, alarmMs (0: none), name }])
 napi_value adopt(napi_env env, napi_callback_info info) {
   Call<Engine, 1> call(env, info);
   runtime::Catalog& catalog = call.self->open_catalog();
@@ -101,11 +101,19 @@ napi_value adopt(napi_env env, napi_callback_info info) {
       append_utf8(env, value, out);
       return out;
     };
-    napi_value number = nullptr;
-    check(env, napi_get_named_property(env, each, "namespace", &number));
-    std::uint32_t ns = 0;
-    check(env, napi_get_value_uint32(env, number, &ns));
-    adoptions.push_back({ns, id_of(*call.self, ns, text("id")), text("file")});
+    const auto number = [&](const char* name) {
+      napi_value value = nullptr;
+      check(env, napi_get_named_property(env, each, name, &value));
+      double out = 0;
+      check(env, napi_get_value_double(env, value, &out));
+      return out;
+    };
+    const auto ns = static_cast<std::uint32_t>(number("namespace"));
+    const double alarm_ms = number("alarmMs");
+    adoptions.push_back(
+        {ns, id_of(*call.self, ns, text("id")), text("file"),
+         alarm_ms > 0 ? std::optional(static_cast<std::uint64_t>(alarm_ms)) : std::nullopt,
+         text("name")});
   }
   catalog.adopt(adoptions);
   return nullptr;
@@ -119,6 +127,20 @@ napi_value copy_database(napi_env env, napi_callback_info info) {
       call.utf8(0), call.utf8(1),
       call.boolean(2) ? store::ForeignUse::kKeyValue : store::ForeignUse::kDatabase);
   return found.alarm_ms ? make_number(env, static_cast<double>(*found.alarm_ms)) : nullptr;
+}
+
+// (copy of workerd's metadata.sqlite) -> [id, time, name or "", …]
+napi_value foreign_alarms(napi_env env, napi_callback_info info) {
+  Call<void, 1> call(env, info);
+  napi_value out = nullptr;
+  check(env, napi_create_array(env, &out));
+  std::uint32_t i = 0;
+  for (const auto& [id, time_ms, name] : store::foreign_alarms(call.utf8(0))) {
+    check(env, napi_set_element(env, out, i++, make_string(env, id)));
+    check(env, napi_set_element(env, out, i++, make_number(env, static_cast<double>(time_ms))));
+    check(env, napi_set_element(env, out, i++, make_string(env, name)));
+  }
+  return out;
 }
 
 // -> the keys of the namespaces that have alarms
@@ -299,6 +321,7 @@ void define_engine(napi_env env, napi_value exports) {
   method<attach_engine>(env, exports, "attachEngine", nullptr);
   method<release_memory>(env, exports, "releaseFreeMemory", nullptr);
   method<copy_database>(env, exports, "copyDatabase", nullptr);
+  method<foreign_alarms>(env, exports, "foreignAlarms", nullptr);
 }
 
 }  // namespace perdure::node

@@ -554,15 +554,15 @@ void Catalog::Impl::remove_alarm(NamespaceNumber ns, const ObjectId& id) {
 }
 
 void Catalog::Impl::note_adoptions(std::span<const Adoption> adoptions) {
-  for (const auto& [ns, id, file] : adoptions) {
-    if (!is_key_value(ns) && find(id)) refuse_existing(key_of(ns), id);
+  for (const Adoption& each : adoptions) {
+    if (!is_key_value(each.ns) && find(each.id)) refuse_existing(key_of(each.ns), each.id);
   }
   store::Statement insert = database->prepare(kNoteAdoption, store::Access::kEngine);
   transaction([&] {
-    for (const auto& [ns, id, file] : adoptions) {
-      if (!is_key_value(ns)) continue;
-      bind_integer(insert, 1, ns);
-      bind_id(insert, 2, id);
+    for (const Adoption& each : adoptions) {
+      if (!is_key_value(each.ns)) continue;
+      bind_integer(insert, 1, each.ns);
+      bind_id(insert, 2, each.id);
       run(*database, insert);
     }
   });
@@ -571,17 +571,22 @@ void Catalog::Impl::note_adoptions(std::span<const Adoption> adoptions) {
 void Catalog::Impl::finish_adoptions(std::span<const Adoption> adoptions) {
   // A file without a row is nothing: after a crash here the object is still to be made.
   std::vector<store::Store::Placement> placements;
-  for (const auto& [ns, id, file] : adoptions) {
-    if (!is_key_value(ns)) placements.push_back({file, path_of(key_of(ns), id)});
+  for (const Adoption& each : adoptions) {
+    if (!is_key_value(each.ns))
+      placements.push_back({each.file, path_of(key_of(each.ns), each.id)});
   }
   store.place_files(placements);
   store::Statement insert = database->prepare(kAdoptObject, store::Access::kEngine);
   transaction([&] {
-    for (const auto& [ns, id, file] : adoptions) {
-      if (is_key_value(ns)) continue;
+    for (const Adoption& each : adoptions) {
+      if (each.alarm_ms) {
+        const std::uint64_t time_ms = *each.alarm_ms;
+        put_alarm(each.ns, each.id, each.name, {.time_ms = time_ms, .due_ms = time_ms});
+      }
+      if (is_key_value(each.ns)) continue;
       bind_integer(insert, 1, next_number++);
-      bind_integer(insert, 2, ns);
-      bind_id(insert, 3, id);
+      bind_integer(insert, 2, each.ns);
+      bind_id(insert, 3, each.id);
       run(*database, insert);
     }
     database->execute(kForgetUnfinished);
@@ -677,11 +682,11 @@ std::shared_ptr<store::DatabaseFile> Catalog::object(NamespaceNumber ns, const O
 // The shared file is used without the mutex: its commits may wait for a checkpoint, which takes it.
 void Catalog::adopt(std::span<const Adoption> adoptions) {
   std::vector<KeyValueAdoption> key_values_to_copy;
-  for (const auto& [ns, id, file] : adoptions) {
-    const Namespace found = find_namespace(ns);
+  for (const Adoption& each : adoptions) {
+    const Namespace found = find_namespace(each.ns);
     if (found.kind != StorageKind::kKeyValue) continue;
-    if (contains(ns, id)) refuse_existing(found.key, id);
-    key_values_to_copy.push_back({{.ns = found.key, .id = id.hex()}, file});
+    if (contains(each.ns, each.id)) refuse_existing(found.key, each.id);
+    key_values_to_copy.push_back({{.ns = found.key, .id = each.id.hex()}, each.file});
   }
   const auto locked = [this](auto&& body) {
     const std::scoped_lock lock(impl_->mutex);

@@ -40,6 +40,9 @@ struct Adoption {
   NamespaceNumber ns = 0;
   ObjectId id;
   std::filesystem::path file;
+  // Its alarm, in milliseconds since 1970, and its name, if that is known.
+  std::optional<std::uint64_t> alarm_ms = {};
+  std::string name = {};
 };
 
 // What objects there are, and where their storage is: `catalog.sqlite`, a database on the same log

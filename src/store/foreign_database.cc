@@ -119,6 +119,10 @@ constexpr char kLargestPair[] =
     "SELECT octet_length(key) + octet_length(value) AS bytes, substr(key, 1, 100) FROM _cf_KV "
     "ORDER BY bytes DESC LIMIT 1";
 constexpr char kPairs[] = "SELECT key, value FROM _cf_KV";
+constexpr char kNamedAlarms[] =
+    "SELECT actor_id, scheduled_time, actor_name FROM _cf_ALARM WHERE scheduled_time IS NOT NULL";
+constexpr char kAlarms[] =
+    "SELECT actor_id, scheduled_time, NULL FROM _cf_ALARM WHERE scheduled_time IS NOT NULL";
 
 // All that import_key_values() could meet is met here, before anything is written.
 void check_key_values(Connection& database, const std::string& name) {
@@ -174,6 +178,24 @@ ForeignDatabase copy_foreign_database(const fs::path& source, const fs::path& ta
   found.bytes = file->size();
   copy.complete();
   return found;
+}
+
+std::vector<ForeignAlarm> foreign_alarms(const fs::path& copy) {
+  std::vector<ForeignAlarm> alarms;
+  Connection database(copy, copy.string());
+  if (!database.has_table("_cf_ALARM")) return alarms;
+  // Older ones have no names.
+  const bool has_names =
+      database.query("SELECT 1 FROM pragma_table_info('_cf_ALARM') WHERE name = 'actor_name'")
+          .has_value();
+  const auto list = database.prepare(has_names ? kNamedAlarms : kAlarms);
+  while (database.step(list)) {
+    const std::int64_t time_ns = sqlite3_column_int64(list.get(), 1);
+    alarms.push_back({.id = std::string(column_bytes(list.get(), 0)),
+                      .time_ms = time_ns / kNanosecondsPerMillisecond,
+                      .name = std::string(column_bytes(list.get(), 2))});
+  }
+  return alarms;
 }
 
 void import_key_values(const fs::path& copy, SharedKeyValue& shared, const KeyOwner& owner) {

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
+#include <vector>
 
 namespace perdure::store {
 
@@ -31,6 +33,18 @@ struct ForeignDatabase {
 // larger than SharedKeyValue::kPairBytesMax. Any thread.
 ForeignDatabase copy_foreign_database(const std::filesystem::path& source,
                                       const std::filesystem::path& target, ForeignUse use);
+
+// An alarm as workerd keeps it for the objects of a namespace.
+struct ForeignAlarm {
+  std::string id;  // 64 hex digits
+  std::int64_t time_ms = 0;
+  std::string name;  // the object's; empty when it is not known
+};
+
+// The alarms in a copy of workerd's `metadata.sqlite` that was made for ForeignUse::kDatabase. For
+// objects with SQLite storage it repeats what their own files say. Throws Error(kCorrupt, kIo). Any
+// thread.
+std::vector<ForeignAlarm> foreign_alarms(const std::filesystem::path& copy);
 
 // Keys and values, in bytes, after which an import commits: what it holds in memory at a time. A
 // larger pair is a commit of its own.

@@ -8,7 +8,9 @@ import { slowDisk } from '../support/slow-disk.mjs';
 
 const syncMs = 400;
 
-const startSlowLab = (t) => startLab(t, { wrapper: slowDisk(t, syncMs) });
+async function startSlowLab(t) {
+  return startLab(t, { wrapper: slowDisk(t, syncMs).wrapper });
+}
 
 async function timed(run) {
   const start = performance.now();
@@ -204,7 +206,7 @@ test('a part of a stream leaves after the commit of the run that gave it, or not
       self.onFetch = () => new Response(new ReadableStream({
         async start(controller) {
           controller.enqueue(new TextEncoder().encode('sound'));
-          await new Promise((resolve) => setTimeout(resolve, 20));
+          await new Promise((resolve) => { self.goOn = resolve; });
           controller.enqueue(new TextEncoder().encode('lost')); // a message of the same run as the write
           sql.exec('PRAGMA defer_foreign_keys = ON; INSERT INTO c VALUES (1)');
         },
@@ -212,6 +214,7 @@ test('a part of a stream leaves after the commit of the run that gave it, or not
     }`);
     const reader = (await stub.fetch('http://x/')).body.getReader();
     const first = new TextDecoder().decode((await reader.read()).value);
+    await attempt(() => stub.run('({ self }) => self.goOn()'));
     return [first, await attempt(async () => new TextDecoder().decode((await reader.read()).value))];
   });
   assert.equal(value[0], 'sound');

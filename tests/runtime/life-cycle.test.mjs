@@ -542,7 +542,7 @@ test('what nobody has caught is reported with the name of the object whose code 
 });
 
 test('what an object does after its method has returned is done, when nothing but an immediate or sync() is left of it', async (t) => {
-  const hurried = await startLab(t, { args: ['--idle-ms', '1'], wrapper: slowDisk(t, 100) });
+  const hurried = await startLab(t, { args: ['--idle-ms', '1'], wrapper: slowDisk(t, 100).wrapper });
   const done = await hurried.worker(async ({ env, shared }) => {
     shared.done = [];
     const say = `const say = (what) => {

@@ -1,6 +1,6 @@
 /** Objects of `wrangler dev` and workerd become objects of a data directory: all of them, or none. */
-import { mkdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { Native, NativeEngine } from '../runtime/native.js';
 import { type FoundObject, ImportError } from './find.js';
 
@@ -32,6 +32,8 @@ export interface Imported {
 
 /** Below the data directory: copies that are not checked yet. */
 const WORK_FOLDER = 'import';
+/** Beside the objects of a namespace, with the alarms of all. */
+const METADATA_FILE = 'metadata.sqlite';
 const NAMED_MAX = 3;
 
 /** Throws ImportError, or what the engine throws; then nothing has been imported. */
@@ -44,18 +46,36 @@ export function importObjects(options: ImportOptions): Imported[] {
     const numbers = new Map([...targets].map(([key, { storage }]) => [key, engine.openNamespace(key, storage === 'kv')]));
     checkIds(engine, objects, numbers, dataDirectory);
     mkdirSync(work, { recursive: true });
+    const alarms = readAlarms(native, objects, join(work, METADATA_FILE));
     const imported = objects.map((object, done) => {
       options.progress(done, object);
       const { className, storage } = targets.get(object.key)!;
-      const alarmMs = native.copyDatabase(object.file, join(work, object.id), storage === 'kv');
-      return { object, className, alarmMs };
+      const own = native.copyDatabase(object.file, join(work, object.id), storage === 'kv');
+      const known = alarms.get(object.id);
+      // What the file of an object with SQLite storage says is part of its state, the other is a copy.
+      return { object, className, alarmMs: storage === 'kv' ? known?.timeMs : own, name: known?.name ?? '' };
     });
-    engine.adopt(objects.map(({ key, id }) => ({ namespace: numbers.get(key)!, id, file: join(work, id) })));
+    engine.adopt(
+      imported.map(({ object: { key, id }, alarmMs = 0, name }) => ({ namespace: numbers.get(key)!, id, file: join(work, id), alarmMs, name })),
+    );
     return imported;
   } finally {
     rmSync(work, { recursive: true, force: true });
     engine.close();
   }
+}
+
+/** What the other program knows of alarms beside the objects' files, by id. */
+function readAlarms(native: Native, objects: FoundObject[], copy: string): Map<string, { timeMs: number; name: string }> {
+  const alarms = new Map<string, { timeMs: number; name: string }>();
+  for (const folder of new Set(objects.map(({ file }) => dirname(file)))) {
+    const file = join(folder, METADATA_FILE);
+    if (!existsSync(file)) continue;
+    native.copyDatabase(file, copy, false);
+    const flat = native.foreignAlarms(copy);
+    for (let i = 0; i < flat.length; i += 3) alarms.set(flat[i] as string, { timeMs: flat[i + 1] as number, name: flat[i + 2] as string });
+  }
+  return alarms;
 }
 
 /** The namespaces that the objects are of. */

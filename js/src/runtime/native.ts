@@ -10,7 +10,7 @@ export interface NativeEngine {
   isId(namespace: number, hex: string): boolean;
   hasObject(namespace: number, hex: string): boolean;
   /** Makes objects that do not exist yet of the copies that copyDatabase() has made in the data directory. */
-  adopt(objects: { namespace: number; id: string; file: string }[]): void;
+  adopt(objects: { namespace: number; id: string; file: string; alarmMs: number; name: string }[]): void;
   /** Of the namespaces whose objects have alarms. */
   keysWithAlarms(): string[];
   /** expression, last run, … */
@@ -38,9 +38,8 @@ export interface NativeShard {
   arrive(slot: number, event: number, section: number): number;
   constructed(slot: number): void;
   next(slot: number): number;
+  finish(slot: number, nowMs: number): void;
   /** -> what the object has seen and committed so far. */
-  finish(slot: number, nowMs: number): number;
-  /** The same. */
   seenLsn(slot: number): number;
   openSection(slot: number, request: number, section: number, nowMs: number): number;
   nextSection(slot: number, nowMs: number): [request: number, section: number] | null;
@@ -131,6 +130,8 @@ export interface Native {
    * object's alarm is due (ms), if it has one.
    */
   copyDatabase(source: string, target: string, keyValueStorage: boolean): number | undefined;
+  /** The alarms in a copy of workerd's `metadata.sqlite`: id, milliseconds since 1970, name or '', … */
+  foreignAlarms(copy: string): (string | number)[];
 }
 
 export function loadNative(): Native {

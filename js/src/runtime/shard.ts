@@ -88,8 +88,6 @@ export class Shard implements OutputGate {
   readonly env: Record<string, unknown> = {};
   /** A coarse clock for idle times. */
   nowMs = Date.now();
-  /** The LSN of the last commit that any code of this shard has seen the effects of. */
-  #observedLsn = 0;
   /** Code that nobody knows the owner of: what it has seen, all code may know. */
   readonly elsewhere = new Observer();
   /**
@@ -255,16 +253,11 @@ export class Shard implements OutputGate {
 
   // What code has seen.
 
-  /** Code of `observer` has seen the effects of the commit with this LSN. */
-  observe(observer: Observer, lsn: number): void {
-    observer.observe(lsn);
-    if (lsn > this.#observedLsn) this.#observedLsn = lsn;
-  }
-
   /** What an output that `observer` makes now depends on. */
   dependsOn(observer: Observer): number {
     const anybody = this.elsewhere;
-    if (observer === anybody) return this.#observedLsn;
+    // It may have looked anywhere.
+    if (observer === anybody) return this.#closed ? 0 : this.native.appendedLsn();
     return Math.max(observer.observedLsn, anybody.observedLsn);
   }
 
@@ -320,7 +313,7 @@ export class Shard implements OutputGate {
       host.reset(error);
       return;
     }
-    this.observe(instance, lsn);
+    instance.observe(lsn);
     if (instance.stray) this.elsewhere.observe(lsn);
     storage.settle(undefined);
     if (storage.alarmTouched) {
@@ -347,7 +340,6 @@ export class Shard implements OutputGate {
   checkDeparture({ sender, task }: Departure): void {
     this.commitAll();
     if (sender?.lost !== undefined) throw sender.lost.error;
-    if (sender !== undefined) this.observe(sender, this.native.seenLsn(sender.host.slot));
     // Code of one object that another one's run has called, or that nobody knew: who sent in that run is not told apart.
     if (this.#strayLosses.has(task)) throw this.#strayLosses.get(task);
   }
