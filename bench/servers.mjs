@@ -65,7 +65,7 @@ export const SERVERS = {
     async command(directory, port) {
       const bin = join(ROOT, 'bin/perdure');
       if (!existsSync(bin)) throw new Error(`${bin} is missing: run "make build" first`);
-      return [process.execPath, [bin, 'serve', WORKER, '--port', `${port}`, '--data', directory]];
+      return [process.execPath, [bin, 'serve', WORKER, '--port', `${port}`, '--data', directory, '--threads', '1']];
     },
   },
   workerd: {

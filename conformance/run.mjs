@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Runs the conformance programs; see README.md beside this file.
 import { parseArgs } from 'node:util';
+import { countReasons } from './support/compare.mjs';
 import { programNames, runPrograms } from './support/conformance.mjs';
 
 const USAGE = `usage: node conformance/run.mjs [NAME…] [--seed N] [--json] [--transcript]
@@ -74,11 +75,13 @@ async function main() {
     faults: sum((report) => report.faults.length),
   };
   if (wanted.json) console.log(JSON.stringify({ ...total, programs: reports }, null, 2));
-  else
+  else {
+    if (total.declared > 0) console.log(`\n${total.declared} declared: ${countReasons(reports.flatMap((report) => report.declared))}`);
     console.log(
       `\n${count(total.checks, 'check')}, ${count(total.differences, 'difference')}, ${count(total.declared, 'declared difference')}` +
         `${total.faults === 0 ? '' : `, ${count(total.faults, 'fault')}`} (seed ${total.seed})`,
     );
+  }
   if (total.differences > 0 || total.faults > 0) process.exitCode = 1;
 }
 

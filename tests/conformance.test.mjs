@@ -1,7 +1,7 @@
 // The machine that compares Perdure with workerd: what it counts, and that nothing slips through.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { differences, judge, MISSING, parseTranscript, programFaults } from '../conformance/support/compare.mjs';
+import { countReasons, differences, judge, MISSING, parseTranscript, programFaults } from '../conformance/support/compare.mjs';
 import { programNames, runPrograms } from '../conformance/support/conformance.mjs';
 import { describe } from '../conformance/support/describe.mjs';
 
@@ -33,7 +33,7 @@ test('a check that only one of them answers is a difference', () => {
 
 test('a difference is declared by a quote of the documentation and by our answer', () => {
   const found = differences(transcript({ a: 1, b: 2 }), transcript({ a: 5, b: 6 }));
-  const documentation = 'A put is\n  its own transaction. More.';
+  const documentation = '# All\n### By choice\nA put is\n  its own transaction. More.';
   const judged = (declarations) => {
     const { declared, undeclared, faults } = judge(found, declarations, documentation);
     return [declared.map(({ name }) => name), undeclared.map(({ name }) => name), faults];
@@ -45,6 +45,17 @@ test('a difference is declared by a quote of the documentation and by our answer
   assert.deepEqual(judged([{ because: 'More.', checks: { a: '1' } }]), [[], ['a', 'b'], ['"a" is declared to answer 1']]);
   assert.deepEqual(judged([{ because: 'More.', checks: { c: '1' } }])[2], ['"c" is declared to differ and does not, or is declared twice']);
   assert.deepEqual(judged([{ because: 'More.', checks: { a: '5' } }, { because: 'More.', checks: { a: '5' } }])[2], ['"a" is declared to differ and does not, or is declared twice']);
+});
+
+test('a declared difference has the reason that the heading above its quote gives', () => {
+  const found = differences(transcript({ a: 1, b: 1, c: 1 }), transcript({ a: 2, b: 2, c: 2 }));
+  const documentation = '# All\nFirst.\n## Differences\nIn general.\n### By choice\nSecond.\n### By the platform\nThird.\n## Later\nFourth.\n';
+  const { declared, faults } = judge(found, [{ because: 'Second.', checks: { a: '2' } }, { because: 'Third.', checks: { b: '2', c: '2' } }], documentation);
+  assert.deepEqual(declared.map(({ name, reason }) => [name, reason]), [['a', 'by choice'], ['b', 'by the platform'], ['c', 'by the platform']]);
+  assert.deepEqual(faults, []);
+  assert.equal(countReasons(declared), '2 by the platform, 1 by choice');
+  for (const because of ['First.', 'In general.', 'Fourth.'])
+    assert.deepEqual(judge(found, [{ because, checks: {} }], documentation).faults, [`docs/compatibility.md says "${because}" below a heading that gives no reason ("By …")`]);
 });
 
 test('a section that ends early on both is a fault of the program', () => {

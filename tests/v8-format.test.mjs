@@ -94,6 +94,21 @@ test('an error with a cause, in the order of parts of older and of newer V8', as
   }
 });
 
+test('headers and blobs, as workerd writes them', async (t) => {
+  const { write, read } = await load(t);
+  // What workerd stores of them: an array of headers, twice the same, and a blob.
+  const stored = Buffer.from('\xff\x0fA\x03\\\x04\x03\x03\x05\x03y\xc3\xa9)\x03q=1\x00\x03x-a\x011^\x01\\\x0f\x0atext/plain\x03bcd$\x00\x03', 'latin1');
+  const [headers, again, blob] = read(stored);
+  assert.ok(headers instanceof Headers && blob instanceof Blob);
+  assert.deepEqual([...headers], [['accept', 'y\u00e9'], ['set-cookie', 'q=1'], ['x-a', '1']]);
+  assert.equal(again, headers);
+  assert.deepEqual([blob.type, await blob.text()], ['text/plain', 'bcd']);
+  const written = write([headers, again]);
+  assert.equal(Buffer.from(written).toString('latin1'), '\xff\x0fA\x02\\\x04\x03\x03\x05\x03y\xc3\xa9)\x03q=1\x00\x03x-a\x011^\x01$\x00\x02');
+  assert.throws(() => read(Buffer.from('\xff\x0f\\\x63', 'latin1')), { message: 'Unable to deserialize cloned data.' });
+  assert.throws(() => read(Buffer.from('\xff\x0f\\\x04\x03\x01\x63\x01v', 'latin1')), { message: 'Unable to deserialize cloned data.' });
+});
+
 test('identities and cycles hold', async (t) => {
   const { write, read } = await load(t);
   for (const through of [(value) => v8Read(Buffer.from(write(value))), (value) => read(v8Write(value))]) {

@@ -87,7 +87,11 @@ export const storables = () => ({
   arguments: (function () { return arguments; })(1, 2),
   'array of a class': new (class List extends Array {})(1, 2, 3), 'map of a class': new (class Dictionary extends Map {})([[1, 2]]),
   'date of a class': new (class Day extends Date {})(3), 'bytes of a class': new (class Bytes extends Uint8Array {})([1, 2]), Math,
-  Headers: new Headers({ a: 'b' }), Blob: new Blob(['b']),
+  Headers: new Headers({ a: 'b' }), Blob: new Blob(['b']), 'empty Headers': new Headers(),
+  'Headers of many': new Headers([['x-a', '1'], ['X-A', '2'], ['set-cookie', 'q=1'], ['Set-Cookie', 'r=2'], ['Accept', 'y\u00e9'], ['x-empty', '']]),
+  'Headers within': { headers: new Headers({ 'content-type': 'text/plain' }), error: new RangeError('beside'), map: new Map([['k', new Headers({ via: 'v' })]]) },
+  'Headers twice': (() => { const headers = new Headers({ etag: 'e' }); return [headers, headers, { a: 1 }]; })(),
+  'Headers of a class': new (class Mine extends Headers {})({ a: 'b' }), 'Headers of an error': Object.assign(new Error('e'), { headers: new Headers({ age: '1' }) }),
 });
 
 /** What is refused everywhere. */

@@ -45,28 +45,48 @@ export function programFaults(workerd, perdure) {
 
 const words = (text) => text.replace(/\s+/g, ' ').trim();
 
+/** The heading in docs/compatibility.md below which a difference has to stand: `### By the platform`, say. */
+const REASON = /^### (By .+)$/;
+
+/** The parts of a document, as `{ reason, text }`; `reason` is undefined where the heading is none. */
+function parts(documentation) {
+  return documentation.split(/^(?=#{1,3} )/m).map((part) => {
+    const reason = REASON.exec(part.split('\n', 1)[0])?.[1].toLowerCase();
+    return { reason, text: words(part) };
+  });
+}
+
 /**
  * Judges `found` (of differences()) by what a program declares: `[{ because, checks: { name: our answer } }]`,
- * where `because` is a quote of `documentation`. Returns the differences that are declared, those that
- * are not, and `faults`: sentences about declarations that do not hold.
+ * where `because` is a quote of `documentation`, from a part whose heading gives the reason. Returns the
+ * differences that are declared, each with its reason ("by the platform"), those that are not, and `faults`:
+ * sentences about declarations that do not hold.
  */
 export function judge(found, declarations, documentation) {
   const undeclared = new Map(found.map((difference) => [difference.name, difference]));
   const declared = [];
   const faults = [];
-  const documented = words(documentation);
+  const documented = parts(documentation);
   for (const { because, checks } of declarations) {
-    if (words(because) === '' || !documented.includes(words(because)))
-      faults.push(`docs/compatibility.md does not say "${because}"`);
+    const part = words(because) === '' ? undefined : documented.find(({ text }) => text.includes(words(because)));
+    if (part === undefined) faults.push(`docs/compatibility.md does not say "${because}"`);
+    else if (part.reason === undefined) faults.push(`docs/compatibility.md says "${because}" below a heading that gives no reason ("By …")`);
     for (const [name, answer] of Object.entries(checks)) {
       const difference = undeclared.get(name);
       if (difference === undefined) faults.push(`"${name}" is declared to differ and does not, or is declared twice`);
       else if (difference.perdure !== answer) faults.push(`"${name}" is declared to answer ${answer}`);
       else {
         undeclared.delete(name);
-        declared.push({ ...difference, because });
+        declared.push({ ...difference, because, reason: part?.reason });
       }
     }
   }
   return { declared, undeclared: [...undeclared.values()], faults };
+}
+
+/** "5 by the platform, 2 by choice": how many of the declared differences have each reason, the most first. */
+export function countReasons(declared) {
+  const counts = new Map();
+  for (const { reason } of declared) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+  return [...counts].sort(([, a], [, b]) => b - a).map(([reason, n]) => `${n} ${reason}`).join(', ');
 }

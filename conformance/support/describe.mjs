@@ -60,6 +60,7 @@ function object(value, seen) {
   if (value instanceof Map) return `Map{${[...value].map(([k, v]) => `${write(k, seen)} => ${write(v, seen)}`).join(', ')}}`;
   if (value instanceof Set) return `Set{${[...value].map((member) => write(member, seen)).join(', ')}}`;
   if (value instanceof Promise) return 'Promise';
+  if (value instanceof Headers) return `Headers${write([...value], seen)}`;
   if (value instanceof ArrayBuffer) return buffer(value);
   if (ArrayBuffer.isView(value)) return view(value);
   const box = BOXES.find((type) => value instanceof type);

@@ -25,7 +25,7 @@ const SERVERS = {
     };
   },
   perdure: ({ project, data }) => ({
-    command: [process.execPath, join(root, 'bin/perdure'), 'serve', project, '--port', '0', '--data', data],
+    command: [process.execPath, join(root, 'bin/perdure'), 'serve', project, '--port', '0', '--data', data, '--threads', '1'],
     port: /^Perdure serves \S+ on http:\/\/\S+:(\d+) /m,
   }),
 };

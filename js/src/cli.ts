@@ -1,6 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { explain } from './explain.js';
@@ -12,7 +12,7 @@ interface ServeOptions {
   port: number;
   host: string;
   data?: string;
-  threads: number;
+  threads?: number;
   idleMs: number;
   alarmRetryMs: number;
   config?: string;
@@ -26,12 +26,8 @@ function integerBetween(min: number, max: number): (text: string) => number {
   };
 }
 
-function oneThread(text: string): number {
-  if (text === '1') return 1;
-  throw new InvalidArgumentError(
-    'Only 1 is possible: serving with more than one shard is not there yet.',
-  );
-}
+/** Each has a JavaScript environment and its memory. */
+const THREADS_MAX = 64;
 
 function version(): string {
   const manifest = createRequire(import.meta.url)('../../package.json') as { version: string };
@@ -54,7 +50,7 @@ function createProgram(): Command {
     .option('--port <number>', 'port to listen on; 0 takes a free one', integerBetween(0, 65535), 8787)
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--data <folder>', 'where the objects live (default: DIR/.perdure)')
-    .option('--threads <number>', 'how many shards serve the objects; only 1 for now', oneThread, 1)
+    .option('--threads <number>', 'how many threads run the Worker and the objects (default: one for each core)', integerBetween(1, THREADS_MAX))
     .option('--idle-ms <milliseconds>', 'how long an object without work stays in memory', integerBetween(1, 86_400_000), 10_000)
     .option('--alarm-retry-ms <milliseconds>', 'when a failed alarm is tried again; each further time comes after twice as long', integerBetween(1, 3_600_000), 2_000)
     .option('--config <file>', 'the configuration file, when it is not the one in DIR')
@@ -134,7 +130,7 @@ async function serve(directory: string, options: ServeOptions): Promise<void> {
       dataDirectory,
       host: options.host,
       port: options.port,
-      threads: options.threads,
+      threads: options.threads ?? Math.min(availableParallelism(), THREADS_MAX),
       idleMs: options.idleMs,
       alarmRetryMs: options.alarmRetryMs,
     });

@@ -1,17 +1,11 @@
-/** `perdure serve`: a project's Worker and objects behind the HTTP front. */
-import { pathToFileURL } from 'node:url';
-import type { Project } from './project.js';
-import { ProjectError } from './project.js';
-import { type CronHost, Crons, type ScheduledController } from './runtime/crons.js';
-import { ExecutionContext, WorkerEntrypoint } from './runtime/entrypoints.js';
-import { setEnv } from './runtime/env.js';
-import { HttpServer } from './runtime/http-server.js';
-import { installGlobals } from './runtime/http.js';
-import { loadNative } from './runtime/native.js';
-import type { ObjectClass } from './runtime/namespace.js';
-import { ROOT } from './runtime/sections.js';
-import { Shard } from './runtime/shard.js';
-import { installTimers } from './runtime/timers.js';
+/** `perdure serve`: a project's Worker and objects behind the HTTP front, on one thread or several. */
+import { once } from 'node:events';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { type Project, ProjectError } from './project.js';
+import { loadNative, type NativeEngine } from './runtime/native.js';
+import { ResetClock } from './runtime/reset-clock.js';
+import { ServedShard, type Settled, type ShardSettings } from './served-shard.js';
+import type { Answer, Question, ThreadCalls, ThreadData } from './shard-thread.js';
 
 export interface ServerOptions {
   project: Project;
@@ -20,6 +14,7 @@ export interface ServerOptions {
   dataDirectory: string;
   host: string;
   port: number;
+  /** How many shards, each on a thread of its own; the first on this one. */
   threads: number;
   /** Objects without work for this long leave memory. */
   idleMs: number;
@@ -42,145 +37,157 @@ const some = (names: string[]): string =>
 /** Requests in flight and promises given to waitUntil() get this long to finish when the server stops. */
 const STOP_GRACE_MS = 10_000;
 
-const DELETES_ALARM_SINCE = '2026-02-24';
+/** A shard on a thread of its own, as this thread sees it. */
+class ShardThread implements ThreadCalls {
+  readonly #worker: Worker;
+  readonly #answers: { resolve(value: unknown): void; reject(error: unknown): void }[] = [];
+  #closing = false;
 
-type FetchHandler = (request: Request, env: unknown, ctx: ExecutionContext) => unknown;
+  private constructor(data: ThreadData) {
+    const transferList = data.placement.ports.filter((port) => port !== undefined);
+    this.#worker = new Worker(new URL('./shard-thread.js', import.meta.url), { workerData: data, transferList, execArgv: ['--enable-source-maps'] });
+    this.#worker.on('message', (answer: Answer) => {
+      const { resolve, reject } = this.#answers.shift()!;
+      if ('value' in answer) resolve(answer.value);
+      else reject(failure(answer.failed));
+    });
+    this.#worker.on('error', (error) => this.#died(`has failed: ${error.stack ?? error.message}`, 1));
+    this.#worker.on('exit', (code) => this.#died('has ended; user code may have called process.exit()', code));
+  }
 
-/** Prints a problem of user code; the process goes on. */
-function report(what: string, error: unknown): void {
-  try {
-    console.error(what, error);
-  } catch {
-    console.error(what, 'an error that cannot be printed');
+  static async start(data: ThreadData): Promise<ShardThread> {
+    const thread = new ShardThread(data);
+    await thread.#answer();
+    return thread;
+  }
+
+  /** A shard that is gone takes its objects along: the process ends, and starts anew with everything that was answered. */
+  #died(why: string, code: number): void {
+    if (this.#closing || this.#answers.length > 0) {
+      for (const { reject } of this.#answers.splice(0)) reject(new Error(`A shard's thread ${why}.`));
+      return;
+    }
+    console.error(`perdure: a shard's thread ${why}.`);
+    process.exit(code);
+  }
+
+  #answer(): Promise<unknown> {
+    return new Promise((resolve, reject) => this.#answers.push({ resolve, reject }));
+  }
+
+  #ask(question: Question): Promise<unknown> {
+    this.#worker.postMessage(question);
+    return this.#answer();
+  }
+
+  frontStopped(): Promise<string[]> {
+    return this.#ask({ name: 'frontStopped', argument: undefined }) as Promise<string[]>;
+  }
+
+  settled(deadlineMs: number): Promise<Settled> {
+    return this.#ask({ name: 'settled', argument: deadlineMs }) as Promise<Settled>;
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    await this.#ask({ name: 'close', argument: undefined });
+    await once(this.#worker, 'exit');
   }
 }
 
-/** The Worker's fetch handler, from either form of a default export. */
-function fetchHandler(project: Project, module: Record<string, unknown>): FetchHandler {
-  const worker = module['default'];
-  if (typeof worker === 'function' && worker.prototype instanceof WorkerEntrypoint) {
-    const Entrypoint = worker as new (ctx: ExecutionContext, env: unknown) => { fetch?: (request: Request) => unknown };
-    return (request, env, ctx) => {
-      const instance = new Entrypoint(ctx, env);
-      if (typeof instance.fetch !== 'function') throw new Error('Handler does not export a fetch() function.');
-      return instance.fetch(request);
-    };
+function failure({ message, stack, ofProject }: { message: string; stack: string | undefined; ofProject: boolean }): Error {
+  const error = ofProject ? new ProjectError(message) : new Error(message);
+  if (stack !== undefined) error.stack = stack;
+  return error;
+}
+
+/** For each of `count` shards, its channels to the others. */
+function channels(count: number): (MessagePort | undefined)[][] {
+  const ports: (MessagePort | undefined)[][] = Array.from({ length: count }, () => new Array<MessagePort | undefined>(count).fill(undefined));
+  for (let a = 0; a < count; a++)
+    for (let b = a + 1; b < count; b++) {
+      const { port1, port2 } = new MessageChannel();
+      ports[a]![b] = port1;
+      ports[b]![a] = port2;
+    }
+  return ports;
+}
+
+/** Of all shards, the first of which runs on this thread. */
+class Shards {
+  private constructor(
+    readonly first: ServedShard,
+    readonly threads: ShardThread[],
+  ) {}
+
+  static async start(engine: NativeEngine, settings: ShardSettings, count: number): Promise<Shards> {
+    const resetClock = new ResetClock();
+    const ports = channels(count);
+    const placement = (index: number) => ({ index, ports: ports[index]! });
+    // A project that does not load says so once.
+    const first = await ServedShard.start(engine, settings, resetClock, count === 1 ? undefined : placement(0));
+    const data = (index: number): ThreadData => ({ engineToken: engine.token, settings, resetClock: resetClock.shared, placement: placement(index) });
+    const starting = Array.from({ length: count - 1 }, (_, i) => ShardThread.start(data(i + 1)));
+    const started = await Promise.allSettled(starting);
+    const threads = started.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+    const shards = new Shards(first, threads);
+    const failed = started.find((outcome) => outcome.status === 'rejected');
+    if (failed === undefined) return shards;
+    await shards.close();
+    throw failed.reason as Error;
   }
-  const handler = (worker as { fetch?: unknown } | null | undefined)?.fetch;
-  if (typeof handler !== 'function') throw new ProjectError(`${project.main} has no default export with a fetch() function.`);
-  return (request, env, ctx) => handler.call(worker, request, env, ctx) as unknown;
-}
 
-/** What a class's namespace is called on disk. */
-const keyOf = (project: Project, key: string): string => `${project.name}-${key}`;
-
-/** Whether deleteAll() deletes the alarm, too. */
-function deletesAlarm({ compatibilityDate, compatibilityFlags }: Project): boolean {
-  if (compatibilityFlags.includes('delete_all_preserves_alarm')) return false;
-  return compatibilityFlags.includes('delete_all_deletes_alarm') || compatibilityDate >= DELETES_ALARM_SINCE;
-}
-
-type ScheduledHandler = (controller: ScheduledController, env: unknown, ctx: ExecutionContext) => unknown;
-
-/** The Worker's scheduled handler, from either form of a default export. */
-function scheduledHandler(project: Project, module: Record<string, unknown>): ScheduledHandler {
-  const worker = module['default'];
-  const isClass = typeof worker === 'function' && worker.prototype instanceof WorkerEntrypoint;
-  const owner = (isClass ? worker.prototype : worker) as { scheduled?: unknown } | null | undefined;
-  const handler = owner?.scheduled;
-  if (typeof handler !== 'function')
-    throw new ProjectError(`${project.configFile} has triggers.crons, but the default export of ${project.main} has no scheduled() function.`);
-  if (!isClass) return (controller, env, ctx) => handler.call(worker, controller, env, ctx) as unknown;
-  const Entrypoint = worker as new (ctx: ExecutionContext, env: unknown) => object;
-  return (controller, env, ctx) => handler.call(new Entrypoint(ctx, env), controller) as unknown;
-}
-
-function cronHost(shard: Shard, handler: ScheduledHandler): CronHost {
-  const { engine } = shard;
-  return {
-    now: () => Date.now(),
-    lastRuns() {
-      const flat = engine.cronRuns();
-      return new Map(flat.flatMap((each, i) => (i % 2 === 0 ? [[each as string, flat[i + 1] as number] as const] : [])));
-    },
-    noteRuns: (runs) => engine.keepCronRuns([...runs].flat()),
-    async run(controller) {
-      await shard.turnOf(undefined, ROOT);
-      const ended = (async () => handler(controller, shard.env, new ExecutionContext(shard.background)))();
-      // A clean stop waits for it; what it throws is reported as what it is.
-      shard.background.add(`scheduled() of "${controller.cron}"`, ended.catch(() => {}));
-      await ended;
-    },
-    report,
-  };
-}
-
-/** Alarms of classes that nothing in `env` names ring, too; those of classes that are gone are named. */
-function serveUnbound(shard: Shard, project: Project, module: Record<string, unknown>): void {
-  const served = new Set<string>();
-  for (const { className, key, storage } of project.classes) {
-    const objectClass = module[className];
-    if (typeof objectClass !== 'function') continue;
-    served.add(keyOf(project, key));
-    shard.namespace(className, objectClass as ObjectClass, keyOf(project, key), storage);
+  get #all(): (ServedShard | ShardThread)[] {
+    return [this.first, ...this.threads];
   }
-  for (const key of shard.engine.keysWithAlarms()) {
-    if (!served.has(key)) console.error(`There are alarms of "${key}" in the data folder, but no class of this project is that. They stay there, and ring when it is served again.`);
+
+  async frontStopped(): Promise<string[]> {
+    return (await Promise.all(this.#all.map((shard) => shard.frontStopped()))).flat();
+  }
+
+  /** Resolves when no shard has work that was given to waitUntil(), nor an alarm that rings, or at the deadline, with what is left. */
+  async settled(deadlineMs: number): Promise<{ left: string[]; ringing: number }> {
+    for (;;) {
+      const all = await Promise.all(this.#all.map((shard) => shard.settled(deadlineMs)));
+      // What one shard has waited for may have made work on another that was done before.
+      if (all.every(({ waited }) => !waited) || Date.now() >= deadlineMs) return { left: all.flatMap(({ left }) => left), ringing: all.reduce((sum, { ringing }) => sum + ringing, 0) };
+    }
+  }
+
+  async close(): Promise<void> {
+    this.first.close();
+    await Promise.all(this.threads.map((thread) => thread.close()));
   }
 }
 
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { project } = options;
-  const engine = loadNative().openEngine(options.dataDirectory);
-  let server: HttpServer | undefined;
-  let crons: Crons | undefined;
-  const shard = new Shard({ engine, report, idleMs: options.idleMs, alarmRetryMs: options.alarmRetryMs, deleteAllDeletesAlarm: deletesAlarm(project), onWake: () => server?.onWake() });
-  const close = (): void => {
-    crons?.stop();
-    shard.close();
-    engine.close();
-  };
-  // What user code does outside a request (a timer, a promise nobody waits for) must not end the process.
-  process.on('unhandledRejection', (reason) => report('Unhandled rejection:', reason));
-  process.on('uncaughtException', (error) => report('Uncaught exception:', error));
+  const { project, bundle, idleMs, alarmRetryMs, threads, dataDirectory, host } = options;
+  const engine = loadNative().openEngine(dataDirectory);
+  let shards: Shards | undefined;
+  let port: number;
   try {
-    installGlobals(shard);
-    installTimers(shard);
-    Object.assign(shard.env, structuredClone(project.vars));
-    setEnv(shard.env);
-    const module = (await import(pathToFileURL(options.bundle).href)) as Record<string, unknown>;
-    for (const { name, className } of project.bindings) {
-      const objectClass = module[className];
-      if (typeof objectClass !== 'function')
-        throw new ProjectError(`The class "${className}" is bound as ${name} in ${project.configFile} but ${project.main} does not export it.`);
-      // It outlives renames of the class, names the folder of the objects and decides their ids (as in workerd).
-      const { key, storage } = project.classes.find((known) => known.className === className)!;
-      shard.bind(name, className, objectClass as ObjectClass, keyOf(project, key), storage);
-    }
-    serveUnbound(shard, project, module);
-    const fetch = fetchHandler(project, module);
-    if (project.crons.length > 0) crons = new Crons(project.crons, cronHost(shard, scheduledHandler(project, module)));
-    server = new HttpServer(shard, (request) => fetch(request, shard.env, new ExecutionContext(shard.background)));
-    server.listen(options.host, options.port);
+    shards = await Shards.start(engine, { project, bundle, idleMs, alarmRetryMs }, threads);
+    port = engine.listen(host, options.port);
   } catch (error) {
-    close();
+    await shards?.close();
+    engine.close();
     throw error;
   }
-  const running = server;
+  const running = shards;
   return {
-    port: running.port,
+    port,
     recovery: engine.recovery,
     async stop() {
       const deadline = Date.now() + STOP_GRACE_MS;
-      crons?.stop();
-      shard.alarms.stop();
-      const cut = await running.stop(STOP_GRACE_MS);
+      engine.stopListening(STOP_GRACE_MS);
+      const cut = await running.frontStopped();
+      engine.closeListener();
       if (cut.length > 0) console.error(`Stopped with ${cut.length} requests unanswered: ${some(cut)}`);
-      const left = await shard.background.settled(Math.max(0, deadline - Date.now()));
+      const { left, ringing } = await running.settled(deadline);
       if (left.length > 0) console.error(`Stopped with ${left.length} promises given to waitUntil() not settled: ${some([...new Set(left)])}`);
-      const ringing = await shard.alarms.settled(Math.max(0, deadline - Date.now()));
       if (ringing > 0) console.error(`Stopped with ${ringing} alarm handlers running: they run again at the next start.`);
-      close();
+      await running.close();
+      engine.close();
     },
   };
 }

@@ -169,7 +169,9 @@ TEST_P(FileSystemTest, ALockHasOneHolder) {
 }
 
 TEST_P(FileSystemTest, ALockExcludesOtherProcesses) {
-  if (GetParam()) GTEST_SKIP() << "there are no other processes in memory";
+  if (GetParam())
+    GTEST_SKIP()
+        << "the simulated lock is not tested against another process: it is in the memory of one";
   const auto lock = files().try_lock(path("lock"));
   const pid_t child = fork();
   if (child == 0) _exit(files().try_lock(path("lock")) == nullptr ? 0 : 1);
@@ -184,7 +186,8 @@ INSTANTIATE_TEST_SUITE_P(All, FileSystemTest, testing::Values(false, true),
                          });
 
 TEST(RealFileSystem, AFullDiskIsAnErrorOfItsOwn) {
-  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full here";
+  if (!std::filesystem::exists("/dev/full"))
+    GTEST_SKIP() << "writing to a full disk is not tested: there is no /dev/full";
   const auto file = real_file_system().open("/dev/full", Mode::kReadWrite);
   try {
     file->write(0, text("x"));

@@ -36,6 +36,7 @@ bool is_last(ResponseEvent::Kind kind) {
 
 Connection::Connection(Shared& shared, int socket)
     : shared_(shared),
+      events_(shared.events[shared.next_sink++ % shared.events.size()]),
       socket_(socket),
       index_(shared.connections.size()),
       parser_(shared.options.header_bytes_max, shared.options.body_bytes_max) {
@@ -179,7 +180,7 @@ void Connection::start_request() {
   chunked_ = false;
   body_left_.reset();
 
-  RequestEvent& event = shared_.events.emplace_back();
+  RequestEvent& event = events_.emplace_back();
   event.kind = RequestEvent::Kind::kRequest;
   event.id = request_;
   event.head = parser_.take_head();
@@ -208,15 +209,14 @@ std::size_t Connection::parse_body(std::string_view input) {
 
 void Connection::hand_over(std::string part, bool complete) {
   unconsumed_ += part.size();
-  auto& events = shared_.events;
-  const bool joins = !events.empty() && events.back().id == request_ &&
-                     events.back().kind != RequestEvent::Kind::kWritable;
+  const bool joins = !events_.empty() && events_.back().id == request_ &&
+                     events_.back().kind != RequestEvent::Kind::kWritable;
   if (!joins) {
-    RequestEvent& event = events.emplace_back();
+    RequestEvent& event = events_.emplace_back();
     event.kind = RequestEvent::Kind::kBody;
     event.id = request_;
   }
-  RequestEvent& event = events.back();
+  RequestEvent& event = events_.back();
   if (event.body.empty()) {
     event.body = std::move(part);
   } else {
@@ -419,7 +419,7 @@ void Connection::check_writable() {
   if (phase_ != Phase::kRequest || unacknowledged_ <= limit || answered_) return;
   if (waiting_bytes_ + output_.size() >= limit / 2) return;
   unacknowledged_ = 0;
-  RequestEvent& event = shared_.events.emplace_back();
+  RequestEvent& event = events_.emplace_back();
   event.kind = RequestEvent::Kind::kWritable;
   event.id = request_;
 }
@@ -507,7 +507,7 @@ void Connection::fail(std::string_view why) {
 
 void Connection::cancel_request(std::string_view why) {
   if (phase_ != Phase::kRequest || answered_) return;
-  RequestEvent& event = shared_.events.emplace_back();
+  RequestEvent& event = events_.emplace_back();
   event.kind = RequestEvent::Kind::kCancel;
   event.id = request_;
   event.error = why;

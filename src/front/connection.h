@@ -28,8 +28,8 @@ class Connection;
 struct Shared {
   static constexpr std::size_t kReadBytes = 64 << 10;
 
-  Shared(ServerOptions server_options, Durability* durability)
-      : options(std::move(server_options)), gate(durability, waker) {}
+  Shared(ServerOptions server_options, std::size_t sinks, Durability* durability)
+      : options(std::move(server_options)), gate(durability, waker), events(sinks) {}
 
   const ServerOptions options;
   Waker waker;
@@ -45,10 +45,11 @@ struct Shared {
   boost::unordered_flat_map<RequestId, Connection*> requests;  // in flight
   RequestId last_request = 0;
 
-  std::vector<RequestEvent> events;          // for the sink, at the end of the turn
-  std::vector<Connection*> to_flush;         // have output since the last flush
-  std::vector<Connection*> to_read;          // had more to read than one turn allows
-  std::string scratch;                       // where a response head is written
+  std::vector<std::vector<RequestEvent>> events;  // for each sink, at the end of the turn
+  std::size_t next_sink = 0;                      // of the next connection
+  std::vector<Connection*> to_flush;              // have output since the last flush
+  std::vector<Connection*> to_read;               // had more to read than one turn allows
+  std::string scratch;                            // where a response head is written
   std::array<char, kReadBytes> read_buffer;  // only what cannot be parsed yet is copied out of it
 };
 
@@ -133,6 +134,7 @@ class Connection {
   void update_request_deadline();
 
   Shared& shared_;
+  std::vector<RequestEvent>& events_;  // for the sink that gets this client's requests
   int socket_;
   std::size_t index_;  // in shared_.connections
   Phase phase_ = Phase::kIdle;

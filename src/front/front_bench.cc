@@ -45,7 +45,7 @@ void echo(benchmark::State& state) {
   EchoSink sink;
   ServerOptions options;
   options.port = 0;
-  Server server(options, sink, nullptr);
+  Server server(options, {&sink}, nullptr);
   sink.server = &server;
 
   std::vector<std::unique_ptr<TestClient>> clients;

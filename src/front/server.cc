@@ -61,7 +61,7 @@ milliseconds monotonic_now() {
 }  // namespace
 
 struct Server::Impl {
-  Impl(ServerOptions options, RequestSink& request_sink, Durability* durability);
+  Impl(ServerOptions options, std::vector<RequestSink*> request_sinks, Durability* durability);
   ~Impl();
 
   void listen();
@@ -89,7 +89,7 @@ struct Server::Impl {
   void check_stopped();
 
   Shared shared;
-  RequestSink& sink;
+  std::vector<RequestSink*> sinks;
   std::uint16_t port = 0;
 
   std::mutex inbox_mutex;
@@ -113,8 +113,10 @@ struct Server::Impl {
   std::thread thread;
 };
 
-Server::Impl::Impl(ServerOptions options, RequestSink& request_sink, Durability* durability)
-    : shared(std::move(options), durability), sink(request_sink) {
+Server::Impl::Impl(ServerOptions options, std::vector<RequestSink*> request_sinks,
+                   Durability* durability)
+    : shared(std::move(options), request_sinks.size(), durability),
+      sinks(std::move(request_sinks)) {
   listen();
   if (!shared.poller.add(shared.waker.descriptor(), nullptr)) {
     throw Error(ErrorCode::kIo, "Cannot watch an eventfd.");
@@ -353,9 +355,12 @@ void Server::Impl::handle_flushes() {
 }
 
 void Server::Impl::push_events() {
-  if (shared.events.empty()) return;
-  sink.push(shared.events);
-  shared.events.clear();
+  for (std::size_t i = 0; i < sinks.size(); ++i) {
+    auto& events = shared.events[i];
+    if (events.empty()) continue;
+    sinks[i]->push(events);
+    events.clear();
+  }
 }
 
 // Time and the end
@@ -404,8 +409,8 @@ void Server::Impl::check_stopped() {
   std::exchange(stopped, nullptr)();
 }
 
-Server::Server(ServerOptions options, RequestSink& sink, Durability* durability)
-    : impl_(std::make_unique<Impl>(std::move(options), sink, durability)) {}
+Server::Server(ServerOptions options, std::vector<RequestSink*> sinks, Durability* durability)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(sinks), durability)) {}
 
 Server::~Server() = default;
 

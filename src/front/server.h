@@ -82,14 +82,15 @@ struct ResponseEvent {
   std::uint64_t consumed = 0;
 };
 
-// HTTP/1.1 on one thread of its own: accepts, parses (Boost.Beast), hands requests to a sink in
-// batches, sends responses once the log is durable as far as they depend on it.
+// HTTP/1.1 on one thread of its own: accepts, parses (Boost.Beast), hands requests to the sinks in
+// batches, sends responses once the log is durable as far as they depend on it. All requests of one
+// connection go to one sink; connections take turns.
 class Server {
  public:
   // Binds and listens; throws Error(kIo) that names the address, with its own text for a port in
   // use: "Port 8787 on 127.0.0.1 is in use by another program; choose another with --port."
-  // `durability` may be null (nothing waits). Events go to `sink`; both outlive the server.
-  Server(ServerOptions options, RequestSink& sink, Durability* durability);
+  // `durability` may be null (nothing waits). It and the sinks (one at least) outlive the server.
+  Server(ServerOptions options, std::vector<RequestSink*> sinks, Durability* durability);
   // Closes what is open without a word to the sink, and waits for the front's thread.
   ~Server();
 

@@ -31,7 +31,7 @@ class ServerTest : public testing::Test {
  protected:
   void start() {
     options_.port = 0;
-    server_ = std::make_unique<Server>(options_, sink_, &durability_);
+    server_ = std::make_unique<Server>(options_, std::vector<RequestSink*>{&sink_}, &durability_);
     respond_ = std::make_unique<Responder>(*server_);
   }
   // Answers each whole request with its body, or "hi".
@@ -102,6 +102,28 @@ TEST_F(ServerTest, AnswersARequest) {
                                         "content-length: 5\r\ndate: "));
   EXPECT_THAT(response.head, Not(HasSubstr("connection")));
   EXPECT_EQ(response.body, "hello");
+}
+
+TEST_F(ServerTest, ConnectionsTakeTurnsAmongTheSinks) {
+  TestSink second;
+  options_.port = 0;
+  server_ =
+      std::make_unique<Server>(options_, std::vector<RequestSink*>{&sink_, &second}, &durability_);
+  respond_ = std::make_unique<Responder>(*server_);
+  const auto ask = [&](TestClient& client, TestSink& sink) {
+    client.send(kGet);
+    const auto event = sink.next();
+    respond_->whole(event.id, "hi");
+    return client.read_response().body;
+  };
+  TestClient one(port());
+  TestClient two(port());
+  TestClient three(port());
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(ask(one, sink_), "hi");
+    EXPECT_EQ(ask(two, second), "hi");
+    EXPECT_EQ(ask(three, sink_), "hi");
+  }
 }
 
 TEST_F(ServerTest, KeepsTheConnection) {
@@ -855,7 +877,7 @@ TEST_F(ServerTest, APortInUse) {
   ServerOptions again;
   again.port = port();
   try {
-    const Server second(again, sink_, nullptr);
+    const Server second(again, {&sink_}, nullptr);
     FAIL() << "two servers on one port";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kIo);

@@ -1,15 +1,27 @@
 #include "node/engine_binding.h"
 
+#include <map>
+#include <mutex>
 #include <string>
 
+#include "node/http_binding.h"
 #include "node/shard_binding.h"
 #include "store/foreign_database.h"
 
 namespace perdure::node {
 
+DataDirectory::DataDirectory() : http(std::make_unique<HttpFront>()) {}
+DataDirectory::~DataDirectory() = default;
+
 store::Store& Engine::open_store() const {
-  if (store == nullptr) throw Error(ErrorCode::kInvalid, "The data directory has been closed.");
-  return *store;
+  if (directory->store == nullptr)
+    throw Error(ErrorCode::kInvalid, "The data directory has been closed.");
+  return *directory->store;
+}
+
+runtime::Catalog& Engine::open_catalog() const {
+  open_store();
+  return *directory->catalog;
 }
 
 const runtime::ObjectIdFactory& Engine::id_factory(std::uint32_t ns) const {
@@ -28,8 +40,7 @@ constexpr std::uint64_t kMemorySegmentBytes = 4 << 20;
 napi_value open_namespace(napi_env env, napi_callback_info info) {
   Call<Engine, 2> call(env, info);
   const std::string key = call.utf8(0);
-  call.self->open_store();
-  const runtime::NamespaceNumber number = call.self->catalog->open_namespace(
+  const runtime::NamespaceNumber number = call.self->open_catalog().open_namespace(
       key, call.boolean(1) ? runtime::StorageKind::kKeyValue : runtime::StorageKind::kSqlite);
   auto& ids = call.self->ids;
   if (ids.size() <= number) ids.resize(number + 1);
@@ -62,15 +73,15 @@ runtime::ObjectId id_of(Engine& engine, std::uint32_t ns, const std::string& hex
 // (namespace, hex id) -> whether there is such an object
 napi_value has_object(napi_env env, napi_callback_info info) {
   Call<Engine, 2> call(env, info);
-  call.self->open_store();
   const std::uint32_t ns = call.uint(0);
-  return make_bool(env, call.self->catalog->contains(ns, id_of(*call.self, ns, call.utf8(1))));
+  return make_bool(env,
+                   call.self->open_catalog().contains(ns, id_of(*call.self, ns, call.utf8(1))));
 }
 
 // ([{ namespace, id, file, alarmMs (0: none), name }])
 napi_value adopt(napi_env env, napi_callback_info info) {
   Call<Engine, 1> call(env, info);
-  call.self->open_store();
+  runtime::Catalog& catalog = call.self->open_catalog();
   std::vector<runtime::Adoption> adoptions;
   std::uint32_t count = 0;
   check(env, napi_get_array_length(env, call.args[0], &count));
@@ -98,7 +109,7 @@ napi_value adopt(napi_env env, napi_callback_info info) {
          alarm_ms > 0 ? std::optional(static_cast<std::uint64_t>(alarm_ms)) : std::nullopt,
          text("name")});
   }
-  call.self->catalog->adopt(adoptions);
+  catalog.adopt(adoptions);
   return nullptr;
 }
 
@@ -133,7 +144,7 @@ napi_value keys_with_alarms(napi_env env, napi_callback_info info) {
   napi_value out = nullptr;
   check(env, napi_create_array(env, &out));
   std::uint32_t i = 0;
-  for (const std::string& key : call.self->catalog->keys_with_alarms())
+  for (const std::string& key : call.self->open_catalog().keys_with_alarms())
     check(env, napi_set_element(env, out, i++, make_string(env, key)));
   return out;
 }
@@ -145,7 +156,7 @@ napi_value cron_runs(napi_env env, napi_callback_info info) {
   napi_value out = nullptr;
   check(env, napi_create_array(env, &out));
   std::uint32_t i = 0;
-  for (const auto& [expression, last_ms] : call.self->catalog->cron_runs()) {
+  for (const auto& [expression, last_ms] : call.self->open_catalog().cron_runs()) {
     check(env, napi_set_element(env, out, i++, make_string(env, expression)));
     check(env, napi_set_element(env, out, i++, make_number(env, static_cast<double>(last_ms))));
   }
@@ -171,7 +182,7 @@ napi_value keep_cron_runs(napi_env env, napi_callback_info info) {
     run.last_ms = static_cast<std::uint64_t>(last_ms);
     runs.push_back(std::move(run));
   }
-  call.self->catalog->keep_cron_runs(runs);
+  call.self->open_catalog().keep_cron_runs(runs);
   call.self->open_store().log().flush();
   return nullptr;
 }
@@ -185,10 +196,11 @@ napi_value checkpoint(napi_env env, napi_callback_info info) {
 napi_value close_engine(napi_env env, napi_callback_info info) {
   Call<Engine, 0> call(env, info);
   call.self->open_store();
-  call.self->catalog.reset();
-  const auto store = std::move(call.self->store);
+  DataDirectory& directory = *call.self->directory;
+  directory.catalog.reset();
+  const auto store = std::move(directory.store);
   store->close();
-  call.self->memory.reset();
+  directory.memory.reset();
   return nullptr;
 }
 
@@ -201,26 +213,42 @@ napi_value recovery(napi_env env, const log::RecoveryReport& report) {
   return out;
 }
 
-napi_value open_engine(napi_env env, napi_callback_info info) {
-  Call<void, 1> call(env, info);
-  auto owner = std::make_unique<Engine>();
-  store::StoreOptions options;
-  if (call.type(0) == napi_undefined) {
-    owner->memory = std::make_unique<SimulatedFileSystem>(
-        SimulatedFileSystem::Options{.tracks_unsynced = false});
-    options.file_system = owner->memory.get();
-    options.directory = kMemoryDirectory;
-    options.segment_bytes = kMemorySegmentBytes;
-    options.checkpoint_log_bytes = 2 * kMemorySegmentBytes;
-  } else {
-    options.directory = call.utf8(0);
+// The data directories that other environments can attach to.
+class OpenDirectories {
+ public:
+  std::uint32_t add(const std::shared_ptr<DataDirectory>& directory) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(directories_, [](const auto& entry) { return entry.second.expired(); });
+    directories_[++last_] = directory;
+    return last_;
   }
-  options.flush_on_append = false;  // the shard knows where a batch ends: Shard.flush()
-  owner->store = store::Store::open(std::move(options));
-  owner->catalog = std::make_unique<runtime::Catalog>(*owner->store);
+
+  std::shared_ptr<DataDirectory> find(std::uint32_t token) {
+    const std::lock_guard lock(mutex_);
+    const auto found = directories_.find(token);
+    auto directory = found == directories_.end() ? nullptr : found->second.lock();
+    if (directory == nullptr)
+      throw Error(ErrorCode::kNotFound, "There is no open data directory with this token.");
+    return directory;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::uint32_t last_ = 0;
+  std::map<std::uint32_t, std::weak_ptr<DataDirectory>> directories_;
+};
+
+OpenDirectories& open_directories() {
+  static OpenDirectories directories;
+  return directories;
+}
+
+napi_value make_engine(napi_env env, std::shared_ptr<DataDirectory> directory) {
+  auto owner = std::make_unique<Engine>();
+  owner->directory = std::move(directory);
   Engine* engine = owned_by_environment(env, std::move(owner));
   napi_value out = make_object(env);
-  set(env, out, "recovery", recovery(env, engine->store->recovery()));
+  set(env, out, "recovery", recovery(env, engine->open_store().recovery()));
   method<open_namespace>(env, out, "openNamespace", engine);
   method<id_from_name>(env, out, "idFromName", engine);
   method<unique_id>(env, out, "uniqueId", engine);
@@ -233,13 +261,43 @@ napi_value open_engine(napi_env env, napi_callback_info info) {
   method<checkpoint>(env, out, "checkpoint", engine);
   method<close_engine>(env, out, "close", engine);
   method<create_shard>(env, out, "createShard", engine);
+  define_http_front(env, out, engine);
   return out;
+}
+
+napi_value open_engine(napi_env env, napi_callback_info info) {
+  Call<void, 1> call(env, info);
+  auto directory = std::make_shared<DataDirectory>();
+  store::StoreOptions options;
+  if (call.type(0) == napi_undefined) {
+    directory->memory = std::make_unique<SimulatedFileSystem>(
+        SimulatedFileSystem::Options{.tracks_unsynced = false});
+    options.file_system = directory->memory.get();
+    options.directory = kMemoryDirectory;
+    options.segment_bytes = kMemorySegmentBytes;
+    options.checkpoint_log_bytes = 2 * kMemorySegmentBytes;
+  } else {
+    options.directory = call.utf8(0);
+  }
+  options.flush_on_append = false;  // the shard knows where a batch ends: Shard.flush()
+  directory->store = store::Store::open(std::move(options));
+  directory->catalog = std::make_unique<runtime::Catalog>(*directory->store);
+  const std::uint32_t token = open_directories().add(directory);
+  napi_value out = make_engine(env, std::move(directory));
+  set(env, out, "token", make_number(env, token));
+  return out;
+}
+
+napi_value attach_engine(napi_env env, napi_callback_info info) {
+  Call<void, 1> call(env, info);
+  return make_engine(env, open_directories().find(call.uint(0)));
 }
 
 }  // namespace
 
 void define_engine(napi_env env, napi_value exports) {
   method<open_engine>(env, exports, "openEngine", nullptr);
+  method<attach_engine>(env, exports, "attachEngine", nullptr);
   method<copy_database>(env, exports, "copyDatabase", nullptr);
   method<foreign_alarms>(env, exports, "foreignAlarms", nullptr);
 }

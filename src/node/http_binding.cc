@@ -1,6 +1,5 @@
 #include "node/http_binding.h"
 
-#include <atomic>
 #include <chrono>
 #include <memory>
 #include <mutex>
@@ -8,29 +7,25 @@
 #include <utility>
 #include <vector>
 
-#include "front/server.h"
 #include "node/shard_binding.h"
 
 namespace perdure::node {
-namespace {
 
-// Where the front's requests wait for the shard.
+// Where the front's requests wait for a shard.
 class RequestQueue final : public front::RequestSink {
  public:
-  explicit RequestQueue(Waker& waker) : waker_(waker) {}
+  explicit RequestQueue(Waker& waker) : waker_(&waker) {}
 
   void push(std::vector<front::RequestEvent>& events) override {
-    {
-      const std::lock_guard lock(mutex_);
-      if (events_.empty()) {
-        events_.swap(events);
-      } else {
-        events_.insert(events_.end(), std::make_move_iterator(events.begin()),
-                       std::make_move_iterator(events.end()));
-      }
+    const std::lock_guard lock(mutex_);
+    if (events_.empty()) {
+      events_.swap(events);
+    } else {
+      events_.insert(events_.end(), std::make_move_iterator(events.begin()),
+                     std::make_move_iterator(events.end()));
     }
     events.clear();
-    waker_.wake();
+    if (waker_ != nullptr) waker_->wake();
   }
 
   void take(std::vector<front::RequestEvent>& out) {
@@ -39,53 +34,98 @@ class RequestQueue final : public front::RequestSink {
     out.swap(events_);
   }
 
+  void wake() {
+    const std::lock_guard lock(mutex_);
+    if (waker_ != nullptr) waker_->wake();
+  }
+
+  // Nobody takes from it any more, and the waker may go.
+  void close() {
+    const std::lock_guard lock(mutex_);
+    waker_ = nullptr;
+  }
+
  private:
-  Waker& waker_;
   std::mutex mutex_;
+  Waker* waker_;
   std::vector<front::RequestEvent> events_;
 };
 
-// The HTTP server as JavaScript holds it.
+std::shared_ptr<RequestQueue> HttpFront::add_queue(Waker& waker) {
+  const std::lock_guard lock(mutex_);
+  if (server_ != nullptr) throw Error(ErrorCode::kInvalid, "The server listens already.");
+  return queues_.emplace_back(std::make_shared<RequestQueue>(waker));
+}
+
+std::uint16_t HttpFront::listen(front::ServerOptions options, Durability* durability) {
+  const std::lock_guard lock(mutex_);
+  if (server_ != nullptr) throw Error(ErrorCode::kInvalid, "The server listens already.");
+  std::vector<front::RequestSink*> sinks;
+  for (const auto& queue : queues_) sinks.push_back(queue.get());
+  server_ = std::make_shared<front::Server>(std::move(options), std::move(sinks), durability);
+  return server_->port();
+}
+
+std::shared_ptr<front::Server> HttpFront::server() {
+  const std::lock_guard lock(mutex_);
+  if (server_ == nullptr) throw Error(ErrorCode::kInvalid, "The server does not listen.");
+  return server_;
+}
+
+void HttpFront::stop(std::chrono::milliseconds grace) {
+  server()->stop(grace, [this] {
+    stopped_.store(true, std::memory_order_release);
+    for (const auto& queue : queues_) queue->wake();
+  });
+}
+
+void HttpFront::close() {
+  std::shared_ptr<front::Server> server;
+  {
+    const std::lock_guard lock(mutex_);
+    server.swap(server_);
+  }
+}
+
+namespace {
+
+// The front as one shard's JavaScript holds it.
 class HttpHost {
  public:
-  HttpHost(napi_env env, ShardHost& shard, front::ServerOptions options)
+  HttpHost(napi_env env, ShardHost& shard)
       : shard_(shard),
-        queue_(*shard.waker),
-        server_(std::make_unique<front::Server>(std::move(options), queue_,
-                                                &shard.shard.store().log())) {
+        directory_(shard.engine.directory),
+        queue_(directory_->http->add_queue(shard.open_waker())) {
     shard_.waker->keep(env);
   }
+  ~HttpHost() { queue_->close(); }
 
-  // Joins the front's thread.
   void close(napi_env env) {
-    if (server_ == nullptr) return;
+    queue_->close();
+    if (closed_) return;
+    closed_ = true;
     server_.reset();
     shard_.waker->unkeep(env);
   }
 
   front::Server& server() {
-    if (server_ == nullptr) throw Error(ErrorCode::kInvalid, "The server has been stopped.");
+    if (closed_) throw Error(ErrorCode::kInvalid, "The server has been stopped.");
+    if (server_ == nullptr) server_ = directory_->http->server();
     return *server_;
   }
 
-  RequestQueue& queue() { return queue_; }
-
-  void stop(std::chrono::milliseconds grace) {
-    server().stop(grace, [this] {
-      stopped_.store(true, std::memory_order_release);
-      shard_.waker->wake();
-    });
-  }
-  [[nodiscard]] bool stopped() const { return stopped_.load(std::memory_order_acquire); }
+  RequestQueue& queue() { return *queue_; }
+  [[nodiscard]] bool stopped() const { return directory_->http->stopped(); }
 
   std::vector<front::RequestEvent> taken;
   std::vector<front::ResponseEvent> outbox;
 
  private:
   ShardHost& shard_;
-  RequestQueue queue_;
-  std::unique_ptr<front::Server> server_;
-  std::atomic<bool> stopped_{false};
+  std::shared_ptr<DataDirectory> directory_;
+  std::shared_ptr<RequestQueue> queue_;
+  std::shared_ptr<front::Server> server_;
+  bool closed_ = false;
 };
 
 constexpr std::uint32_t kBodyComplete = 8;
@@ -159,13 +199,8 @@ napi_value consumed(napi_env env, napi_callback_info info) {
 
 napi_value flush(napi_env env, napi_callback_info info) {
   Call<HttpHost, 0> call(env, info);
-  call.self->server().send(call.self->outbox);
-  return nullptr;
-}
-
-napi_value stop(napi_env env, napi_callback_info info) {
-  Call<HttpHost, 1> call(env, info);
-  call.self->stop(std::chrono::milliseconds(call.uint(0)));
+  // Commits are flushed as well, and those of alarms before anybody listens.
+  if (!call.self->outbox.empty()) call.self->server().send(call.self->outbox);
   return nullptr;
 }
 
@@ -174,7 +209,7 @@ napi_value stopped(napi_env env, napi_callback_info info) {
   return make_bool(env, call.self->stopped());
 }
 
-napi_value close_server(napi_env env, napi_callback_info info) {
+napi_value close_http(napi_env env, napi_callback_info info) {
   Call<HttpHost, 0> call(env, info);
   call.self->close(env);
   return nullptr;
@@ -182,23 +217,48 @@ napi_value close_server(napi_env env, napi_callback_info info) {
 
 }  // namespace
 
-napi_value start_server(napi_env env, napi_callback_info info) {
-  Call<ShardHost, 2> call(env, info);
-  front::ServerOptions options;
-  options.host = call.utf8(0);
-  options.port = static_cast<std::uint16_t>(call.uint(1));
-  HttpHost* host =
-      owned_by_environment(env, std::make_unique<HttpHost>(env, *call.self, std::move(options)));
+napi_value open_http(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 0> call(env, info);
+  HttpHost* host = owned_by_environment(env, std::make_unique<HttpHost>(env, *call.self));
   napi_value out = make_object(env);
-  set(env, out, "port", make_number(env, host->server().port()));
   method<take>(env, out, "take", host);
   method<respond>(env, out, "respond", host);
   method<consumed>(env, out, "consumed", host);
   method<flush>(env, out, "flush", host);
-  method<stop>(env, out, "stop", host);
   method<stopped>(env, out, "stopped", host);
-  method<close_server>(env, out, "close", host);
+  method<close_http>(env, out, "close", host);
   return out;
+}
+
+namespace {
+
+napi_value listen(napi_env env, napi_callback_info info) {
+  Call<Engine, 2> call(env, info);
+  front::ServerOptions options;
+  options.host = call.utf8(0);
+  options.port = static_cast<std::uint16_t>(call.uint(1));
+  Durability& durability = call.self->open_store().log();
+  return make_number(env, call.self->directory->http->listen(std::move(options), &durability));
+}
+
+napi_value stop_listening(napi_env env, napi_callback_info info) {
+  Call<Engine, 1> call(env, info);
+  call.self->directory->http->stop(std::chrono::milliseconds(call.uint(0)));
+  return nullptr;
+}
+
+napi_value close_listener(napi_env env, napi_callback_info info) {
+  Call<Engine, 0> call(env, info);
+  call.self->directory->http->close();
+  return nullptr;
+}
+
+}  // namespace
+
+void define_http_front(napi_env env, napi_value engine, void* self) {
+  method<listen>(env, engine, "listen", self);
+  method<stop_listening>(env, engine, "stopListening", self);
+  method<close_listener>(env, engine, "closeListener", self);
 }
 
 }  // namespace perdure::node

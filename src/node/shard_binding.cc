@@ -114,10 +114,12 @@ napi_value next(napi_env env, napi_callback_info info) {
   return make_number(env, event.has_value() ? static_cast<double>(*event) : -1.0);
 }
 
+// -> what the object has seen and committed so far
 napi_value finish(napi_env env, napi_callback_info info) {
   Call<ShardHost, 2> call(env, info);
-  call.self->shard.at(call.uint(0)).core.finish(call.u64(1));
-  return nullptr;
+  object::Object& core = call.self->shard.at(call.uint(0)).core;
+  core.finish(call.u64(1));
+  return make_number(env, static_cast<double>(core.seen_lsn()));
 }
 
 // openSection(slot, request, section that asks, nowMs) -> the section, or 0 when it waits
@@ -326,7 +328,7 @@ napi_value create_shard(napi_env env, napi_callback_info info) {
   method<keep>(env, out, "keep", host);
   method<unkeep>(env, out, "unkeep", host);
   method<close_shard>(env, out, "close", host);
-  method<start_server>(env, out, "startServer", host);
+  method<open_http>(env, out, "openHttp", host);
   define_sql(env, out, host);
   define_key_value(env, out, host);
   define_alarms(env, out, host);

@@ -28,7 +28,7 @@ struct Prepared {
 // One shard as its JavaScript environment holds it. Everything on that environment's thread.
 struct ShardHost {
   ShardHost(Engine& owner, store::Store& store, std::uint64_t alarm_retry_ms)
-      : engine(owner), shard(store, *owner.catalog, alarm_retry_ms) {}
+      : engine(owner), shard(store, owner.open_catalog(), alarm_retry_ms) {}
 
   Engine& engine;
   runtime::Shard shard;

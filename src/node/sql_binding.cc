@@ -308,22 +308,34 @@ napi_value column_names(napi_env env, napi_callback_info info) {
   return out;
 }
 
+// The header does not yet say that the call has begun the implicit transaction.
+ShardHost& not_begun(ShardHost& host) {
+  host.exchange->header[kBegan] = 0;
+  return host;
+}
+
+// The call of a function that takes the number of an object and SQL, and may begin the implicit
+// transaction.
+struct SqlCall : Call<ShardHost, 2> {
+  using Call::Call;
+
+  ShardHost& host = not_begun(*self);  // before what may throw
+  const runtime::Slot slot = uint(0);
+  const std::string sql = utf8(1);
+  store::Database& database = host.shard.database(slot);
+};
+
 // prepare(slot, sql): runs all statements but the last and prepares that one.
 // -> [statement number, parameter count, writes, is the only one, column names …]
 // header out: whether it began the implicit transaction (also when it throws).
 napi_value prepare(napi_env env, napi_callback_info info) {
-  Call<ShardHost, 2> call(env, info);
-  ShardHost& host = *call.self;
-  host.exchange->header[kBegan] = 0;
-  const runtime::Slot slot = call.uint(0);
-  const std::string sql = call.utf8(1);
-  store::Database& database = host.shard.database(slot);
-  std::string_view rest = sql;
+  SqlCall call(env, info);
+  std::string_view rest = call.sql;
   bool single = true;
   store::Statement statement;
   for (;;) {
     std::size_t tail = 0;
-    statement = database.prepare(rest, store::Access::kUser, &tail);
+    statement = call.database.prepare(rest, store::Access::kUser, &tail);
     if (!statement) throw Error(ErrorCode::kSql, "SQL code did not contain a statement.");
     rest = rest.substr(tail);
     const std::size_t next = rest.find_first_not_of(" \t\n\f\r");
@@ -331,7 +343,7 @@ napi_value prepare(napi_env env, napi_callback_info info) {
     rest = rest.substr(next);
     // Before the next one is prepared, which may need what this one creates.
     single = false;
-    run_before(host, slot, statement);
+    run_before(call.host, call.slot, statement);
   }
   sqlite3_stmt* handle = statement.handle();
   const int columns = sqlite3_column_count(handle);
@@ -340,7 +352,7 @@ napi_value prepare(napi_env env, napi_callback_info info) {
   const int parameters = sqlite3_bind_parameter_count(handle);
   const bool writes = statement.writes();
   append_names(env, handle, out, 4);
-  const std::uint32_t number = host.add_statement(slot, std::move(statement));
+  const std::uint32_t number = call.host.add_statement(call.slot, std::move(statement));
   check(env, napi_set_element(env, out, 0, make_number(env, number)));
   check(env, napi_set_element(env, out, 1, make_number(env, parameters)));
   check(env, napi_set_element(env, out, 2, make_bool(env, writes)));
@@ -393,22 +405,17 @@ store::Statement take_complete(store::Database& database, std::string_view& scri
 // ingest(slot, script): runs its complete statements. -> [statements, rows read, rows written,
 // rest] header out: whether it began the implicit transaction (also when it throws).
 napi_value ingest(napi_env env, napi_callback_info info) {
-  Call<ShardHost, 2> call(env, info);
-  ShardHost& host = *call.self;
-  host.exchange->header[kBegan] = 0;
-  const runtime::Slot slot = call.uint(0);
-  const std::string script = call.utf8(1);
-  std::string_view rest = script;
-  store::Database& database = host.shard.database(slot);
+  SqlCall call(env, info);
+  std::string_view rest = call.sql;
   double statements = 0;
   double read = 0;
   double written = 0;
   for (;;) {
-    store::Statement statement = take_complete(database, rest);
+    store::Statement statement = take_complete(call.database, rest);
     if (!statement) break;
     if (sqlite3_bind_parameter_count(statement.handle()) != 0)
       throw Error(ErrorCode::kSql, "Wrong number of parameter bindings for SQL query.");
-    run_once(host, slot, statement);
+    run_once(call.host, call.slot, statement);
     ++statements;
     read += store::rows_read(statement.handle());
     written += store::rows_written(statement.handle());

@@ -126,6 +126,8 @@ class Object {
 
   // The object has seen something that depends on `lsn` (a reply of another object).
   void observe(Lsn lsn) noexcept;
+  // What the object has seen and committed so far; of an open transaction it knows nothing yet.
+  [[nodiscard]] Lsn seen_lsn() const noexcept { return output_lsn_; }
   // What an output made now depends on. Must not be asked while an implicit transaction is open:
   // rule 3, a message leaves after the commit of the run that sent it.
   [[nodiscard]] Lsn output_lsn() const;

@@ -1,12 +1,13 @@
-// Tens of thousands of random interleavings against the model of simulation.h: with the core, which
-// has to agree at every step, and with cores that are broken on purpose, which have to be caught.
-#include "object/simulation.h"
-
+// Tens of thousands of random interleavings against the model of simulation_testing.h: with the
+// core, which has to agree at every step, and with cores that are broken on purpose, which have to
+// be caught.
 #include <cstdlib>
 #include <string>
 #include <utility>
 
 #include <gtest/gtest.h>
+
+#include "object/simulation_testing.h"
 
 namespace perdure::object {
 namespace {

@@ -16,19 +16,12 @@
 #include "store/foreign_database.h"
 #include "store/shared_key_value.h"
 #include "store/store.h"
+#include "store/store_testing.h"
 
 namespace perdure::runtime {
 namespace {
 
-template <typename Body>
-std::string message_of(Body&& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
+using store::testing::message_of;
 
 class CatalogTest : public testing::Test {
  protected:

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "sqlite3.h"
 #include "store/shared_key_value.h"
+#include "store/sqlite_values.h"
 
 namespace perdure::store {
 namespace {
@@ -147,12 +148,6 @@ void check_key_values(Connection& database, const std::string& name) {
                   ". Delete it or split it where it was written.");
 }
 
-std::string column_bytes(sqlite3_stmt* statement, int column) {
-  const auto* data = static_cast<const char*>(sqlite3_column_blob(statement, column));
-  return {data == nullptr ? "" : data,
-          static_cast<std::size_t>(sqlite3_column_bytes(statement, column))};
-}
-
 }  // namespace
 
 ForeignDatabase copy_foreign_database(const fs::path& source, const fs::path& target,
@@ -196,9 +191,9 @@ std::vector<ForeignAlarm> foreign_alarms(const fs::path& copy) {
   const auto list = database.prepare(has_names ? kNamedAlarms : kAlarms);
   while (database.step(list)) {
     const std::int64_t time_ns = sqlite3_column_int64(list.get(), 1);
-    alarms.push_back({.id = column_bytes(list.get(), 0),
+    alarms.push_back({.id = std::string(column_bytes(list.get(), 0)),
                       .time_ms = time_ns / kNanosecondsPerMillisecond,
-                      .name = column_bytes(list.get(), 2)});
+                      .name = std::string(column_bytes(list.get(), 2))});
   }
   return alarms;
 }
@@ -210,8 +205,8 @@ void import_key_values(const fs::path& copy, SharedKeyValue& shared, const KeyOw
   KeyWrites writes;
   std::size_t bytes = 0;
   while (database.step(pairs)) {
-    std::string key = column_bytes(pairs.get(), 0);
-    StoredValue value{.bytes = column_bytes(pairs.get(), 1), .is_text = false};
+    std::string key(column_bytes(pairs.get(), 0));
+    StoredValue value{.bytes = std::string(column_bytes(pairs.get(), 1)), .is_text = false};
     const std::size_t more = key.size() + value.bytes.size();
     if (bytes + more > kImportCommitBytes) {
       shared.commit(owner, false, writes);

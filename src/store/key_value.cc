@@ -5,6 +5,7 @@
 
 #include "sqlite3.h"
 #include "store/key_range.h"
+#include "store/sqlite_values.h"
 
 namespace perdure::store {
 namespace {
@@ -43,35 +44,6 @@ constexpr char kRenameSequence[] =
     "UPDATE sqlite_schema SET name = '_cf_sequence', tbl_name = '_cf_sequence', "
     "sql = 'CREATE TABLE _cf_sequence(name, seq)' WHERE name = 'sqlite_sequence'";
 constexpr char kDropSequence[] = "DROP TABLE _cf_sequence";
-
-void bind_text(const Statement& statement, int index, std::string_view text) {
-  // An empty view may have no address, which SQLite takes for NULL.
-  sqlite3_bind_text(statement.handle(), index, text.empty() ? "" : text.data(),
-                    static_cast<int>(text.size()), SQLITE_STATIC);
-}
-
-void bind_text_copy(const Statement& statement, int index, std::string_view text) {
-  sqlite3_bind_text(statement.handle(), index, text.empty() ? "" : text.data(),
-                    static_cast<int>(text.size()), SQLITE_TRANSIENT);
-}
-
-void bind_value(const Statement& statement, int index, std::span<const std::byte> value,
-                bool is_text) {
-  const auto* data = value.empty() ? static_cast<const void*>("") : value.data();
-  const auto size = static_cast<sqlite3_uint64>(value.size());
-  if (is_text) {
-    sqlite3_bind_text64(statement.handle(), index, static_cast<const char*>(data), size,
-                        SQLITE_STATIC, SQLITE_UTF8);
-  } else {
-    sqlite3_bind_blob64(statement.handle(), index, data, size, SQLITE_STATIC);
-  }
-}
-
-KeyValue::Value column_value(sqlite3_stmt* statement, int column) {
-  const bool is_text = sqlite3_column_type(statement, column) == SQLITE_TEXT;
-  const auto* data = static_cast<const std::byte*>(sqlite3_column_blob(statement, column));
-  return {{data, static_cast<std::size_t>(sqlite3_column_bytes(statement, column))}, is_text};
-}
 
 std::string quoted(std::string_view name) {
   std::string text = "\"";
@@ -151,9 +123,7 @@ void KeyValue::put(std::string_view key, std::span<const std::byte> value, bool 
     Statement& statement = prepared(put_, kPut);
     bind_text(statement, 1, key);
     bind_value(statement, 2, value, is_text);
-    step(statement);
-    const int code = sqlite3_reset(statement.handle());
-    if (code != SQLITE_OK) throw database_.error(code);
+    run(database_, statement);
   });
 }
 
@@ -162,9 +132,7 @@ bool KeyValue::remove(std::string_view key) {
     if (!has_table()) return false;
     Statement& statement = prepared(remove_, kRemove);
     bind_text(statement, 1, key);
-    step(statement);
-    const int code = sqlite3_reset(statement.handle());
-    if (code != SQLITE_OK) throw database_.error(code);
+    run(database_, statement);
     return sqlite3_changes64(database_.handle()) > 0;
   });
 }
@@ -176,8 +144,8 @@ KeyValue::Cursor KeyValue::list(const ListOptions& options) {
     const std::size_t variant = (end ? 1U : 0U) | (options.reverse ? 2U : 0U);
     // A running list keeps its statement; a second one gets its own.
     Statement statement = std::move(prepared(lists_[variant], kLists[variant]));
-    bind_text_copy(statement, 1, start);
-    if (end) bind_text_copy(statement, 2, *end);
+    bind_text(statement, 1, start, SQLITE_TRANSIENT);
+    if (end) bind_text(statement, 2, *end, SQLITE_TRANSIENT);
     Cursor cursor(*this, variant, std::move(statement), options.limit);
     cursor.at_first_ = cursor.step();  // here, where it is noticed that the table is gone
     return cursor;
@@ -298,10 +266,7 @@ bool KeyValue::Cursor::step() {
   return false;
 }
 
-std::string_view KeyValue::Cursor::key() const {
-  const auto* data = reinterpret_cast<const char*>(sqlite3_column_text(statement_.handle(), 0));
-  return {data, static_cast<std::size_t>(sqlite3_column_bytes(statement_.handle(), 0))};
-}
+std::string_view KeyValue::Cursor::key() const { return column_bytes(statement_.handle(), 0); }
 
 KeyValue::Value KeyValue::Cursor::value() const { return column_value(statement_.handle(), 1); }
 

@@ -21,7 +21,8 @@ std::string counts(Database& database, std::string_view sql) {
 }
 
 TEST(RowCounts, AreThoseOfCloudflaresSqlite) {
-  if (!kCountsRows) GTEST_SKIP() << "the system's SQLite does not count";
+  if (!kCountsRows)
+    GTEST_SKIP() << "rowsRead and rowsWritten are not tested: the system's SQLite does not count";
   SimulatedFileSystem disk;
   const auto store = Store::open(testing::simulated_options(disk));
   Database database(*store, store->file(20, "a.sqlite"));

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "sqlite3.h"
 #include "store/database_file.h"
+#include "store/sqlite_values.h"
 
 namespace perdure::store {
 namespace {
@@ -47,33 +48,10 @@ constexpr const char* kLists[] = {
     "AND key < ?4 ORDER BY key DESC",
 };
 
-// SQLite takes a text without an address for NULL.
-const char* address(std::string_view text) { return text.data() == nullptr ? "" : text.data(); }
-
-void bind_text(const Statement& statement, int index, std::string_view text,
-               sqlite3_destructor_type lifetime = SQLITE_STATIC) {
-  sqlite3_bind_text64(statement.handle(), index, address(text), text.size(), lifetime, SQLITE_UTF8);
-}
-
-void bind_owner(const Statement& statement, const KeyOwner& owner) {
-  bind_text(statement, 1, owner.ns);
-  bind_text(statement, 2, owner.id);
-}
-
-void bind_value(const Statement& statement, int index, const StoredValue& value) {
-  if (value.is_text) {
-    bind_text(statement, index, value.bytes);
-  } else {
-    sqlite3_bind_blob64(statement.handle(), index, address(value.bytes), value.bytes.size(),
-                        SQLITE_STATIC);
-  }
-}
-
-KeyValue::Value column_value(const Statement& statement, int column) {
-  sqlite3_stmt* handle = statement.handle();
-  const bool is_text = sqlite3_column_type(handle, column) == SQLITE_TEXT;
-  const auto* data = static_cast<const std::byte*>(sqlite3_column_blob(handle, column));
-  return {{data, static_cast<std::size_t>(sqlite3_column_bytes(handle, column))}, is_text};
+void bind_owner(const Statement& statement, const KeyOwner& owner,
+                sqlite3_destructor_type lifetime = SQLITE_STATIC) {
+  bind_text(statement, 1, owner.ns, lifetime);
+  bind_text(statement, 2, owner.id, lifetime);
 }
 
 }  // namespace
@@ -129,13 +107,6 @@ Statement& SharedKeyValue::prepared(Statement& statement, const char* sql) {
   return statement;
 }
 
-// Runs a statement that returns nothing.
-void SharedKeyValue::run(Statement& statement) {
-  database_->step(statement);
-  const int code = sqlite3_reset(statement.handle());
-  if (code != SQLITE_OK) throw database_->error(code);
-}
-
 std::optional<StoredValue> SharedKeyValue::get(const KeyOwner& owner, std::string_view key) {
   const std::scoped_lock lock(mutex_);
   open();
@@ -146,7 +117,7 @@ std::optional<StoredValue> SharedKeyValue::get(const KeyOwner& owner, std::strin
   const int code = database_->step(statement);
   std::optional<StoredValue> found;
   if (code == SQLITE_ROW) {
-    const KeyValue::Value value = column_value(statement, 0);
+    const KeyValue::Value value = column_value(statement.handle(), 0);
     found = StoredValue{
         std::string(reinterpret_cast<const char*>(value.bytes.data()), value.bytes.size()),
         value.is_text};
@@ -164,8 +135,7 @@ SharedKeyValue::Cursor SharedKeyValue::list(const KeyOwner& owner, const KeyRang
   const std::size_t variant = (range.end ? 1U : 0U) | (reverse ? 2U : 0U);
   Statement& statement = prepared(statements_.lists[variant], kLists[variant]);
   // The cursor may outlive what it is given here.
-  bind_text(statement, 1, owner.ns, SQLITE_TRANSIENT);
-  bind_text(statement, 2, owner.id, SQLITE_TRANSIENT);
+  bind_owner(statement, owner, SQLITE_TRANSIENT);
   bind_text(statement, 3, range.start, SQLITE_TRANSIENT);
   if (range.end) bind_text(statement, 4, *range.end, SQLITE_TRANSIENT);
   return {*this, std::move(lock), &statement};
@@ -177,8 +147,8 @@ void SharedKeyValue::write(const KeyOwner& owner, const std::string& key,
       value ? prepared(statements_.put, kPut) : prepared(statements_.remove, kRemove);
   bind_owner(statement, owner);
   bind_text(statement, 3, key);
-  if (value) bind_value(statement, 4, *value);
-  run(statement);
+  if (value) bind_value(statement, 4, std::as_bytes(std::span(value->bytes)), value->is_text);
+  run(*database_, statement);
 }
 
 Lsn SharedKeyValue::commit(const KeyOwner& owner, bool clear, const KeyWrites& writes,
@@ -194,7 +164,7 @@ Lsn SharedKeyValue::commit(const KeyOwner& owner, bool clear, const KeyWrites& w
     if (clear) {
       Statement& statement = prepared(statements_.clear, kClear);
       bind_owner(statement, owner);
-      run(statement);
+      run(*database_, statement);
     }
     for (const auto& [key, value] : writes) write(owner, key, value);
   } catch (...) {
@@ -217,7 +187,7 @@ void SharedKeyValue::discard(const KeyOwner& owner) {
     try {
       Statement& statement = prepared(statements_.clear_some, kClearSome);
       bind_owner(statement, owner);
-      run(statement);
+      run(*database_, statement);
       more = sqlite3_changes(database_->handle()) > 0;
     } catch (...) {
       database_->rollback();
@@ -252,10 +222,11 @@ bool SharedKeyValue::Cursor::next() {
 }
 
 std::string_view SharedKeyValue::Cursor::key() const {
-  const auto* data = reinterpret_cast<const char*>(sqlite3_column_text(statement_->handle(), 0));
-  return {data, static_cast<std::size_t>(sqlite3_column_bytes(statement_->handle(), 0))};
+  return column_bytes(statement_->handle(), 0);
 }
 
-KeyValue::Value SharedKeyValue::Cursor::value() const { return column_value(*statement_, 1); }
+KeyValue::Value SharedKeyValue::Cursor::value() const {
+  return column_value(statement_->handle(), 1);
+}
 
 }  // namespace perdure::store

@@ -114,7 +114,6 @@ class SharedKeyValue {
   void open();
   bool has_table();
   Statement& prepared(Statement& statement, const char* sql);
-  void run(Statement& statement);
   void write(const KeyOwner& owner, const std::string& key,
              const std::optional<StoredValue>& value);
 

@@ -1,16 +1,19 @@
 // What an object's storage does, on every runtime.
 import assert from 'node:assert/strict';
-import { afterEach, beforeEach, test } from '../support/suite.mjs';
-import { job, openLab } from '../support/lab-object.mjs';
+import { test } from '../support/suite.mjs';
+import { job, labForEach } from '../support/lab-object.mjs';
 
-let registry;
-let labs;
-let inside;
+const { lab, inside } = labForEach();
 
-beforeEach(() => {
-  ({ registry, labs, inside } = openLab());
-});
-afterEach(() => registry.close());
+test('headers come back as they were', () =>
+  inside(({ kv }) => {
+    const headers = new Headers([['x-mine', '1'], ['Accept', 'a/b'], ['set-cookie', 'a=1'], ['set-cookie', 'b=2']]);
+    kv.put('key', { headers, error: new TypeError('beside') });
+    const read = kv.get('key');
+    assert.ok(read.headers instanceof Headers);
+    assert.deepEqual([...read.headers], [...headers]);
+    assert.ok(read.error instanceof TypeError);
+  }));
 
 test('each kind of value comes back as it was', () =>
   inside(({ kv }) => {
@@ -182,7 +185,7 @@ test('what passes between objects is a copy', async () => {
 
 test('abort() resets the object, and its state is that of the last commit', async () => {
   await inside(({ kv }) => kv.put('n', 1));
-  const stub = labs.getByName('a');
+  const stub = lab.labs.getByName('a');
   const aborting = job(({ ctx, kv }) => {
     kv.put('n', 2);
     ctx.abort('enough');
@@ -195,8 +198,8 @@ test('a thousand objects', async () => {
   const write = job(({ kv }) => kv.put('n', 1));
   const read = job(({ kv }) => kv.get('n'));
   const names = Array.from({ length: 1000 }, (_, i) => `object ${i}`);
-  await Promise.all(names.map((name) => labs.getByName(name).run(write)));
-  const found = await Promise.all(names.map((name) => labs.getByName(name).run(read)));
+  await Promise.all(names.map((name) => lab.labs.getByName(name).run(write)));
+  const found = await Promise.all(names.map((name) => lab.labs.getByName(name).run(read)));
   assert.ok(found.every((value) => value === 1));
 });
 

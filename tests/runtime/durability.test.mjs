@@ -107,6 +107,47 @@ test('outputs wait until what they depend on is durable', async (t) => {
   await reader.cancel();
 });
 
+test('an answer waits for what it depends on, not for what others write', async (t) => {
+  const lab = await startSlowLab(t);
+  const settled = () => lab.object('a', ({ storage }) => storage.sync());
+  await lab.object('b', ({ kv }) => kv.put('n', 1));
+  const readsThrough = async (worker) => {
+    await settled();
+    let sent;
+    const writing = timed(() => lab.object('a', ({ kv }) => kv.put('n', Math.random()))).then((timed) => (sent = timed));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const answer = await timed(() => lab.worker(worker));
+    assert.equal(sent, undefined, 'the write was answered first: this shows nothing');
+    waits(await writing, 'the answer to a write');
+    return answer;
+  };
+
+  // While a write of another object waits for the disk:
+  isFree(await readsThrough(() => 1), 'an answer without state');
+  isFree(await readsThrough(({ env }) => env.COUNTER.getByName('b').run('({ kv }) => kv.get("n")')), 'a read of durable state');
+
+  // What was seen counts, on whatever way.
+  const reads = 'run("({ kv }) => kv.get(\\"n\\")")';
+  for (const [way, code] of Object.entries({
+    'a call': `({ env }) => env.COUNTER.getByName('a').${reads}`,
+    'a call by another object': `({ env }) => env.COUNTER.getByName('b').run('({ env }) => env.COUNTER.getByName("a").${reads.replaceAll("\\", "\\\\\\")}')`,
+    'a call, and then code that nobody knows the owner of':
+      `async ({ env }) => { const seen = await env.COUNTER.getByName('a').${reads}; await crypto.subtle.digest('SHA-1', new Uint8Array(1)); return seen; }`,
+    'a call by code that nobody knows the owner of':
+      `async ({ env }) => { await crypto.subtle.digest('SHA-1', new Uint8Array(1)); return env.COUNTER.getByName('a').${reads}; }`,
+    'a timer': `({ env }) => new Promise((resolve) => setTimeout(async () => resolve(await env.COUNTER.getByName('a').${reads}), 1))`,
+  })) {
+    await settled();
+    const value = Math.random();
+    const writing = lab.object('a', ({ kv }, value) => kv.put('n', value), value);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const answer = await timed(() => lab.worker(code));
+    assert.equal(answer.value, value, way);
+    assert.ok(answer.ms > syncMs / 2, `seen by ${way}: the answer left after ${answer.ms} ms`);
+    await writing;
+  }
+});
+
 test('what a run sends before it writes is lost with its commit', async (t) => {
   const lab = await startLab(t, { args: ['--idle-ms', '100000'] });
   const seen = [];

@@ -235,6 +235,26 @@ test('a reset lets nobody wait who waited at the gate', async () => {
   assert.deepEqual(outcomes, [['Error: reset', 'Error: reset', 'Error: reset'], 'again']);
 });
 
+test('what comes to a full gate resets the object, and goes on itself', async () => {
+  const outcome = await lab.worker(async ({ env, shared }) => {
+    shared.result = undefined;
+    const call = env.COUNTER.getByName('full gate').run(`({ ctx, env, shared }) => {
+      for (let i = 0; i < 100_000; i++) setImmediate(() => (shared.result = 'an immediate of an object that is gone'));
+      env.COUNTER.getByName('full gate, the other').run('() => "settled"').then((result) => (shared.result = result));
+      return ctx.blockConcurrencyWhile(() => new Promise(() => {}));
+    }`);
+    const { message, overloaded, durableObjectReset } = await call.catch((error) => error);
+    for (let turns = 0; shared.result === undefined && turns < 1000; turns++) await pause(1);
+    return { message, overloaded, durableObjectReset, result: shared.result };
+  });
+  assert.deepEqual(outcome, {
+    message: 'Durable Object is overloaded. Too many requests queued: 100000 wait for this object already.',
+    overloaded: true,
+    durableObjectReset: true,
+    result: 'settled',
+  });
+});
+
 test('objects that call each other do not wait for each other', async () => {
   const result = await lab.worker(({ env }) => Promise.all(['there', 'back'].map((name, i, names) =>
     env.COUNTER.getByName(name).run(`async ({ env }, other, self) => env.COUNTER.getByName(other).run(

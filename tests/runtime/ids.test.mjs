@@ -32,7 +32,13 @@ test('what ids are', async () => {
       different: [a.equals(COUNTER.idFromName('b')), a.equals(PLAIN.idFromName('a')), unique.equals(COUNTER.newUniqueId())],
       unique: /^[0-9a-f]{64}$/.test(unique.toString()) && COUNTER.idFromString(unique.toString()).equals(unique),
       text: [`${a}` === hex, JSON.stringify(a), JSON.stringify(unique), a.constructor.name, String(Object.prototype.toString.call(a))],
-      frozen: (() => { try { a.name = 'b'; } catch {} return a.name; })(),
+      named: (() => { try { a.name = 'b'; } catch {} return a.name; })(),
+      own: (() => {
+        const mine = COUNTER.idFromName('own');
+        Object.assign(mine, { mark: 1, toString: () => 'mine' });
+        const stub = COUNTER.get(mine);
+        return [delete mine.name, COUNTER.idFromName('own').mark, COUNTER.getByName('own').id.mark, stub.name, stub.id === mine];
+      })(),
     };
   });
   assert.deepEqual(facts, {
@@ -42,7 +48,8 @@ test('what ids are', async () => {
     different: [false, false, false],
     unique: true,
     text: [true, '{"name":"a"}', '{}', 'DurableObjectId', '[object DurableObjectId]'],
-    frozen: 'a',
+    named: 'a',
+    own: [true, undefined, undefined, 'own', true],
   });
 });
 

@@ -4,17 +4,10 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { open } from '../../js/dist/index.js';
 import { DurableObject } from '../../js/dist/workers.js';
-import { job, openLab } from '../support/lab-object.mjs';
-import { afterEach, beforeEach, test } from '../support/suite.mjs';
+import { job, labForEach } from '../support/lab-object.mjs';
+import { test } from '../support/suite.mjs';
 
-let registry;
-let labs;
-let inside;
-
-beforeEach(() => {
-  ({ registry, labs, inside } = openLab());
-});
-afterEach(() => registry.close());
+const { lab, inside } = labForEach();
 
 // The storage API, part by part.
 
@@ -121,7 +114,7 @@ test('writes without await are one transaction, an awaited one is its own', asyn
     storage.put('c', 3);
     ctx.abort('together');
   });
-  await assert.rejects(labs.getByName('a').run(together), { message: 'together' });
+  await assert.rejects(lab.labs.getByName('a').run(together), { message: 'together' });
   assert.equal(await inside(async ({ storage }) => (await storage.list()).size), 0);
   const apart = job(async ({ ctx, storage }) => {
     await storage.put('a', 1);
@@ -129,7 +122,7 @@ test('writes without await are one transaction, an awaited one is its own', asyn
     storage.put('c', 3);
     ctx.abort('apart');
   });
-  await assert.rejects(labs.getByName('a').run(apart), { message: 'apart' });
+  await assert.rejects(lab.labs.getByName('a').run(apart), { message: 'apart' });
   assert.deepEqual(await inside(({ storage }) => storage.list()), new Map([['a', 1], ['b', 2]]));
 });
 
@@ -184,7 +177,7 @@ class SqlCounter extends DurableObject {
 }
 
 test('a counter in SQL', async () => {
-  const counter = registry.namespace('COUNTER', SqlCounter).getByName('a');
+  const counter = lab.registry.namespace('COUNTER', SqlCounter).getByName('a');
   await assert.rejects(counter.increment(), /Expected exactly one result from SQL query, but got no results\./);
   await counter.begin();
   assert.equal(await counter.increment(), 1);
@@ -237,7 +230,7 @@ class UserCache extends DurableObject {
 }
 
 test('a cache in memory over the storage', async () => {
-  const users = registry.namespace('USERS', UserCache);
+  const users = lab.registry.namespace('USERS', UserCache);
   assert.equal(await users.getByName('a').getUser('1'), undefined);
   assert.deepEqual(await users.getByName('a').updateUser('1', { name: 'Ann' }), { name: 'Ann' });
   assert.deepEqual(await users.getByName('a').updateUser('1', { age: 3 }), { name: 'Ann', age: 3 });
@@ -262,7 +255,7 @@ class RateLimiter extends DurableObject {
 }
 
 test('a rate limiter lets through what it should, also under concurrent calls', async () => {
-  const limiter = registry.namespace('LIMITER', RateLimiter).getByName('a');
+  const limiter = lab.registry.namespace('LIMITER', RateLimiter).getByName('a');
   const answers = await Promise.all(Array.from({ length: 8 }, () => limiter.checkLimit('client', 3, 60_000)));
   assert.deepEqual(answers, [true, true, true, false, false, false, false, false]);
   assert.equal(await limiter.checkLimit('another', 3, 60_000), true);
@@ -312,7 +305,7 @@ class SafeCounter extends DurableObject {
 }
 
 test('numbers are unique without a lock', async () => {
-  const counter = registry.namespace('COUNTER', SafeCounter).getByName('a');
+  const counter = lab.registry.namespace('COUNTER', SafeCounter).getByName('a');
   await counter.begin();
   const numbers = await Promise.all(Array.from({ length: 20 }, () => counter.getUniqueNumber()));
   assert.deepEqual(numbers, Array.from({ length: 20 }, (_, i) => i));
@@ -346,7 +339,7 @@ class BatchProcessor extends DurableObject {
 }
 
 test('a batch by an alarm, and the clean-up', async () => {
-  const batch = registry.namespace('BATCH', BatchProcessor).getByName('a');
+  const batch = lab.registry.namespace('BATCH', BatchProcessor).getByName('a');
   await batch.addItem('one');
   await batch.addItem('two');
   for (let tries = 0; tries < 100 && (await batch.items()).length === 0; tries++) await new Promise((resolve) => setTimeout(resolve, 10));

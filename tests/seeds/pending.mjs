@@ -1,16 +1,10 @@
 // NOT RUN: blocks of the guides that need what is not served yet. When one is, its test moves to
 // blocks.test.mjs. To see what is missing: node tests/seeds/pending.mjs
 import assert from 'node:assert/strict';
-import { openLab } from '../support/lab-object.mjs';
-import { afterEach, beforeEach, test } from '../support/suite.mjs';
+import { labForEach } from '../support/lab-object.mjs';
+import { test } from '../support/suite.mjs';
 
-let registry;
-let inside;
-
-beforeEach(() => {
-  ({ registry, inside } = openLab());
-});
-afterEach(() => registry.close());
+const { inside } = labForEach();
 
 test('going back to a bookmark (needs point-in-time recovery)', async () => {
   const bookmark = await inside(async ({ storage }) => {

@@ -1,5 +1,6 @@
 import { open } from '../../js/dist/index.js';
 import { DurableObject } from '../../js/dist/workers.js';
+import { afterEach, beforeEach } from './suite.mjs';
 
 const jobs = [];
 
@@ -18,4 +19,15 @@ export function openLab() {
   const registry = open({ storageDir: ':memory:' });
   const labs = registry.namespace('LAB', Lab);
   return { registry, labs, inside: (run, name = 'a') => labs.getByName(name).run(job(run)) };
+}
+
+/**
+ * For a file whose tests each get a registry of their own: `inside` runs a function in the one of the test that
+ * runs, and `lab` has the `registry` and its `labs`.
+ */
+export function labForEach() {
+  const lab = {};
+  beforeEach(() => void Object.assign(lab, openLab()));
+  afterEach(() => lab.registry.close());
+  return { lab, inside: (run, name) => lab.inside(run, name) };
 }

@@ -9,9 +9,10 @@ const project = join(root, 'tests/fixtures/runtime-lab');
  * A server that runs functions of a test inside: they go there as their source, so they see their
  * arguments and the globals, nothing else. What they return or throw comes back (a thrown error with
  * the name of its class as `type`).
+ * With one thread, as `shared` is what the module keeps, unless the test wants more.
  */
-export async function startLab(t, { data = join(temporaryDirectory(t), 'data'), args, wrapper } = {}) {
-  const server = await serve(t, project, { data, args, wrapper });
+export async function startLab(t, { data = join(temporaryDirectory(t), 'data'), threads = 1, args = [], wrapper } = {}) {
+  const server = await serve(t, project, { data, args: ['--threads', `${threads}`, ...args], wrapper });
 
   async function call(namespace, object, run, args) {
     const body = serialize({ namespace, object, source: run.toString(), args });

@@ -283,7 +283,61 @@ program.inObject('timers', async ({ check, ctx }) => {
     return scheduler.wait(60_000, { signal: controller.signal });
   });
   await check('scheduler.wait, order', () => traced(() => Promise.all([scheduler.wait(6).then(() => step('6')), scheduler.wait(1).then(() => step('1'))])));
-  check('scheduler', () => [typeof scheduler, typeof scheduler.wait]);
+  check('scheduler', () => [typeof scheduler, typeof scheduler.wait, scheduler.constructor.name, String(scheduler)]);
+  check('scheduler.wait of no scheduler', () => (0, scheduler.wait)(1));
+  check('new Scheduler', () => new scheduler.constructor());
+  await check('scheduler.wait without argument', () => scheduler.wait());
+  const delays = {
+    undefined, null: null, text: '1', 'no number': 'x', object: {}, array: [1], negative: -1, NaN, true: true, bigint: 1n, symbol: Symbol('s'),
+    'throwing valueOf': { valueOf() { throw new RangeError('no value'); } },
+  };
+  for (const [label, delay] of Object.entries(delays)) await check(`scheduler.wait of ${label}`, () => scheduler.wait(delay));
+  for (const [label, delay] of Object.entries({ '2^31': 2 ** 31, Infinity })) {
+    await check(`scheduler.wait of ${label}`, () => {
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(new Error('still waits')), 30);
+      return scheduler.wait(delay, { signal: controller.signal });
+    });
+  }
+  const options = {
+    undefined, null: null, number: 5, text: 'x', 'no members': {}, array: [], function: () => 1, 'signal undefined': { signal: undefined },
+    'signal null': { signal: null }, 'signal object': { signal: {} }, 'signal text': { signal: 'x' },
+  };
+  for (const [label, given] of Object.entries(options)) await check(`scheduler.wait, options ${label}`, () => scheduler.wait(1, given));
+});
+
+program.inObject('immediates', async ({ check, ctx }) => {
+  await check('cleared', () => traced(async () => {
+    clearImmediate(setImmediate(step, 'runs'));
+    await timer('next');
+  }));
+  await check('cleared by the one before', () => traced(async () => {
+    let second;
+    setImmediate(() => { step('first'); clearImmediate(second); });
+    second = setImmediate(step, 'second');
+    await timer('next');
+  }));
+  await check('cleared while it waits at the gate', () => traced(async () => {
+    const waits = setImmediate(step, 'waited');
+    setImmediate(step, 'the other waited');
+    await ctx.blockConcurrencyWhile(async () => { await timer('section'); clearImmediate(waits); });
+    await timer('next');
+  }));
+  await check('disposed of while it waits at the gate', () => traced(async () => {
+    const waits = setImmediate(step, 'waited');
+    await ctx.blockConcurrencyWhile(async () => { await timer('section'); waits[Symbol.dispose ?? 'unref'](); });
+    await timer('next');
+  }));
+  await check('the next one runs when one throws at the gate', () => traced(async () => {
+    setImmediate(() => { throw new Error('expected in the output of the test'); });
+    setImmediate(step, 'the other waited');
+    await ctx.blockConcurrencyWhile(() => timer('section'));
+    await timer('next');
+  }));
+  for (const [label, value] of Object.entries({ undefined, null: null, number: 5, text: 'x', object: {}, symbol: Symbol('s') }))
+    check(`clearImmediate of ${label}`, () => clearImmediate(value));
+  for (const [label, value] of Object.entries({ number: 5, text: 'x', undefined })) check(`setImmediate of ${label}`, () => setImmediate(value));
+  check('setImmediate without argument', () => setImmediate());
 });
 
 program.inObject('calls', async ({ check, ctx, env, storage }) => {

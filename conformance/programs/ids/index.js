@@ -16,6 +16,11 @@ export class Subject extends DurableObject {
   which() {
     return this.instance;
   }
+  mark() {
+    const seen = this.ctx.id.mark;
+    this.ctx.id.mark = 'set';
+    return seen;
+  }
   sameId(hex) {
     return this.ctx.id.equals(this.env.SUBJECT.idFromString(hex));
   }
@@ -123,7 +128,11 @@ program.inWorker('the id object', async ({ check, env: { SUBJECT } }) => {
   check('assigning name', () => { id.name = 'other'; });
   check('name after that', () => id.name);
   check('a new member', () => { const own = SUBJECT.idFromName('member'); own.member = 1; return own.member; });
+  check('that member, of another id of the name', () => SUBJECT.idFromName('member').member);
+  check('assigning jurisdiction', () => { id.jurisdiction = 'eu'; });
   check('deleting name', () => delete id.name);
+  check('deleting name of another id', () => SUBJECT.idFromName('a').name);
+  check('extensible', () => Object.isExtensible(id));
   check('toString of no id', () => id.toString.call({}));
   check('equals of no id', () => id.equals.call({}, id));
 });
@@ -144,6 +153,8 @@ program.inWorker('stubs', async ({ check, env: { SUBJECT, OTHER } }) => {
   const stub = SUBJECT.get(id);
   check('id', () => stub.id === id);
   check('name', () => stub.name);
+  check('id of a stub by name, twice', () => { const named = SUBJECT.getByName('a'); return named.id === named.id; });
+  check("ctx.id is the object's own", async () => [await stub.mark(), await stub.mark(), id.mark]);
   check('getByName', () => SUBJECT.getByName('a').id.equals(id));
   check('getByName, name', () => SUBJECT.getByName('q').name);
   check('name of a unique id', () => SUBJECT.get(SUBJECT.newUniqueId()).name);

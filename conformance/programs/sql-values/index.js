@@ -97,8 +97,10 @@ program.inObject('results', ({ check, sql }) => {
 });
 
 program.inObject('columns', ({ check, sql }) => {
+  check('a blob in a column named __proto__', () => Object.getPrototypeOf(sql.exec(`SELECT x'01' AS "__proto__"`).one()) instanceof ArrayBuffer);
   const queries = [
-    'SELECT 1', 'SELECT 1 + 1', 'SELECT 1 AS a, 2 AS a, 3 AS b', 'SELECT 1 AS ""', 'SELECT 1 AS "a b"', 'SELECT 1 AS "__proto__"',
+    'SELECT 1', 'SELECT 1 + 1', 'SELECT 1 AS a, 2 AS a, 3 AS b', 'SELECT 1 AS ""', 'SELECT 1 AS "a b"', 'SELECT 1 AS "__proto__"', 'SELECT NULL AS "__proto__", 2 AS b',
+    `SELECT 1 AS a, 'x' AS "__proto__", 2 AS "__proto__"`,
     'SELECT 1 AS "constructor"', 'SELECT 1 AS "1", 2 AS "0", 3 AS z', 'SELECT 1 AS "\u00e9"', "SELECT 1 AS '\u{1f600}'", "SELECT 'x'",
     "SELECT 'x' AS 'y'", 'SELECT (SELECT 2)', 'SELECT a FROM (SELECT 1 AS a)', 'SELECT x.a FROM (SELECT 1 AS a) AS x',
     'SELECT * FROM (SELECT 1 AS a), (SELECT 2 AS a)', 'SELECT x.*, y.* FROM (SELECT 1 AS a) x, (SELECT 2 AS b) y', 'VALUES (1, 2)',

@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { type CronTrigger, parseCron } from './cron.js';
+import { parseCron } from './cron.js';
 import { isTomlDate, readDocument } from './document.js';
 import { ProjectError } from './error.js';
 import {
@@ -28,7 +28,8 @@ export interface Project {
   bindings: { name: string; className: string }[];
   /** The classes after the last migration, bound or not. */
   classes: ClassDeclaration[];
-  crons: CronTrigger[];
+  /** Expressions that parseCron() takes. */
+  crons: string[];
 }
 
 const configNames = ['wrangler.jsonc', 'wrangler.json', 'wrangler.toml'];
@@ -250,16 +251,17 @@ function readBindings(
   });
 }
 
-function readCrons(key: Reader | undefined): CronTrigger[] {
+function readCrons(key: Reader | undefined): string[] {
   const crons = key?.object(['crons']).get('crons')?.array() ?? [];
   return crons.map((element, index) => {
     const expression = element.string();
     if (crons.slice(0, index).some((earlier) => earlier.value === expression))
       throw element.mistake(`the cron expression "${expression}" is there twice`);
     try {
-      return parseCron(expression);
+      parseCron(expression);
     } catch (error) {
       throw element.mistake(`the cron expression "${expression}" is wrong: ${(error as Error).message}`);
     }
+    return expression;
   });
 }

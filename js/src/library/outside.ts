@@ -1,5 +1,5 @@
 /** Calls from outside any object: what comes of them leaves the process, so it waits for the disk (rule 1). */
-import type { OutsideCaller } from '../runtime/namespace.js';
+import type { OutsideCall, OutsideCaller } from '../runtime/namespace.js';
 import type { Shard } from '../runtime/shard.js';
 
 export class Outside implements OutsideCaller {
@@ -31,31 +31,30 @@ export class Outside implements OutsideCaller {
     this.#closed = true;
   }
 
-  async call(send: () => Promise<unknown>): Promise<unknown> {
+  async call(call: OutsideCall): Promise<unknown> {
     if (this.#refusal !== undefined) throw new Error(this.#refusal);
     this.#inFlight++;
     try {
-      return this.#held(await this.#outcome(send));
+      return this.#held(await this.#outcome(() => call.send(), () => call.seenLsn));
     } finally {
       if (--this.#inFlight === 0) this.#whenQuiet?.();
     }
   }
 
   /** An error tells of what its object has seen as much as a result does. */
-  async #outcome(send: () => Promise<unknown>): Promise<unknown> {
+  async #outcome(send: () => Promise<unknown>, seenLsn: () => number): Promise<unknown> {
     try {
       return await send();
     } finally {
-      await this.#durable();
+      if (!this.#closed) await this.#shard.durable(seenLsn());
     }
   }
 
-  /** Resolves when everything that code of the registry has seen and written is durable. */
-  async #durable(): Promise<void> {
-    if (this.#closed) return;
+  /** What may be known of by whoever reads a stream: it does not say which object has fed it. */
+  readonly #seenByAnybody = (): number => {
     this.#shard.commitAll();
-    await this.#shard.durable(this.#shard.observedLsn);
-  }
+    return this.#shard.dependsOn(this.#shard.elsewhere);
+  };
 
   /** What is read from later is held back later. */
   #held(value: unknown): unknown {
@@ -74,11 +73,11 @@ export class Outside implements OutsideCaller {
     return new ReadableStream<T>(
       {
         pull: async (controller) => {
-          const { done, value } = (await this.#outcome(() => reader.read())) as { done: boolean; value: T };
+          const { done, value } = (await this.#outcome(() => reader.read(), this.#seenByAnybody)) as { done: boolean; value: T };
           if (done) controller.close();
           else controller.enqueue(value);
         },
-        cancel: (reason) => this.#outcome(() => reader.cancel(reason)) as Promise<void>,
+        cancel: (reason) => this.#outcome(() => reader.cancel(reason), this.#seenByAnybody) as Promise<void>,
       },
       { highWaterMark: 0 },
     );

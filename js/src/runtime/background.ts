@@ -28,6 +28,10 @@ export class Background {
     });
   }
 
+  get isBusy(): boolean {
+    return this.#pending.size > 0;
+  }
+
   /** Resolves when no work is left, or after `graceMs`, with the owners of what is left then. */
   async settled(graceMs: number): Promise<string[]> {
     let timer: NodeJS.Timeout | undefined;

@@ -25,7 +25,8 @@ function writeByRuntime(value: unknown): Uint8Array {
   return serializer.releaseBuffer();
 }
 
-/** V8 does not read all that an older one has written (an error with a cause from Node.js 20, on Node.js 24): we do. */
+/** V8 does not read all that an older one has written (an error with a cause from Node.js 20, on Node.js 24), and
+ * no runtime reads the objects of the platform: we do. */
 function readByRuntime(bytes: Uint8Array): unknown {
   try {
     const deserializer = new Deserializer(bytes);
@@ -46,6 +47,9 @@ function runtimeHasFormat(): boolean {
 }
 
 const byRuntime = runtimeHasFormat();
+
+/** The same for a value that holds objects of the platform (platform-values.ts), which no runtime writes. */
+export const writeWithPlatformValues: (value: unknown) => Uint8Array = V8Writer.write;
 
 /** Throws a DataCloneError for what cannot be cloned. */
 export const writeClone: (value: unknown) => Uint8Array = byRuntime ? writeByRuntime : V8Writer.write;

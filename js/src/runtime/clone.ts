@@ -1,5 +1,6 @@
 /** What structured clone makes of objects, and where stored and passed values must be stricter than it is. */
 import { types } from 'node:util';
+import { isPlatformValue } from './platform-values.js';
 
 const { DOMException, Error, FinalizationRegistry, Intl, Map, Set, WeakRef } = globalThis; // user code may replace the globals
 
@@ -63,13 +64,20 @@ export function refuseToPass(root: unknown, visitError: VisitError): void {
   refuse(root, visitError, (value) => Object.getPrototypeOf(value) !== Object.prototype);
 }
 
-/** Structured clone would make an empty object of one of the platform, such as a URL: it is not stored. */
-export function refuseToStore(root: unknown, visitError: VisitError): void {
-  refuse(root, visitError, (value) => types.isArgumentsObject(value) || isOfPlatform(value));
+/**
+ * Structured clone would make an empty object of one of the platform, such as a URL: it is not stored, unless
+ * platform-values.ts knows how; `visitPlatform` is called with each of those.
+ */
+export function refuseToStore(root: unknown, visitError: VisitError, visitPlatform: () => void): void {
+  refuse(root, visitError, (value) => types.isArgumentsObject(value) || isOfPlatform(value), visitPlatform);
 }
 
-function refuse(root: unknown, visitError: VisitError, isRefused: (value: object) => boolean): void {
+function refuse(root: unknown, visitError: VisitError, isRefused: (value: object) => boolean, visitPlatform?: () => void): void {
   visitObjects(root, (value) => {
+    if (visitPlatform !== undefined && isPlatformValue(value)) {
+      visitPlatform();
+      return false;
+    }
     if (value instanceof Error) visitError(value);
     if (value instanceof Error || isLeftToClone(value)) return false;
     if (iteratorPrototypes.has(Object.getPrototypeOf(value))) throw cannotClone(Object.prototype.toString.call(value));

@@ -1,6 +1,7 @@
 /** Errors as data: what they are made of, and how they are kept whole within a value that is cloned. */
 import { types } from 'node:util';
 import { define, isLeafOfClone, isLeftToClone, type VisitError } from './clone.js';
+import { isPlatformValue } from './platform-values.js';
 
 const { AggregateError, DOMException, Error, Map, Set } = globalThis; // user code may replace the globals
 
@@ -93,7 +94,7 @@ function replaceErrors(value: unknown, copies: Map<object, object>): unknown {
   if (typeof value !== 'object' || value === null) return value;
   const known = copies.get(value);
   if (known !== undefined) return known;
-  if (isLeafOfClone(value) || isLeftToClone(value)) return value;
+  if (isLeafOfClone(value) || isLeftToClone(value) || isPlatformValue(value)) return value;
   const copy: object = Array.isArray(value) ? new Array(value.length) : types.isMap(value) ? new Map() : types.isSet(value) ? new Set() : {};
   copies.set(value, copy);
   if (types.isMap(value)) for (const [key, member] of value) (copy as Map<unknown, unknown>).set(replaceErrors(key, copies), replaceErrors(member, copies));

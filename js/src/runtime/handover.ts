@@ -6,37 +6,47 @@
 import type { Instance } from './host.js';
 import { isRequest, isResponse, withRequestBody, withResponseBody } from './http.js';
 import { ROOT } from './sections.js';
+import type { Place, Shard } from './shard.js';
 
 const { ReadableStream } = globalThis; // user code may replace the globals
 
 type Bytes = ReadableStream<Uint8Array>;
 
+/** The next part of a stream; undefined at its end. */
+export type Part = { part: unknown } | undefined;
+
+/** What a stream is read from. */
+export interface StreamSource {
+  /** The next part, for code that runs in a turn of the reader's. */
+  read(): Promise<Part>;
+  cancel(reason: unknown): Promise<void>;
+}
+
 /**
  * Parts of a body that are read before somebody asks for them: one that was made of text or bytes is at
  * its end then, so that it keeps no object although nobody reads it.
  */
-const BODY_READ_AHEAD = 1;
+export const BODY_READ_AHEAD = 1;
 
-/** A stream between the object that feeds it and whoever reads it. Each side's code runs in turns of its own. */
-class Feed {
+/** A stream between whoever feeds it, an object or the Worker, and whoever reads it. Each side's code runs in turns of its own. */
+export class Feed implements StreamSource {
   readonly #reader: ReadableStreamDefaultReader<unknown>;
-  readonly #from: Instance;
-  readonly #section: number;
-  readonly #release: () => void;
-  readonly #forget: () => void;
+  readonly #shard: Shard;
+  readonly #from: Place;
+  readonly #release: (() => void) | undefined;
+  readonly #forget: (() => void) | undefined;
   #lost: { error: unknown } | undefined;
   #ended = false;
   /** What was read ahead, in order. */
-  readonly #ahead: Promise<{ part: unknown } | undefined>[] = [];
+  readonly #ahead: Promise<Part>[] = [];
 
   /** Reads `ahead` parts before anybody asks for them. */
-  constructor(source: ReadableStream<unknown>, from: Instance, ahead: number) {
+  constructor(source: ReadableStream<unknown>, shard: Shard, from: Place, ahead: number) {
     this.#reader = source.getReader();
+    this.#shard = shard;
     this.#from = from;
-    const { shard } = from.host;
-    this.#section = shard.current === from ? shard.section : ROOT;
-    this.#release = from.hold();
-    this.#forget = from.onReset((error) => {
+    this.#release = from.sender?.hold();
+    this.#forget = from.sender?.onReset((error) => {
       this.#lost = { error };
       void this.cancel(error);
     });
@@ -54,25 +64,35 @@ class Feed {
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#release();
-    this.#forget();
+    this.#release?.();
+    this.#forget?.();
   }
 
-  /** The next part, after the commit of the run that gave it; undefined at the end. For code that runs in a turn of the reader's. */
-  async read(): Promise<{ part: unknown } | undefined> {
-    const { shard } = this.#from.host;
-    const { current: reader, section } = shard;
+  async read(): Promise<Part> {
+    const shard = this.#shard;
+    const reader = shard.place();
     try {
-      return await (this.#ahead.shift() ?? this.#next());
+      return await this.take();
     } finally {
-      await shard.turnOf(reader, section);
+      await shard.turnOf(reader);
+      shard.observe(reader.observer, this.seenLsn);
     }
   }
 
-  async #next(): Promise<{ part: unknown } | undefined> {
-    const { shard } = this.#from.host;
+  /** The next part, after the commit of the run that gave it, in no turn of anybody's. */
+  take(): Promise<Part> {
+    return this.#ahead.shift() ?? this.#next();
+  }
+
+  /** What those parts depend on that were given so far. */
+  get seenLsn(): number {
+    return this.#shard.dependsOn(this.#from.observer);
+  }
+
+  async #next(): Promise<Part> {
+    const shard = this.#shard;
     try {
-      await shard.turnOf(this.#from, this.#section);
+      await shard.turnOf(this.#from);
       const { done, value } = await this.#reader.read();
       shard.commitAll();
       if (this.#lost !== undefined) throw this.#lost.error;
@@ -89,18 +109,18 @@ class Feed {
   async cancel(reason: unknown): Promise<void> {
     if (this.#ended) return;
     this.#end();
-    await this.#from.host.shard.turnOf(this.#from, this.#section);
+    await this.#shard.turnOf(this.#from);
     this.#reader.cancel(reason).catch(() => {});
   }
 }
 
 /** A stream that is dropped before its end is as good as cancelled. */
-const dropped = new FinalizationRegistry<Feed>((feed) => void feed.cancel(new Error('Nobody reads this stream any more.')));
+const dropped = new FinalizationRegistry<StreamSource>((feed) => void feed.cancel(new Error('Nobody reads this stream any more.')));
 
 /** The feeds of requests that were handed over. */
-const bodies = new WeakMap<Request, Feed>();
+const bodies = new WeakMap<Request, StreamSource>();
 
-function isByteStream(stream: ReadableStream<unknown>): boolean {
+export function isByteStream(stream: ReadableStream<unknown>): boolean {
   try {
     (stream as Bytes).getReader({ mode: 'byob' }).releaseLock();
     return true;
@@ -110,7 +130,7 @@ function isByteStream(stream: ReadableStream<unknown>): boolean {
 }
 
 /** The reader's end of `feed`. */
-function fedStream(bytes: boolean, feed: Feed): ReadableStream<unknown> {
+export function fedStream(bytes: boolean, feed: StreamSource): ReadableStream<unknown> {
   const pull = async (controller: ReadableStreamDefaultController<unknown> | ReadableByteStreamController): Promise<void> => {
     let next = await feed.read();
     // A byte stream has no empty parts.
@@ -128,9 +148,15 @@ function fedStream(bytes: boolean, feed: Feed): ReadableStream<unknown> {
   return stream;
 }
 
+/** Code of `from` that runs now. */
+export function placeOf(from: Instance): Place {
+  const { shard } = from.host;
+  return { sender: from, section: shard.current === from ? shard.section : ROOT, observer: from };
+}
+
 function fedBody(source: Bytes, from: Instance, note?: (feed: Feed) => void): Bytes {
   const bytes = isByteStream(source);
-  const feed = new Feed(source, from, BODY_READ_AHEAD);
+  const feed = new Feed(source, from.host.shard, placeOf(from), BODY_READ_AHEAD);
   note?.(feed);
   return fedStream(bytes, feed) as Bytes;
 }
@@ -138,7 +164,7 @@ function fedBody(source: Bytes, from: Instance, note?: (feed: Feed) => void): By
 /** `value` for another object or the outside, where `from` is the object whose code gives it. */
 export function handOver(value: unknown, from: Instance): unknown {
   if (typeof value !== 'object' || value === null) return value;
-  if (value instanceof ReadableStream) return value.locked ? value : fedStream(isByteStream(value), new Feed(value as ReadableStream<unknown>, from, 0));
+  if (value instanceof ReadableStream) return value.locked ? value : fedStream(isByteStream(value), new Feed(value as ReadableStream<unknown>, from.host.shard, placeOf(from), 0));
   if (isResponse(value)) return withResponseBody(value, (body) => fedBody(body, from));
   if (isRequest(value)) return handOverRequest(value, from);
   return value;
@@ -147,8 +173,13 @@ export function handOver(value: unknown, from: Instance): unknown {
 function handOverRequest(request: Request, from: Instance): Request {
   let feed: Feed | undefined;
   const handed = withRequestBody(request, (body) => fedBody(body, from, (made) => (feed = made)));
-  if (feed !== undefined) bodies.set(handed, feed);
+  if (feed !== undefined) noteBody(handed, feed);
   return handed;
+}
+
+/** The body of `request` comes from `source`. */
+export function noteBody(request: Request, source: StreamSource): void {
+  bodies.set(request, source);
 }
 
 /** The request is answered: a body that nobody has begun to read keeps nobody. */

@@ -3,9 +3,10 @@
  * tells it what happened.
  */
 import { DurableObject } from './entrypoints.js';
-import type { DurableObjectId } from './ids.js';
+import { DurableObjectId, type Identity } from './ids.js';
 import { CONSTRUCT, DELIVER } from './native.js';
 import type { ObjectNamespace, StorageKind } from './namespace.js';
+import { Observer } from './observer.js';
 import { ROOT, type Section, Sections } from './sections.js';
 import type { Shard } from './shard.js';
 import { DurableObjectState, type StateHost } from './state.js';
@@ -20,8 +21,10 @@ export interface Delivery {
   pass(result: unknown, instance: Instance): unknown;
   resolve(value: unknown): void;
   reject(error: unknown): void;
+  /** What its sender has seen; then, with the outcome, what the object has seen. */
+  seenLsn: number;
   /** The outcome was a reset of the object, and whoever made the call knows now. */
-  resetSeen(resets: number): void;
+  resetSeen(resetAt: number): void;
 }
 
 /** Something that comes back to code of the object: a timer, the result of a call. It belongs to the section that asked for it. */
@@ -31,7 +34,7 @@ export interface Resumption {
 }
 
 /** One life of an object: from its construction to its reset or eviction. */
-export class Instance {
+export class Instance extends Observer {
   object: object | undefined;
   /** Its open transaction was begun by code that nobody knew to be its own (Shard.current). */
   stray = false;
@@ -45,7 +48,9 @@ export class Instance {
   constructor(
     readonly host: ObjectHost,
     readonly storage: StorageCore,
-  ) {}
+  ) {
+    super();
+  }
 
   get sections(): Sections {
     return (this.#sections ??= new Sections(this));
@@ -125,8 +130,8 @@ export class ObjectHost implements StateHost, StorageHost {
   readonly storageKind: StorageKind;
   /** It has left the shard's memory; a later call gets a new one. */
   forgotten = false;
-  /** How often the object was reset, and why the last time. */
-  resets = 0;
+  /** When the object was reset last, by Shard.resetClock (0: never), and why. */
+  resetAt = 0;
   resetError: unknown;
   #instance: Instance | undefined;
   readonly #waiting = new Map<number, Delivery | Waiting>();
@@ -137,12 +142,12 @@ export class ObjectHost implements StateHost, StorageHost {
   constructor(
     readonly shard: Shard,
     readonly namespace: ObjectNamespace,
-    readonly id: DurableObjectId,
+    readonly id: Identity,
   ) {
     this.native = shard.native;
     this.exchange = shard.exchange;
     this.storageKind = namespace.storage;
-    this.slot = this.native.add(namespace.number, id.toString(), id.name ?? '');
+    this.slot = this.native.add(namespace.number, id.hex, id.name ?? '');
   }
 
   /** Called in a turn of its own (Shard.turn), which is the event's if the gate is open. */
@@ -177,8 +182,9 @@ export class ObjectHost implements StateHost, StorageHost {
     try {
       admission = this.native.arrive(this.slot, event, section);
     } catch (error) {
-      // It can neither wait nor be left out.
+      // It can neither wait nor be left out: it goes on like those that did wait, when a reset has ended its instance.
       this.reset(Object.assign(error as Error, { overloaded: true }));
+      this.shard.turn(waitingTurn, waiting);
       return;
     }
     if (admission === DELIVER) this.#resume(waiting);
@@ -194,7 +200,7 @@ export class ObjectHost implements StateHost, StorageHost {
     const storage = new StorageCore(this);
     const instance = new Instance(this, storage);
     this.#instance = instance;
-    const state = new DurableObjectState(this, storage, this.id, new DurableObjectStorage(storage));
+    const state = new DurableObjectState(this, storage, new DurableObjectId(this.id), new DurableObjectStorage(storage));
     this.shard.enter(instance);
     try {
       instance.object = new this.namespace.objectClass(state, this.shard.env);
@@ -234,6 +240,7 @@ export class ObjectHost implements StateHost, StorageHost {
     const instance = this.#instance!;
     this.#running.add(delivery);
     this.shard.enter(instance);
+    this.shard.observe(instance, delivery.seenLsn);
     let result: unknown;
     try {
       result = delivery.run(instance.object!, this);
@@ -276,13 +283,14 @@ export class ObjectHost implements StateHost, StorageHost {
       this.#refuse(delivery);
       return false;
     }
-    this.native.finish(this.slot, this.shard.nowMs);
+    this.shard.observe(instance, this.native.finish(this.slot, this.shard.nowMs));
+    delivery.seenLsn = this.shard.dependsOn(instance);
     return true;
   }
 
   /** What the caller sees of something thrown here. */
   remote(thrown: unknown): unknown {
-    return copyThrown(thrown, { remote: true }, this.id.toString());
+    return copyThrown(thrown, { remote: true }, this.id.hex);
   }
 
   /**
@@ -295,7 +303,7 @@ export class ObjectHost implements StateHost, StorageHost {
     const { storage } = instance;
     const error = copyThrown(thrown, { durableObjectReset: true });
     storage.alive = false;
-    this.resets++;
+    this.resetAt = this.shard.resetClock.tick();
     this.resetError = error;
     this.#instance = undefined;
     const refused = [...this.#running];
@@ -312,7 +320,8 @@ export class ObjectHost implements StateHost, StorageHost {
   }
 
   #refuse(delivery: Delivery): void {
-    delivery.resetSeen(this.resets);
+    delivery.resetSeen(this.resetAt);
+    delivery.seenLsn = this.shard.dependsOn(this.shard.elsewhere);
     delivery.reject(this.resetError);
   }
 
@@ -384,7 +393,7 @@ export class ObjectHost implements StateHost, StorageHost {
   }
 
   toString(): string {
-    return `${this.namespace.className} ${this.id.name === undefined ? this.id.toString() : JSON.stringify(this.id.name)}`;
+    return `${this.namespace.className} ${this.id.name === undefined ? this.id.hex : JSON.stringify(this.id.name)}`;
   }
 }
 

@@ -2,8 +2,10 @@
 import { asPromise } from './host.js';
 import { BadRequest, type IncomingBody, incomingRequest, isResponse, type Outgoing, takeResponse } from './http.js';
 import {
-  ABORT, BODY, BODY_COMPLETE, CANCEL, CHUNK, END, HEAD, type NativeServer, REQUEST, WHOLE, WRITABLE,
+  ABORT, BODY, BODY_COMPLETE, CANCEL, CHUNK, END, HEAD, type NativeHttp, REQUEST, WHOLE, WRITABLE,
 } from './native.js';
+import { Observer } from './observer.js';
+import { ROOT } from './sections.js';
 import type { Shard } from './shard.js';
 
 /** front::ServerOptions::response_buffer_bytes_max: after this much without a WRITABLE, wait for one. */
@@ -16,7 +18,7 @@ const INTERNAL_ERROR = 'Internal Server Error';
 const { AbortController, DOMException, ReadableStream } = globalThis; // user code may replace the globals
 
 /** A request between its arrival and the end of its response. */
-class Exchange {
+class Exchange extends Observer {
   controller: AbortController | undefined;
   gone: Error | undefined;
   /** The request's body as a stream, from the moment that somebody asks for it until its end. */
@@ -36,7 +38,9 @@ class Exchange {
   constructor(
     readonly id: number,
     readonly request: () => Request,
-  ) {}
+  ) {
+    super();
+  }
 
   signal(): AbortSignal {
     this.controller ??= new AbortController();
@@ -56,33 +60,26 @@ class Exchange {
 export class HttpServer {
   readonly #shard: Shard;
   readonly #handle: (request: Request) => unknown;
-  #server!: NativeServer;
+  readonly #server: NativeHttp;
   readonly #exchanges = new Map<number, Exchange>();
   #unflushed = 0;
   #stopped: (() => void) | undefined;
-  /** Requests that got no whole answer since stop(). */
+  /** Requests that got no whole answer since stopped(). */
   readonly #abandoned: string[] = [];
   #closed = false;
 
   constructor(shard: Shard, handle: (request: Request) => unknown) {
     this.#shard = shard;
     this.#handle = handle;
+    this.#server = shard.native.openHttp();
+    shard.onFlush = () => this.#flush();
   }
 
-  listen(host: string, port: number): void {
-    this.#server = this.#shard.native.startServer(host, port);
-    this.#shard.onFlush = () => this.#flush();
-  }
-
-  get port(): number {
-    return this.#server.port;
-  }
-
-  /** Stops accepting; resolves when the requests in flight have their responses, with those that have none in time. */
-  stop(graceMs: number): Promise<string[]> {
+  /** The front stops: resolves when the requests in flight have their responses, with those that have none in time. */
+  stopped(): Promise<string[]> {
     return new Promise<void>((resolve) => {
       this.#stopped = resolve;
-      this.#server.stop(graceMs);
+      this.onWake();
     }).then(() => {
       this.#closed = true;
       this.#server.close();
@@ -91,6 +88,7 @@ export class HttpServer {
   }
 
   onWake(): void {
+    if (this.#closed) return;
     const events = this.#server.take();
     for (let i = 0; i < events.length; i += 4) {
       try {
@@ -128,6 +126,12 @@ export class HttpServer {
     this.#exchanges.set(id, exchange);
     const body: IncomingBody = { bytes, complete, stream: () => this.#bodyStream(exchange, bytes) };
     const request = incomingRequest(head, body, () => exchange.signal());
+    this.#shard.turn(this.#handleTurn, { exchange, request });
+  }
+
+  /** In a turn of its own, so that what follows from it is known to be of this request. */
+  readonly #handleTurn = ({ exchange, request }: { exchange: Exchange; request: Request }): void => {
+    this.#shard.enter(undefined, ROOT, exchange);
     let result: unknown;
     try {
       result = this.#handle(request);
@@ -144,7 +148,7 @@ export class HttpServer {
       return;
     }
     this.#respond(exchange, request, result);
-  }
+  };
 
   // The request's body, when it is more than came with the head.
 
@@ -246,7 +250,7 @@ export class HttpServer {
   }
 
   #whole(exchange: Exchange, status: number, head: string, body: string | Uint8Array | undefined): void {
-    if (this.#end(exchange)) this.#send(WHOLE, exchange.id, status, head, body);
+    if (this.#end(exchange)) this.#send(WHOLE, exchange, status, head, body);
   }
 
   /** The last part of the response is about to go; false when nobody waits for it. */
@@ -261,9 +265,8 @@ export class HttpServer {
   async #stream(exchange: Exchange, request: Request, outgoing: Outgoing, body: ReadableStream<Uint8Array>): Promise<void> {
     const reader = body.getReader();
     exchange.reader = reader;
-    const { id } = exchange;
     try {
-      if (exchange.gone === undefined) this.#send(HEAD, id, outgoing.status, outgoing.head, undefined);
+      if (exchange.gone === undefined) this.#send(HEAD, exchange, outgoing.status, outgoing.head, undefined);
       // What the body's own code makes of that is nobody's answer.
       if (exchange.gone !== undefined || request.method === 'HEAD') reader.cancel(exchange.gone).catch(() => {});
       else while (await this.#pump(exchange, reader));
@@ -271,20 +274,21 @@ export class HttpServer {
       reader.cancel(error).catch(() => {});
       if (this.#end(exchange)) {
         this.#shard.report(`${describe(request)}: the response's body failed:`, error);
-        this.#send(ABORT, id, 0, undefined, undefined);
+        this.#send(ABORT, exchange, 0, undefined, undefined);
       }
       return;
     }
-    if (this.#end(exchange)) this.#send(END, id, 0, undefined, undefined);
+    if (this.#end(exchange)) this.#send(END, exchange, 0, undefined, undefined);
   }
 
   /** Sends one part of a body; false after the last one, or when the client is gone. */
   async #pump(exchange: Exchange, reader: ReadableStreamDefaultReader<Uint8Array>): Promise<boolean> {
+    this.#shard.enter(undefined, ROOT, exchange);
     const { done, value } = await reader.read();
     if (done || exchange.gone !== undefined) return false;
     if (!(value instanceof Uint8Array)) throw new TypeError('This ReadableStream did not return bytes.');
     if (value.length === 0) return true;
-    this.#send(CHUNK, exchange.id, 0, undefined, value);
+    this.#send(CHUNK, exchange, 0, undefined, value);
     exchange.unacknowledged += value.length;
     if (exchange.unacknowledged > RESPONSE_BUFFER_BYTES_MAX)
       await new Promise<void>((resolve) => {
@@ -293,10 +297,10 @@ export class HttpServer {
     return true;
   }
 
-  /** Every output depends on what this shard's code has seen (rule 1); what it wrote is committed first. */
-  #send(kind: number, id: number, status: number, head: string | undefined, body: string | Uint8Array | undefined): void {
+  /** Every output depends on what the code behind it has seen (rule 1); what it wrote is committed first. */
+  #send(kind: number, exchange: Exchange, status: number, head: string | undefined, body: string | Uint8Array | undefined): void {
     this.#shard.commitAll();
-    this.#server.respond(kind, id, status, this.#shard.observedLsn, head, body);
+    this.#server.respond(kind, exchange.id, status, this.#shard.dependsOn(exchange), head, body);
     if (++this.#unflushed >= FLUSH_RESPONSES) this.#shard.flush();
     else this.#shard.flushSoon();
   }

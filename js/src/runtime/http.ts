@@ -58,6 +58,14 @@ class IncomingRequest {
     return #real in request;
   }
 
+  /** Head and body as they came, if all of it is here and nobody has touched it; the body is taken then. */
+  static takeWhole(request: object): { head: string; bytes: ArrayBuffer | undefined } | undefined {
+    if (!(#real in request)) return undefined;
+    if (request.#real !== undefined || request.#used || !request.#body.complete || request.#headers !== undefined) return undefined;
+    request.#take();
+    return { head: request.#head, bytes: request.#body.bytes };
+  }
+
   #materialize(): Request {
     if (this.#real !== undefined) return this.#real;
     const method = this.method;
@@ -213,6 +221,12 @@ function unusualUrl(host: string, target: string): string {
   return url.href;
 }
 
+/** As IncomingRequest.takeWhole. */
+export const takeWholeRequest = (request: Request): { head: string; bytes: ArrayBuffer | undefined } | undefined => IncomingRequest.takeWhole(request);
+
+/** The request as Node's own. */
+export const realRequest = (request: Request): Request => IncomingRequest.real(request);
+
 /** A request that no handler can do anything with. */
 export class BadRequest extends TypeError {}
 
@@ -330,6 +344,31 @@ function typeOfBody(body: BodyInit | undefined, plain: string | Uint8Array | nul
   return body instanceof URLSearchParams ? FORM_TYPE : TEXT_TYPE;
 }
 
+/** A whole response that was taken apart (takeResponse) in another thread. */
+class Received {
+  constructor(readonly outgoing: Outgoing) {}
+}
+
+/** Headers from the lines of Outgoing.head, without a status text. */
+function headersOf(head: string): [string, string][] {
+  return head
+    .split('\r\n')
+    .filter((line) => line !== '')
+    .map((line) => {
+      const colon = line.indexOf(': ');
+      return [line.slice(0, colon), line.slice(colon + 2)];
+    });
+}
+
+/** The response that takeResponse() has taken apart. */
+export function receivedResponse(outgoing: Outgoing): Response {
+  const { status, head, body } = outgoing;
+  if (!(body instanceof ReadableStream) && !head.startsWith(' ')) return new LazyResponse(undefined, undefined, new Received(outgoing)) as unknown as Response;
+  const statusText = head.startsWith(' ') ? head.slice(1, head.indexOf('\r\n')) : '';
+  const headers = headersOf(head.startsWith(' ') ? head.slice(head.indexOf('\r\n') + 2) : head);
+  return new LazyResponse(body ?? null, { status, statusText, headers }) as unknown as Response;
+}
+
 class LazyResponse {
   /** The body, if it can be sent without Node's help. */
   readonly #plain: string | Uint8Array | null | undefined;
@@ -340,7 +379,20 @@ class LazyResponse {
   #real: Response | undefined;
   #sent = false;
 
-  constructor(body?: BodyInit, init?: ResponseInit) {
+  constructor(body?: BodyInit, init?: ResponseInit, received?: unknown) {
+    if (received instanceof Received) {
+      const { status, head, body: whole } = received.outgoing;
+      this.#plain = whole === undefined ? null : (whole as string | Uint8Array);
+      this.#body = this.#plain as BodyInit;
+      this.#init = {
+        status,
+        get headers() {
+          return headersOf(head);
+        },
+      };
+      this.#outgoing = received.outgoing;
+      return;
+    }
     const plain = plainBody(body);
     this.#plain = plain;
     this.#body = plain === undefined || body instanceof URLSearchParams ? body! : plain;

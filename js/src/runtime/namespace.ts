@@ -1,10 +1,13 @@
 /** `env.NAME`: the namespace of a class, and the stubs that it gives. */
 import { runtimeClass } from './platform-class.js';
-import { DurableObject } from './entrypoints.js';
-import { asPromise, type Delivery, findMember, type Instance, ObjectHost, type Resumption } from './host.js';
+import { type Delivery, type Instance, ObjectHost, type Resumption } from './host.js';
 import { endUnread, handOver } from './handover.js';
-import { givenSignal, isRequest, isResponse, makeRequest } from './http.js';
-import { DurableObjectId, IdFactory } from './ids.js';
+import { givenSignal, isRequest, makeRequest } from './http.js';
+import { DurableObjectId, Identity, IdFactory } from './ids.js';
+import { callFetch, callMethod, checkResponse, readProperty } from './invoke.js';
+import { type CallKind, FETCH, type Link, METHOD, type OutgoingCall, PROPERTY } from './links.js';
+import type { Observer } from './observer.js';
+import { pack, packArguments, type Parcel } from './parcel.js';
 import type { Departure, Shard } from './shard.js';
 import { passArguments, passValue, withoutObjectId } from './values.js';
 import { checkOptions, illegalConstructor, illegalInvocation, isObject, wrongParameter } from './web-idl.js';
@@ -16,12 +19,6 @@ export type StorageKind = 'sqlite' | 'kv';
 
 const leaveTurn = (call: Call): void => call.leave();
 const settleTurn = (call: Call): void => call.settle();
-
-const NO_RPC =
-  'The receiving Durable Object does not support RPC, because its class was not declared with `extends DurableObject`. In order to enable RPC, make sure your class extends the special class `DurableObject`, which can be imported from the module "cloudflare:workers".';
-
-/** Methods that the runtime calls and RPC does not. */
-const RESERVED = new Set(['alarm', 'webSocketMessage', 'webSocketClose', 'webSocketError', 'dup']);
 
 /** One class's objects on one shard. */
 export class ObjectNamespace {
@@ -40,43 +37,50 @@ export class ObjectNamespace {
     this.ids = new IdFactory(shard.engine, this.number);
   }
 
-  host(id: DurableObjectId): ObjectHost {
+  host(id: Identity): ObjectHost {
     return this.#find(id) ?? this.#add(id);
   }
 
-  #find(id: DurableObjectId): ObjectHost | undefined {
-    const noted = DurableObjectId.noted(id) as ObjectHost | undefined;
+  #find(id: Identity): ObjectHost | undefined {
+    const noted = id.host as ObjectHost | undefined;
     if (noted !== undefined && !noted.forgotten) return noted;
-    const found = this.#hosts.get(id.toString());
-    DurableObjectId.note(id, found);
+    const found = this.#hosts.get(id.hex);
+    id.host = found;
     return found;
   }
 
-  #add(id: DurableObjectId): ObjectHost {
+  #add(id: Identity): ObjectHost {
     const host = new ObjectHost(this.shard, this, id);
-    this.#hosts.set(id.toString(), host);
+    this.#hosts.set(id.hex, host);
     this.shard.register(host);
-    DurableObjectId.note(id, host);
+    id.host = host;
     return host;
   }
 
-  /** How often the object was reset since it came to memory. */
-  resets(id: DurableObjectId): number {
-    return this.#find(id)?.resets ?? 0;
+  /** The object that another shard means. */
+  hostOf(hex: string, name: string | undefined): ObjectHost {
+    return this.#hosts.get(hex) ?? this.#add(new Identity(this.number, hex, name));
   }
 
   forget(host: ObjectHost): void {
     host.forgotten = true;
-    this.#hosts.delete(host.id.toString());
+    this.#hosts.delete(host.id.hex);
   }
 }
 
 /** As error texts call it. */
 const NAMESPACE = 'DurableObjectNamespace';
 
+/** A call from outside any object. */
+export interface OutsideCall {
+  send(): Promise<unknown>;
+  /** Once it has an outcome: what that depends on. */
+  readonly seenLsn: number;
+}
+
 /** Who calls from outside any object: decides whether a call may be made, and when its outcome is handed out. */
 export interface OutsideCaller {
-  call(send: () => Promise<unknown>): Promise<unknown>;
+  call(call: OutsideCall): Promise<unknown>;
 }
 
 export class DurableObjectNamespace {
@@ -97,35 +101,36 @@ export class DurableObjectNamespace {
   idFromName(name: string): DurableObjectId {
     const { ids } = DurableObjectNamespace.#of(this);
     if (arguments.length === 0) throw wrongParameter('idFromName', NAMESPACE, 1, 'string');
-    return ids.fromName(`${name}`);
+    return new DurableObjectId(ids.fromName(`${name}`));
   }
 
   newUniqueId(options?: { jurisdiction?: string | null }): DurableObjectId {
     const { ids } = DurableObjectNamespace.#of(this);
     checkOptions(options, 'newUniqueId', NAMESPACE, 1, 'NewUniqueIdOptions');
     refuseJurisdiction(options?.jurisdiction);
-    return ids.unique();
+    return new DurableObjectId(ids.unique());
   }
 
   idFromString(hex: string): DurableObjectId {
     const { ids } = DurableObjectNamespace.#of(this);
     if (arguments.length === 0) throw wrongParameter('idFromString', NAMESPACE, 1, 'string');
-    return ids.fromString(`${hex}`);
+    return new DurableObjectId(ids.fromString(`${hex}`));
   }
 
   get(id: DurableObjectId, options?: object): Stub {
     const namespace = DurableObjectNamespace.#of(this);
     if (!(id instanceof DurableObjectId)) throw wrongParameter('get', NAMESPACE, 1, 'DurableObjectId');
     if (options !== undefined) checkOptions(options, 'get', NAMESPACE, 2, 'GetDurableObjectOptions');
-    if (!DurableObjectId.isOf(namespace.number, id)) throw new TypeError('Durable Object ID is not valid for this namespace.');
-    return makeStub(namespace, id, this.#outside);
+    const identity = DurableObjectId.identity(id);
+    if (identity.namespace !== namespace.number) throw new TypeError('Durable Object ID is not valid for this namespace.');
+    return makeStub(new StubTarget(namespace, identity, this.#outside, id));
   }
 
   getByName(name: string, options?: object): Stub {
     const namespace = DurableObjectNamespace.#of(this);
     if (arguments.length === 0) throw wrongParameter('getByName', NAMESPACE, 1, 'string');
     if (options !== undefined) checkOptions(options, 'getByName', NAMESPACE, 2, 'GetDurableObjectOptions');
-    return makeStub(namespace, namespace.ids.fromName(`${name}`), this.#outside);
+    return makeStub(new StubTarget(namespace, namespace.ids.fromName(`${name}`), this.#outside));
   }
 
   jurisdiction(name?: string | null): DurableObjectNamespace {
@@ -141,11 +146,15 @@ function refuseJurisdiction(name: string | null | undefined): void {
 }
 
 /** One call to an object, from the stub to the outcome. */
-abstract class Call implements Delivery, Departure, Resumption {
+abstract class Call implements Delivery, Departure, Resumption, OutgoingCall {
+  abstract readonly kind: CallKind;
+  abstract readonly name: string;
   readonly sender: Instance | undefined;
   /** The section of the sender that makes the call, and gets its outcome. */
-  readonly #section: number;
+  readonly section: number;
+  readonly observer: Observer;
   readonly task: number;
+  seenLsn = 0;
   #settle!: (outcome: unknown) => void;
   #resolve!: (value: unknown) => void;
   #reject!: (error: unknown) => void;
@@ -154,10 +163,15 @@ abstract class Call implements Delivery, Departure, Resumption {
   readonly #release: (() => void) | undefined;
   #returned = false;
 
-  constructor(readonly target: StubTarget) {
+  constructor(
+    readonly target: StubTarget,
+    /** Copies of the arguments, or the request; as a parcel when the object is on another thread. */
+    readonly passed: unknown,
+  ) {
     const { shard } = target.namespace;
     this.sender = shard.current;
-    this.#section = shard.section;
+    this.section = shard.section;
+    this.observer = shard.observer;
     this.task = shard.task();
     this.#release = this.sender?.hold();
   }
@@ -172,17 +186,21 @@ abstract class Call implements Delivery, Departure, Resumption {
     }
   }
 
-  resetSeen(resets: number): void {
-    this.target.resetsSeen = resets;
+  get parcel(): Parcel {
+    return this.passed;
+  }
+
+  resetSeen(resetAt: number): void {
+    this.target.resetSeen(resetAt);
   }
 
   /** Leaves in a turn of its own, after the code that makes the call and the commit of what it wrote. */
   start(): Promise<unknown> {
     const { outside } = this.target;
-    return outside === undefined ? this.#send() : outside.call(() => this.#send());
+    return outside === undefined ? this.send() : outside.call(this);
   }
 
-  #send(): Promise<unknown> {
+  send(): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -192,7 +210,9 @@ abstract class Call implements Delivery, Departure, Resumption {
 
   leave(): void {
     try {
-      this.target.namespace.shard.checkDeparture(this);
+      const { shard } = this.target.namespace;
+      shard.checkDeparture(this);
+      this.seenLsn = shard.dependsOn(this.observer);
       this.target.deliver(this);
     } catch (error) {
       this.reject(error);
@@ -218,55 +238,57 @@ abstract class Call implements Delivery, Departure, Resumption {
   }
 
   settle(): void {
-    this.target.namespace.shard.resume(this.sender, this.#section, this);
+    this.target.namespace.shard.resume(this, this);
   }
 
   resumed(): void {
+    this.target.namespace.shard.observe(this.observer, this.seenLsn);
     this.#settle(this.#outcome);
     this.#release?.();
   }
 }
 
 class MethodCall extends Call {
+  readonly kind = METHOD;
+
   constructor(
     target: StubTarget,
     readonly name: string,
-    readonly args: unknown[],
+    passed: unknown,
   ) {
-    super(target);
+    super(target, passed);
   }
 
   run(instance: object): unknown {
-    const member = reach(instance, this.name);
-    const method: unknown = member.get === undefined ? member.value : callGetter(member.get, instance);
-    if (typeof method !== 'function') throw withoutObjectId(new TypeError(`"${this.name}" is not a function.`));
-    return method.apply(instance, this.args);
+    return callMethod(instance, this.name, this.passed as unknown[]);
   }
 }
 
 class PropertyGet extends Call {
+  readonly kind = PROPERTY;
+
   constructor(
     target: StubTarget,
     readonly name: string,
   ) {
-    super(target);
+    super(target, undefined);
   }
 
   run(instance: object): unknown {
-    const member = reach(instance, this.name);
-    if (member.get !== undefined) return callGetter(member.get, instance);
-    if (typeof member.value !== 'function') return member.value;
-    throw new TypeError(`Methods of an object can be called over RPC but not passed: "${this.name}".`);
+    return readProperty(instance, this.name);
   }
 }
 
 class FetchCall extends Call {
+  readonly kind = FETCH;
+  readonly name = '';
+
   constructor(
     target: StubTarget,
-    readonly request: Request,
+    passed: unknown,
     readonly signal: AbortSignal | undefined,
   ) {
-    super(target);
+    super(target, passed);
   }
 
   /** The signal ends the wait of the caller alone (as in workerd): its code and the object's never run in one turn. */
@@ -284,15 +306,11 @@ class FetchCall extends Call {
 
   override resumed(): void {
     super.resumed();
-    endUnread(this.request);
+    if (this.target.link === undefined) endUnread(this.passed as Request);
   }
 
   run(instance: object): unknown {
-    const handler = (instance as { fetch?: unknown }).fetch;
-    if (typeof handler !== 'function') throw new Error('Handler does not export a fetch() function.');
-    const response: unknown = handler.call(instance, this.request);
-    if (isResponse(response) || asPromise(response) !== undefined) return response;
-    throw new TypeError("Callback returned incorrect type; expected 'Promise'");
+    return callFetch(instance, this.passed as Request);
   }
 
   /** Unlike a method's, an error of fetch() does not name the object. */
@@ -303,62 +321,81 @@ class FetchCall extends Call {
 
   /** Request and Response are handed over, not copied: a body can be read once anyway. */
   override pass(result: unknown, from: Instance): unknown {
-    if (!isResponse(result)) throw new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'.");
-    return handOver(result, from);
+    return handOver(checkResponse(result), from);
   }
-}
-
-function callGetter(getter: () => unknown, instance: object): unknown {
-  try {
-    return getter.call(instance);
-  } catch (thrown) {
-    throw withoutObjectId(thrown);
-  }
-}
-
-function reach(instance: object, name: string): PropertyDescriptor {
-  if (!(instance instanceof DurableObject)) throw withoutObjectId(new TypeError(NO_RPC));
-  if (RESERVED.has(name)) throw withoutObjectId(new TypeError(`'${name}' is a reserved method and cannot be called over RPC.`));
-  const member = findMember(instance, name);
-  if (member === undefined || (member.get === undefined && member.set !== undefined))
-    throw withoutObjectId(new TypeError(`The RPC receiver does not implement the method "${name}".`));
-  return member;
 }
 
 /** What a stub is behind its Proxy. Named as in workerd: `stub.constructor.name` shows it. */
 class StubTarget {
   /** Members that its holder has given the stub. */
   own: Record<string, unknown> | undefined;
-  /** Resets of the object that holders of this stub know about; a call after another one fails once. */
-  resetsSeen: number;
+  /** Up to when its holders know of resets of the object; a call after another one fails once. */
+  #resetsSeenAt: number;
+  /** The way to the object, when it is on another thread. */
+  readonly link: Link | undefined;
+  /** Made when it is asked for, unless the stub was made with one. */
+  #id: DurableObjectId | undefined;
 
   constructor(
     readonly namespace: ObjectNamespace,
-    readonly id: DurableObjectId,
+    readonly identity: Identity,
     readonly outside: OutsideCaller | undefined,
+    id?: DurableObjectId,
   ) {
-    this.resetsSeen = namespace.resets(id);
+    this.#id = id;
+    this.#resetsSeenAt = namespace.shard.resetClock.now();
+    this.link = namespace.shard.linkTo(identity);
+  }
+
+  /** What its holder sees as `stub.id`. */
+  get id(): DurableObjectId {
+    return (this.#id ??= new DurableObjectId(this.identity));
   }
 
   deliver(call: Call): void {
-    const host = this.namespace.host(this.id);
-    const seen = this.resetsSeen;
-    this.resetsSeen = host.resets;
-    if (host.resets > seen) call.reject(host.resetError);
-    else host.deliver(call);
+    if (this.link !== undefined) {
+      this.link.call(call, this.identity, this.#resetsSeenAt);
+      return;
+    }
+    const host = this.namespace.host(this.identity);
+    const { resetAt } = host;
+    if (resetAt <= this.#resetsSeenAt) {
+      host.deliver(call);
+      return;
+    }
+    this.resetSeen(resetAt);
+    call.reject(host.resetError);
+  }
+
+  resetSeen(resetAt: number): void {
+    this.#resetsSeenAt = Math.max(this.#resetsSeenAt, resetAt);
+  }
+
+  /** What of `request` goes to the object. */
+  #passRequest(request: Request): unknown {
+    const { shard } = this.namespace;
+    if (this.link !== undefined) return pack(request, this.link, shard.place());
+    return shard.current === undefined ? request : handOver(request, shard.current);
+  }
+
+  /** The same of the arguments of a method. */
+  passArguments(args: unknown[]): unknown {
+    const { shard } = this.namespace;
+    if (this.link !== undefined) return packArguments(args, this.link, shard.place());
+    const passed = passArguments(args);
+    const { current } = shard;
+    return current === undefined ? passed : passed.map((each) => handOver(each, current));
   }
 
   fetch(input: Request | string | URL, init?: RequestInit): Promise<unknown> {
-    let request: Request;
+    let passed: unknown;
     const signal = init?.signal === undefined ? (isRequest(input) ? givenSignal(input) : undefined) : (init.signal ?? undefined);
     try {
-      request = asRequest(input, signal === undefined ? init : { ...init, signal: null }, arguments.length);
+      passed = this.#passRequest(asRequest(input, signal === undefined ? init : { ...init, signal: null }, arguments.length));
     } catch (error) {
       return Promise.reject(error as Error);
     }
-    const { current } = this.namespace.shard;
-    if (current !== undefined) request = handOver(request, current) as Request;
-    return new FetchCall(this, request, signal).start();
+    return new FetchCall(this, passed, signal).start();
   }
 }
 
@@ -373,11 +410,9 @@ function asRequest(input: Request | string | URL, init: RequestInit | undefined,
 /** `stub.name`: called, it is an RPC; awaited, it reads a getter. */
 function member(target: StubTarget, name: string): unknown {
   const call = (...args: unknown[]): Promise<unknown> => {
-    let passed: unknown[];
+    let passed: unknown;
     try {
-      passed = passArguments(args);
-      const { current } = target.namespace.shard;
-      if (current !== undefined) passed = passed.map((each) => handOver(each, current));
+      passed = target.passArguments(args);
     } catch (error) {
       return Promise.reject(error as Error);
     }
@@ -402,11 +437,11 @@ const stubHandler: ProxyHandler<StubTarget> = {
       case 'id':
         return target.id;
       case 'name':
-        return target.id.name;
+        return target.identity.name;
       case 'fetch':
         return (...args: [Request | string | URL, RequestInit?]) => target.fetch(...args);
       case 'then': // a stub is not a promise: `await stub` is the stub
-      case 'toJSON':
+      case 'toJSON': // JSON.stringify() would call it, and workerd's does not see it
         return undefined;
       case 'constructor':
         return IllegalStub;
@@ -424,7 +459,7 @@ const stubHandler: ProxyHandler<StubTarget> = {
   ownKeys: (target) => ['name', 'id', ...Object.keys(target.own ?? {})],
   getOwnPropertyDescriptor(target, key) {
     const shown = { enumerable: true, configurable: true };
-    if (key === 'name' || key === 'id') return { ...shown, value: key === 'id' ? target.id : target.id.name, writable: false };
+    if (key === 'name' || key === 'id') return { ...shown, value: key === 'id' ? target.id : target.identity.name, writable: false };
     if (typeof key === 'symbol' || target.own === undefined || !Object.hasOwn(target.own, key)) return undefined;
     return { ...shown, value: target.own[key], writable: true };
   },
@@ -432,6 +467,6 @@ const stubHandler: ProxyHandler<StubTarget> = {
 
 export type Stub = { readonly id: DurableObjectId; readonly name: string | undefined } & Record<string, unknown>;
 
-function makeStub(namespace: ObjectNamespace, id: DurableObjectId, outside: OutsideCaller | undefined): Stub {
-  return new Proxy(new StubTarget(namespace, id, outside), stubHandler) as unknown as Stub;
+function makeStub(target: StubTarget): Stub {
+  return new Proxy(target, stubHandler) as unknown as Stub;
 }

@@ -18,6 +18,12 @@ export interface NativeEngine {
   keepCronRuns(runs: (string | number)[]): void;
   checkpoint(): void;
   close(): void;
+  /** For attachEngine() on other threads. */
+  readonly token: number;
+  /** Has the queues that the shards have opened filled with requests from now on; -> the port. */
+  listen(host: string, port: number): number;
+  stopListening(graceMs: number): void;
+  closeListener(): void;
   createShard(exchange: ArrayBuffer, onWake: () => void, alarmRetryMs: number): NativeShard;
 }
 
@@ -31,7 +37,8 @@ export interface NativeShard {
   arrive(slot: number, event: number, section: number): number;
   constructed(slot: number): void;
   next(slot: number): number;
-  finish(slot: number, nowMs: number): void;
+  /** -> what the object has seen and committed so far. */
+  finish(slot: number, nowMs: number): number;
   openSection(slot: number, request: number, section: number, nowMs: number): number;
   nextSection(slot: number, nowMs: number): [request: number, section: number] | null;
   closeSection(slot: number, section: number): void;
@@ -63,7 +70,7 @@ export interface NativeShard {
   kvList(slot: number, start: string | undefined, startAfter: boolean, end: string | undefined, prefix: string | undefined,
     reverse: boolean, limit: number): (string | ArrayBuffer)[];
   deleteAll(slot: number, withAlarm: boolean): void;
-  loadAlarms(namespace: number): void;
+  loadAlarms(namespace: number, index: number, count: number): void;
   nextAlarm(): number;
   dueAlarm(nowMs: number): [namespace: number, hexId: string, name: string] | null;
   alarmDue(slot: number, nowMs: number): boolean;
@@ -80,7 +87,7 @@ export interface NativeShard {
   keep(): void;
   unkeep(): void;
   close(): void;
-  startServer(host: string, port: number): NativeServer;
+  openHttp(): NativeHttp;
 }
 
 /** Kinds of request events (front::RequestEvent::Kind); BODY_COMPLETE is added to the first two. */
@@ -97,13 +104,12 @@ export const CHUNK = 2;
 export const END = 3;
 export const ABORT = 4;
 
-export interface NativeServer {
-  readonly port: number;
+/** A shard's side of the HTTP front. */
+export interface NativeHttp {
   take(): (number | string | ArrayBuffer | undefined)[];
   respond(kind: number, id: number, status: number, lsn: number, head: string | undefined, body: string | Uint8Array | ArrayBuffer | undefined): void;
   consumed(id: number, bytes: number): void;
   flush(): void;
-  stop(graceMs: number): void;
   stopped(): boolean;
   close(): void;
 }
@@ -111,6 +117,8 @@ export interface NativeServer {
 export interface Native {
   /** undefined: in memory, with nothing left after close(). */
   openEngine(directory: string | undefined): NativeEngine;
+  /** The engine that another thread has opened; only that one closes it, when all shards are closed. */
+  attachEngine(token: number): NativeEngine;
   /**
    * Copies a database of another program, with its -wal, for an object of SQLite or of key-value storage; -> when the
    * object's alarm is due (ms), if it has one.

@@ -3,13 +3,18 @@
  * surroundings is reached through here; there are no globals.
  */
 import { setImmediate, setInterval } from 'node:timers'; // user code may replace the globals
+import type { MessagePort } from 'node:worker_threads';
 import { ALARM_RETRY_MS, Alarms } from './alarms.js';
 import { Background } from './background.js';
 import { Exchange } from './exchange.js';
 import type { Instance, ObjectHost, Resumption } from './host.js';
 import type { Output, OutputGate } from './http.js';
+import { Observer } from './observer.js';
+import type { Identity } from './ids.js';
+import { Link } from './links.js';
 import { DurableObjectNamespace, type ObjectClass, ObjectNamespace, type StorageKind } from './namespace.js';
 import type { NativeEngine, NativeShard } from './native.js';
+import { ResetClock } from './reset-clock.js';
 import { ROOT } from './sections.js';
 
 export interface ShardOptions {
@@ -24,7 +29,19 @@ export interface ShardOptions {
   deleteAllDeletesAlarm: boolean;
   /** A failed alarm is tried again after this time, then after twice that, and so on. */
   alarmRetryMs?: number | undefined;
+  /** One for all shards. */
+  resetClock?: ResetClock;
 }
+
+/** Where a shard stands among the others. */
+export interface Placement {
+  index: number;
+  /** By index: the way to each other shard. */
+  ports: (MessagePort | undefined)[];
+}
+
+/** Which of `count` shards has an object: its id is a hash already. As in src/node/alarm_binding.cc. */
+const shardOf = (hexId: string, count: number): number => Number.parseInt(hexId.slice(0, 8), 16) % count;
 
 const resolved = Promise.resolve();
 const SWEEP_MS = 1000;
@@ -35,20 +52,27 @@ const DURABLE_WAITS_MAX = 100_000;
 /** What comes back to the code of an object's section, or to code outside the objects. */
 interface Return extends Resumption {
   shard: Shard;
-  sender: Instance | undefined;
-  section: number;
+  place: Place;
 }
 
-const returnTurn = (back: Return): void => back.shard.resume(back.sender, back.section, back);
+const returnTurn = (back: Return): void => back.shard.resume(back.place, back);
 
 interface DurableWait extends Return {
   lsn: number;
 }
 
-/** Where a message or an output comes from: it leaves only if what its sender wrote is committed (rule 3). */
-export interface Departure {
-  /** The object whose code sends it; undefined: the Worker's code, or code that nobody knows the object of. */
+/** Whose code runs. */
+export interface Place {
+  /** The object whose code it is; undefined: the Worker's code, or code that nobody knows the object of. */
   readonly sender: Instance | undefined;
+  /** The section of `sender`; it may have ended. */
+  readonly section: number;
+  /** `sender`, the request that the Worker handles, or Shard.elsewhere. */
+  readonly observer: Observer;
+}
+
+/** Where a message or an output comes from: it leaves only if what its sender wrote is committed (rule 3). */
+export interface Departure extends Place {
   /** Shard.task() at that moment. */
   readonly task: number;
 }
@@ -62,8 +86,10 @@ export class Shard implements OutputGate {
   readonly env: Record<string, unknown> = {};
   /** A coarse clock for idle times. */
   nowMs = Date.now();
-  /** The highest LSN that any code of this shard has seen the effects of: outputs wait for it. */
-  observedLsn = 0;
+  /** The LSN of the last commit that any code of this shard has seen the effects of. */
+  #observedLsn = 0;
+  /** Code that nobody knows the owner of: what it has seen, all code may know. */
+  readonly elsewhere = new Observer();
   /**
    * The object whose code runs until all promise reactions of this turn are done; undefined for the Worker's
    * code, and for code that something outside the runtime has woken (a file, a body of fetch()).
@@ -71,6 +97,8 @@ export class Shard implements OutputGate {
   current: Instance | undefined;
   /** The section of `current` that this code belongs to; it may have ended. */
   section = ROOT;
+  /** What outputs of the code that runs depend on. */
+  observer = this.elsewhere;
   /** By task: why a commit failed although nobody knew, when its code ran, which object it belonged to. */
   readonly #strayLosses = new Map<number, unknown>();
   #task = 0;
@@ -90,6 +118,11 @@ export class Shard implements OutputGate {
   readonly #durableWaits: DurableWait[] = [];
   readonly #sweep: NodeJS.Timeout;
   readonly #namespaces = new Map<string, ObjectNamespace>();
+  readonly resetClock: ResetClock;
+  /** By index: the ways to the other shards; empty when there are none. */
+  #links: (Link | undefined)[] = [];
+  /** Among all shards. */
+  index = 0;
   #event = 0;
 
   constructor(options: ShardOptions) {
@@ -99,6 +132,7 @@ export class Shard implements OutputGate {
     this.#idleMs = options.idleMs;
     this.deleteAllDeletesAlarm = options.deleteAllDeletesAlarm;
     this.alarms = new Alarms(this);
+    this.resetClock = options.resetClock ?? new ResetClock();
     this.native = options.engine.createShard(this.exchange.buffer, () => {
       this.enter(undefined);
       this.nowMs = Date.now();
@@ -109,11 +143,9 @@ export class Shard implements OutputGate {
     this.#sweep.unref();
   }
 
-  /** Makes `env[binding]`; bindings with the same key share its objects. */
-  bind(binding: string, className: string, objectClass: ObjectClass, key: string, storage: StorageKind): ObjectNamespace {
-    const namespace = this.namespace(className, objectClass, key, storage);
+  /** Makes `env[binding]`; several bindings of one namespace share its objects. */
+  bind(binding: string, namespace: ObjectNamespace): void {
     this.env[binding] = new DurableObjectNamespace(namespace);
-    return namespace;
   }
 
   /** The namespace that the key names on disk; the alarms of its objects ring from now on. */
@@ -126,6 +158,29 @@ export class Shard implements OutputGate {
       this.alarms.add(namespace);
     }
     return namespace;
+  }
+
+  /** Has the objects that belong to other shards called there. */
+  connect({ index, ports }: Placement): void {
+    this.index = index;
+    this.#links = ports.map((port) => port && new Link(this, port));
+  }
+
+  /** Of all shards. */
+  get count(): number {
+    return Math.max(1, this.#links.length);
+  }
+
+  /** The way to an object that another shard has; undefined: it is here. */
+  linkTo({ hex }: Identity): Link | undefined {
+    const count = this.#links.length;
+    return count === 0 ? undefined : this.#links[shardOf(hex, count)];
+  }
+
+  /** Throws for a namespace that is not bound here. */
+  namespaceOf(number: number): ObjectNamespace {
+    for (const namespace of this.#namespaces.values()) if (namespace.number === number) return namespace;
+    throw new Error(`This shard has no namespace ${number}.`);
   }
 
   register(host: ObjectHost): void {
@@ -149,25 +204,31 @@ export class Shard implements OutputGate {
   }
 
   /** In a turn of its own: goes on with code of `sender`, when that one's gate lets it. */
-  resume(sender: Instance | undefined, section: number, what: Resumption): void {
+  resume({ sender, section, observer }: Place, what: Resumption): void {
     if (sender !== undefined) {
       sender.host.resume(sender, section, what);
       return;
     }
-    this.enter(undefined);
+    this.enter(undefined, ROOT, observer);
     what.resumed();
   }
 
-  /** Resolves in a turn of the code of `sender`, when its gate lets it. */
-  turnOf(sender: Instance | undefined, section: number): Promise<void> {
-    return new Promise((resumed) => this.turn(returnTurn, { shard: this, sender, section, resumed }));
+  /** Resolves in a turn of the code of `place`, when its gate lets it. */
+  turnOf(place: Place): Promise<void> {
+    return new Promise((resumed) => this.turn(returnTurn, { shard: this, place, resumed }));
   }
 
-  /** The rest of this turn is code of `instance`, in this section. */
-  enter(instance: Instance | undefined, section = ROOT): void {
+  /** The rest of this turn is code of `instance`, in this section, or of the Worker for a request. */
+  enter(instance: Instance | undefined, section = ROOT, observer: Observer = instance ?? this.elsewhere): void {
     this.current = instance;
     this.section = section;
-    if (instance !== undefined) void resolved.then(this.#leaveAtEnd);
+    this.observer = observer;
+    if (observer !== this.elsewhere) void resolved.then(this.#leaveAtEnd);
+  }
+
+  /** Whose code runs now. */
+  place(): Place {
+    return { sender: this.current, section: this.section, observer: this.observer };
   }
 
   /** A tick that a promise reaction asks for comes when there are no more reactions; the one after it, behind the code's own ticks. */
@@ -175,7 +236,23 @@ export class Shard implements OutputGate {
   readonly #leave = (): void => {
     this.current = undefined;
     this.section = ROOT;
+    this.observer = this.elsewhere;
   };
+
+  // What code has seen.
+
+  /** Code of `observer` has seen the effects of the commit with this LSN. */
+  observe(observer: Observer, lsn: number): void {
+    observer.observe(lsn);
+    if (lsn > this.#observedLsn) this.#observedLsn = lsn;
+  }
+
+  /** What an output that `observer` makes now depends on. */
+  dependsOn(observer: Observer): number {
+    const anybody = this.elsewhere;
+    if (observer === anybody) return this.#observedLsn;
+    return Math.max(observer.observedLsn, anybody.observedLsn);
+  }
 
   /**
    * A number for the task that runs now, with all its promise reactions: what one run sends and writes has
@@ -225,13 +302,12 @@ export class Shard implements OutputGate {
     try {
       lsn = this.native.commit(host.slot, storage.unconfirmedWrites);
     } catch (error) {
-      if (instance.stray) {
-        this.#noteStrayLoss(error);
-      }
+      if (instance.stray) this.#noteStrayLoss(error);
       host.reset(error);
       return;
     }
-    if (lsn > this.observedLsn) this.observedLsn = lsn;
+    this.observe(instance, lsn);
+    if (instance.stray) this.elsewhere.observe(lsn);
     storage.settle(undefined);
     if (storage.alarmTouched) {
       storage.alarmTouched = false;
@@ -244,11 +320,11 @@ export class Shard implements OutputGate {
 
   /** For an output to the outside (http.ts). */
   output(): Output {
-    const { current: sender, section } = this;
-    const release = sender?.hold();
+    const place = this.place();
+    const release = place.sender?.hold();
     return {
-      ready: () => this.outputReady({ sender, task: this.task() }),
-      deliver: (resumed) => this.turn(returnTurn, { shard: this, sender, section, resumed }),
+      ready: () => this.outputReady({ ...place, task: this.task() }),
+      deliver: (resumed) => this.turn(returnTurn, { shard: this, place, resumed }),
       end: () => release?.(),
     };
   }
@@ -290,7 +366,7 @@ export class Shard implements OutputGate {
   async outputReady(departure: Departure): Promise<void> {
     await new Promise<void>((resolve) => this.turn(resolve, undefined));
     this.checkDeparture(departure);
-    await this.durable(this.observedLsn);
+    await this.durable(this.dependsOn(departure.observer));
   }
 
   /** Resolves once the log is durable up to `lsn`, in a turn of the object that asks. */
@@ -304,7 +380,7 @@ export class Shard implements OutputGate {
       if (waits.length === 0) this.native.keep();
       let at = waits.length; // LSNs grow: mostly the end is the place
       while (at > 0 && waits[at - 1]!.lsn > lsn) at--;
-      waits.splice(at, 0, { lsn, sender: this.current, section: this.section, resumed, shard: this });
+      waits.splice(at, 0, { lsn, place: this.place(), resumed, shard: this });
       this.native.wakeWhenDurable(waits[0]!.lsn);
     });
   }
@@ -349,6 +425,7 @@ export class Shard implements OutputGate {
     this.alarms.stop();
     clearInterval(this.#sweep);
     this.commitAll();
+    for (const link of this.#links) link?.close();
     this.native.close();
   }
 }

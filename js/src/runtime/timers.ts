@@ -1,15 +1,25 @@
 /**
- * setTimeout, setInterval and scheduler.wait for the code of objects: what fires goes through the input
+ * setTimeout, setInterval, setImmediate and scheduler.wait for the code of objects: what fires goes through the input
  * gate, a pending timer keeps its object in memory, and ends with it when it is reset. Other code gets
  * Node's own behaviour.
  */
 import * as node from 'node:timers';
 import { promisify } from 'node:util';
 import type { Instance, Resumption } from './host.js';
-import type { Shard } from './shard.js';
+import type { Observer } from './observer.js';
+import { runtimeClass } from './platform-class.js';
+import { ROOT } from './sections.js';
+import type { Place, Shard } from './shard.js';
+import { checkOptions, illegalConstructor, illegalInvocation, isObject, wrongParameter } from './web-idl.js';
 
 /** Timers of one object at one time; workerd has the same limit. */
 const TIMERS_MAX = 10_000;
+
+/** 24.8 days: Node fires at once what is to wait longer, and workerd does not. */
+const DELAY_MS_MAX = 2 ** 31 - 1;
+
+/** As error texts call the object that has the timers' functions. */
+const GLOBAL = 'ServiceWorkerGlobalScope';
 
 type Callback = (...args: unknown[]) => void;
 
@@ -40,7 +50,9 @@ class ObjectTimer implements Resumption {
     this.#forget = instance.onReset(() => this.clear());
     instance.timers++;
     // What Node's own timers can do beside clearTimeout().
-    Object.assign(this.timeout, { close: () => this.clear(), [Symbol.dispose ?? Symbol.for('dispose')]: () => this.clear() });
+    const clear = (): NodeJS.Timeout => this.clear();
+    Object.assign(this.timeout, { close: clear });
+    disposesWith(this.timeout, clear);
   }
 
   /** In the timer's task, which is the object's turn if its gate is open. */
@@ -78,33 +90,122 @@ function keepPromisified(ours: object, nodes: object): void {
   Object.defineProperty(ours, promisify.custom, { value: (nodes as Record<symbol, unknown>)[promisify.custom] });
 }
 
-/** setImmediate() comes before anything that could evict the object: it need not be held. */
-function immediate(shard: Shard) {
-  const fire = (instance: Instance | undefined, section: number, callback: Callback, args: unknown[]): void => {
-    shard.resume(instance, section, {
-      resumed: () => {
-        if (instance === undefined || instance.alive) callback(...args);
-      },
-    });
+/** Node.js has Symbol.dispose from 20.4 on. */
+function disposesWith(timer: object, clear: () => unknown): void {
+  if (Symbol.dispose !== undefined) Object.assign(timer, { [Symbol.dispose]: clear });
+}
+
+/** An immediate of an object, or of code outside the objects: what Node calls, and what the gate lets through. */
+class ImmediateCall implements Resumption {
+  cleared = false;
+  readonly #place: Place;
+
+  constructor(
+    readonly shard: Shard,
+    readonly callback: Callback,
+    readonly args: unknown[],
+  ) {
+    this.#place = shard.place();
+  }
+
+  /** In a turn of its own. It comes before anything that could evict the object: that need not be held. */
+  fire(): void {
+    this.shard.resume(this.#place, this);
+  }
+
+  resumed(): void {
+    const { sender } = this.#place;
+    if (this.cleared || sender?.alive === false) return;
+    try {
+      this.callback(...this.args);
+    } catch (error) {
+      if (sender === undefined) throw error;
+      this.shard.report(`${sender.host.toString()}: an immediate has thrown:`, error);
+    }
+  }
+}
+
+const fireImmediate = (call: ImmediateCall): void => call.fire();
+
+/** setImmediate() and clearImmediate(). */
+function immediates(shard: Shard) {
+  const calls = new WeakMap<object, ImmediateCall>();
+  const clearImmediate = (immediate?: NodeJS.Immediate | null): void => {
+    if (immediate === undefined || immediate === null) return;
+    const call = isObject(immediate) ? calls.get(immediate) : undefined;
+    if (call === undefined) throw wrongParameter('clearImmediate', GLOBAL, 1, 'Immediate');
+    call.cleared = true; // it may have fired, and wait at the gate
+    node.clearImmediate(immediate);
   };
-  return (callback: Callback, ...args: unknown[]): NodeJS.Immediate =>
-    typeof callback === 'function' ? node.setImmediate(fire, shard.current, shard.section, callback, args) : node.setImmediate(callback, ...args);
+  const setImmediate = (callback: Callback, ...args: unknown[]): NodeJS.Immediate => {
+    if (typeof callback !== 'function') throw wrongParameter('setImmediate', GLOBAL, 1, 'function');
+    const call = new ImmediateCall(shard, callback, args);
+    const immediate = node.setImmediate(fireImmediate, call);
+    calls.set(immediate, call);
+    disposesWith(immediate, () => clearImmediate(immediate));
+    return immediate;
+  };
+  return { setImmediate, clearImmediate };
+}
+
+type Timers = Pick<typeof node, 'setTimeout' | 'clearTimeout'>;
+
+/** The global `scheduler`. */
+class Scheduler {
+  readonly #timers: Timers;
+
+  constructor(timers: Timers) {
+    if (timers === undefined) throw illegalConstructor();
+    this.#timers = timers;
+  }
+
+  static {
+    runtimeClass(this, 'Scheduler');
+  }
+
+  /** Resolves after so many milliseconds, or rejects when the signal says so. */
+  wait(delayMs: number, options?: { signal?: AbortSignal }): Promise<void> {
+    if (!isObject(this) || !(#timers in this)) throw illegalInvocation();
+    return this.#wait(arguments.length, delayMs, options);
+  }
+
+  async #wait(given: number, delayMs: number, options: { signal?: AbortSignal } | undefined): Promise<void> {
+    if (given === 0) throw wrongParameter('wait', 'Scheduler', 1, 'number');
+    const delay = +delayMs; // throws for a bigint and for a symbol
+    checkOptions(options, 'wait', 'Scheduler', 2, 'WaitOptions');
+    const signal = options?.signal;
+    if (signal !== undefined && !(signal instanceof AbortSignal))
+      throw new TypeError("Incorrect type for the 'signal' field on 'WaitOptions': the provided value is not of type 'AbortSignal'.");
+    signal?.throwIfAborted();
+    return new Promise((resolve, reject) => {
+      const abort = (): void => {
+        this.#timers.clearTimeout(timeout);
+        reject(signal!.reason as Error);
+      };
+      const timeout = this.#timers.setTimeout(() => {
+        signal?.removeEventListener('abort', abort);
+        resolve();
+      }, delay);
+      signal?.addEventListener('abort', abort, { once: true });
+    });
+  }
 }
 
 /** Replaces the process's timer functions; for a process that serves one project. */
 export function installTimers(shard: Shard): void {
   const timers = new Map<number, ObjectTimer>();
-  const fireOutside = function (this: unknown, callback: Callback, args: unknown[]): void {
-    shard.enter(undefined);
+  const fireOutside = function (this: unknown, observer: Observer, callback: Callback, args: unknown[]): void {
+    shard.enter(undefined, ROOT, observer);
     callback.apply(this, args);
   };
   const starter =
     (start: typeof node.setTimeout | typeof node.setInterval, repeats: boolean) =>
-    (callback: Callback, delayMs?: number, ...args: unknown[]): NodeJS.Timeout => {
+    (callback: Callback, givenMs?: number, ...args: unknown[]): NodeJS.Timeout => {
       const instance = shard.current;
+      const delayMs = givenMs !== undefined && givenMs > DELAY_MS_MAX ? DELAY_MS_MAX : givenMs;
       // Node says what is wrong with a callback that is none.
       if (typeof callback !== 'function') return start(callback, delayMs, ...args);
-      if (instance === undefined) return start(fireOutside, delayMs, callback, args);
+      if (instance === undefined) return start(fireOutside, delayMs, shard.observer, callback, args);
       if (!instance.alive) throw new Error('This Durable Object has been reset or evicted; it cannot set timers any more.');
       if (instance.timers >= TIMERS_MAX)
         throw new DOMException(`You have exceeded the number of active timeouts you may set. max active timeouts: ${TIMERS_MAX}`, 'QuotaExceededError');
@@ -117,28 +218,14 @@ export function installTimers(shard: Shard): void {
     else node.clearTimeout(timeout);
   };
   const setTimeout = starter(node.setTimeout, false);
-  const setImmediate = immediate(shard);
-  /** Resolves after so many milliseconds, or rejects when the signal says so. */
-  const wait = (delayMs: number, options?: { signal?: AbortSignal | null }): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const signal = options?.signal ?? undefined;
-      signal?.throwIfAborted();
-      const abort = (): void => {
-        clear(timeout);
-        reject(signal!.reason as Error);
-      };
-      const timeout = setTimeout(() => {
-        signal?.removeEventListener('abort', abort);
-        resolve();
-      }, delayMs);
-      signal?.addEventListener('abort', abort, { once: true });
-    });
+  const { setImmediate, clearImmediate } = immediates(shard);
   keepPromisified(setTimeout, node.setTimeout);
   keepPromisified(setImmediate, node.setImmediate);
   Object.assign(globalThis, {
     setTimeout,
     setImmediate,
-    scheduler: { wait },
+    clearImmediate,
+    scheduler: new Scheduler({ setTimeout, clearTimeout: clear } as Timers),
     setInterval: starter(node.setInterval, true),
     clearTimeout: clear,
     clearInterval: clear,

@@ -1,4 +1,5 @@
-/** Reads V8's serialization format, for runtimes whose node:v8 does not. */
+/** Reads V8's serialization format, for runtimes whose node:v8 does not, and what that one does not take. */
+import { readPlatformValue } from './platform-values.js';
 import {
   ERROR_TAG, errorTypes, LENGTH_TRACKING, regExpFlags, RESIZABLE_BUFFER, TAG, VERSION, VERSION_OF_VIEW_FLAGS, views,
 } from './v8-tags.js';
@@ -183,6 +184,8 @@ export class V8Reader {
         const bits = this.#varint();
         return this.#known(new RegExp(source, regExpFlags.filter(([, bit]) => (bits & bit) !== 0).map(([flag]) => flag).join('')));
       }
+      case TAG.platform:
+        return this.#known(readPlatformValue({ varint: () => this.#varint(), bytes: (count) => this.#take(count) }) ?? fail());
       default:
         throw broken();
     }

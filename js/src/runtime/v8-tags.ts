@@ -46,6 +46,8 @@ export const TAG = {
   resizableArrayBuffer: code('~'),
   view: code('V'),
   error: code('r'),
+  /** See platform-values.ts. */
+  platform: code('\\'),
 } as const;
 
 /** What follows TAG.error. */

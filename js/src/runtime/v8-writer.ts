@@ -1,4 +1,5 @@
-/** Writes V8's serialization format, for runtimes whose node:v8 does not. */
+/** Writes V8's serialization format, for runtimes whose node:v8 does not, and for values that it does not take. */
+import { isPlatformValue, writePlatformValue } from './platform-values.js';
 import { ERROR_TAG, errorTypes, LENGTH_TRACKING, regExpFlags, RESIZABLE_BUFFER, TAG, VERSION, views } from './v8-tags.js';
 
 const FIRST_BYTES = 256;
@@ -136,6 +137,7 @@ export class V8Writer {
     }
     this.#numbers.set(object, this.#numbers.size);
     if (Array.isArray(object)) this.#array(object);
+    else if (isPlatformValue(object)) this.#platformValue(object);
     else if (object instanceof Map) this.#members(TAG.map, TAG.endMap, [...object].flat(1));
     else if (object instanceof Set) this.#members(TAG.set, TAG.endSet, [...object]);
     else if (object instanceof Error) this.#error(object);
@@ -178,6 +180,11 @@ export class V8Writer {
     const written = this.#properties(object, Object.keys(object));
     this.#byte(TAG.endObject);
     this.#varint(written);
+  }
+
+  #platformValue(object: Headers): void {
+    this.#byte(TAG.platform);
+    writePlatformValue(object, { varint: (value) => this.#varint(value), bytes: (bytes) => this.#raw(bytes) });
   }
 
   #properties(object: object, keys: string[]): number {

@@ -6,7 +6,7 @@
  */
 import { types } from 'node:util';
 import { refuseToPass, refuseToStore } from './clone.js';
-import { readClone, writeClone } from './clone-format.js';
+import { readClone, writeClone, writeWithPlatformValues } from './clone-format.js';
 import { addOwn, errorParts, findErrors, makeError, packErrors, type PackedErrors, unpackErrors } from './errors.js';
 import { isRequest, isResponse } from './http.js';
 
@@ -80,12 +80,18 @@ function copyMembers(value: Record<string, unknown>, seen: object[]): unknown {
 const WITH_ERRORS = 0x45;
 
 /** Throws a DataCloneError for what can not be cloned. */
-export function encodeValue(value: unknown): string | Uint8Array {
+export const encodeValue = (value: unknown): string | Uint8Array => encode(value, refuseToStore);
+
+/** The same for another thread; decodeValue() there makes the copy that passValue() would make here. */
+export const encodePassed = (value: unknown): string | Uint8Array => encode(value instanceof Error ? copyError(value) : value, refuseToPass);
+
+function encode(value: unknown, refuse: typeof refuseToStore): string | Uint8Array {
   const copy = exactCopy(value, []);
   if (copy !== NOT_EXACT && !inheritsToJson()) return stringify(copy);
-  const errors = findErrors(value, refuseToStore);
-  if (errors.size === 0) return writeClone(value);
-  const clone = writeClone(packErrors(value, errors));
+  let write = writeClone;
+  const errors = findErrors(value, (root, visitError) => refuse(root, visitError, () => (write = writeWithPlatformValues)));
+  if (errors.size === 0) return write(value);
+  const clone = write(packErrors(value, errors));
   const bytes = new Uint8Array(1 + clone.length);
   bytes[0] = WITH_ERRORS;
   bytes.set(clone, 1);
@@ -98,11 +104,11 @@ export function decodeValue(stored: string | ArrayBuffer): unknown {
   return bytes[0] === WITH_ERRORS ? unpackErrors(readClone(bytes.subarray(1)) as PackedErrors) : readClone(bytes);
 }
 
-function isPrimitive(value: unknown): boolean {
+export function isPrimitive(value: unknown): boolean {
   return (typeof value !== 'object' && typeof value !== 'function') || value === null;
 }
 
-function isHandedOver(value: unknown): boolean {
+export function isHandedOver(value: unknown): boolean {
   return isResponse(value) || isRequest(value) || value instanceof ReadableStream || value instanceof Headers;
 }
 

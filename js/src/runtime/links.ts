@@ -1,0 +1,308 @@
+/**
+ * Calls between objects on different threads. Each pair of shards has one channel; what a shard sends to
+ * another arrives there in order, and what has gathered in one turn of the event loop goes as one
+ * message. With everything goes the LSN that it depends on.
+ */
+import { setImmediate } from 'node:timers'; // user code may replace the globals
+import type { MessagePort } from 'node:worker_threads';
+import { endUnread, type Feed, type Part, placeOf, type StreamSource } from './handover.js';
+import type { Delivery, Instance } from './host.js';
+import { callFetch, callMethod, checkResponse, readProperty } from './invoke.js';
+import type { Identity } from './ids.js';
+import { type Parcel, pack, packError, packPart, type StreamExchange, unpack } from './parcel.js';
+import { ROOT } from './sections.js';
+import type { Shard } from './shard.js';
+import { withoutObjectId } from './values.js';
+
+/** What a call does. */
+export const METHOD = 0;
+export const PROPERTY = 1;
+export const FETCH = 2;
+export type CallKind = typeof METHOD | typeof PROPERTY | typeof FETCH;
+
+/** A call, as the shard of its caller has it. */
+export interface OutgoingCall {
+  readonly kind: CallKind;
+  /** The method or property; '' for fetch(). */
+  readonly name: string;
+  /** The arguments of a method, or the request. */
+  readonly parcel: Parcel;
+  seenLsn: number;
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+  resetSeen(resetAt: number): void;
+}
+
+/** What is said over a link; the first member of each message. */
+const CALL = 0;
+const OUTCOME = 1;
+const PULL = 2;
+const PART = 3;
+const END = 4;
+const FAILED = 5;
+const CANCEL = 6;
+
+type Message = [kind: number, number: number, ...rest: unknown[]];
+type LeftStream = StreamSource & { take: Feed['take']; readonly seenLsn: number };
+
+const deliverTurn = (call: IncomingCall): void => call.deliver();
+
+/** A call, as the shard of its object has it. */
+class IncomingCall implements Delivery {
+  #request: Request | undefined;
+  #resetAt: number | undefined;
+
+  constructor(
+    readonly link: Link,
+    readonly number: number,
+    readonly namespace: number,
+    readonly hexId: string,
+    readonly objectName: string | undefined,
+    readonly kind: CallKind,
+    readonly name: string,
+    readonly parcel: Parcel,
+    public seenLsn: number,
+    readonly stubResetAt: number,
+  ) {}
+
+  deliver(): void {
+    const { shard } = this.link;
+    try {
+      const host = shard.namespaceOf(this.namespace).hostOf(this.hexId, this.objectName);
+      if (host.resetAt <= this.stubResetAt) {
+        host.deliver(this);
+        return;
+      }
+      this.seenLsn = shard.dependsOn(shard.elsewhere);
+      this.resetSeen(host.resetAt);
+      this.reject(host.resetError);
+    } catch (error) {
+      this.reject(error);
+    }
+  }
+
+  run(instance: object): unknown {
+    const { kind, name, link } = this;
+    const passed = unpack(this.parcel, link);
+    if (kind === METHOD) return callMethod(instance, name, passed as unknown[]);
+    if (kind === PROPERTY) return readProperty(instance, name);
+    this.#request = passed as Request;
+    return callFetch(instance, this.#request);
+  }
+
+  pass(result: unknown, from: Instance): Parcel {
+    const giver = placeOf(from);
+    if (this.kind === FETCH) return pack(checkResponse(result), this.link, giver);
+    try {
+      return pack(result, this.link, giver);
+    } catch (thrown) {
+      throw withoutObjectId(thrown);
+    }
+  }
+
+  resetSeen(resetAt: number): void {
+    this.#resetAt = resetAt;
+  }
+
+  resolve(parcel: Parcel): void {
+    this.#answer(true, parcel);
+  }
+
+  reject(error: unknown): void {
+    this.#answer(false, packError(error));
+  }
+
+  #answer(succeeded: boolean, parcel: Parcel): void {
+    this.link.send([OUTCOME, this.number, succeeded, parcel, this.seenLsn, this.#resetAt]);
+    if (this.#request !== undefined) endUnread(this.#request);
+  }
+}
+
+/** Who waits for a part of a stream on the other side. */
+interface Reader {
+  resolve(part: Part): void;
+  reject(error: unknown): void;
+}
+
+/** A stream that is fed on another thread. */
+class RemoteSource implements StreamSource {
+  #seenLsn = 0;
+  #ended: Promise<Part> | undefined;
+
+  constructor(
+    readonly link: Link,
+    readonly number: number,
+  ) {}
+
+  async read(): Promise<Part> {
+    const { shard } = this.link;
+    const reader = shard.place();
+    try {
+      return await (this.#ended ?? this.#pull());
+    } finally {
+      await shard.turnOf(reader);
+      shard.observe(reader.observer, this.#seenLsn);
+    }
+  }
+
+  #pull(): Promise<Part> {
+    return new Promise((resolve, reject) => {
+      this.link.readers.set(this.number, { resolve, reject, source: this });
+      this.link.send([PULL, this.number]);
+    });
+  }
+
+  /** What was sent depends on so much. */
+  seen(lsn: number): void {
+    this.#seenLsn = Math.max(this.#seenLsn, lsn);
+  }
+
+  end(): void {
+    this.#ended = Promise.resolve(undefined);
+  }
+
+  cancel(reason: unknown): Promise<void> {
+    if (this.#ended === undefined) {
+      this.end();
+      this.link.send([CANCEL, this.number, packError(reason)]);
+    }
+    return Promise.resolve();
+  }
+}
+
+/** The way to one other shard. One thread. */
+export class Link implements StreamExchange {
+  readonly #port: MessagePort;
+  #outbox: Message[] = [];
+  #last = 0;
+  readonly #calls = new Map<number, OutgoingCall>();
+  /** What the other side reads from here. */
+  readonly #left = new Map<number, LeftStream>();
+  /** What is read from the other side, and is waited for. */
+  readonly readers = new Map<number, Reader & { source: RemoteSource }>();
+
+  constructor(
+    readonly shard: Shard,
+    port: MessagePort,
+  ) {
+    this.#port = port;
+    port.on('message', (batch: Message[]) => this.#receive(batch));
+    port.unref();
+  }
+
+  send(message: Message): void {
+    if (this.#outbox.push(message) === 1) setImmediate(this.#flush);
+  }
+
+  readonly #flush = (): void => {
+    const batch = this.#outbox;
+    this.#outbox = [];
+    this.#port.postMessage(batch);
+  };
+
+  /** In a turn after the code that makes the call, with what that has written committed. */
+  call(call: OutgoingCall, { namespace, hex, name }: Identity, stubResetAt: number): void {
+    const number = ++this.#last;
+    this.#calls.set(number, call);
+    this.send([CALL, number, namespace, hex, name, call.kind, call.name, call.parcel, call.seenLsn, stubResetAt]);
+  }
+
+  leave(stream: LeftStream): number {
+    const number = ++this.#last;
+    this.#left.set(number, stream);
+    return number;
+  }
+
+  open(stream: number): StreamSource {
+    return new RemoteSource(this, stream);
+  }
+
+  close(): void {
+    this.#port.close();
+  }
+
+  #receive(batch: Message[]): void {
+    for (const message of batch) {
+      try {
+        this.#handle(message);
+      } catch (error) {
+        // The next messages belong to others.
+        this.shard.report('A message between two threads could not be handled:', error);
+      }
+    }
+  }
+
+  #handle([kind, number, ...rest]: Message): void {
+    switch (kind) {
+      case CALL: {
+        const [namespace, hexId, name, callKind, member, parcel, lsn, resetAt] = rest as [number, string, string | undefined, CallKind, string, Parcel, number, number];
+        this.shard.turn(deliverTurn, new IncomingCall(this, number, namespace, hexId, name, callKind, member, parcel, lsn, resetAt));
+        break;
+      }
+      case OUTCOME:
+        this.#settle(number, rest as [boolean, Parcel, number, number | undefined]);
+        break;
+      case PULL:
+        void this.#give(number);
+        break;
+      case CANCEL:
+        void this.#left.get(number)?.cancel(unpack(rest[0], this));
+        this.#left.delete(number);
+        break;
+      default:
+        this.#read(kind, number, rest as [number, Parcel]);
+    }
+  }
+
+  #settle(number: number, [succeeded, parcel, lsn, resetAt]: [boolean, Parcel, number, number | undefined]): void {
+    const call = this.#calls.get(number)!;
+    this.#calls.delete(number);
+    call.seenLsn = lsn;
+    if (resetAt !== undefined) call.resetSeen(resetAt);
+    let outcome: unknown;
+    try {
+      outcome = unpack(parcel, this);
+    } catch (error) {
+      call.reject(error);
+      return;
+    }
+    if (succeeded) call.resolve(outcome);
+    else call.reject(outcome);
+  }
+
+  /** Sends the next part of a stream that was left here. */
+  async #give(number: number): Promise<void> {
+    const stream = this.#left.get(number);
+    if (stream === undefined) return; // cancelled meanwhile
+    let next: Part;
+    try {
+      next = await stream.take();
+      if (next !== undefined) {
+        const giver = { sender: undefined, section: ROOT, observer: this.shard.elsewhere };
+        this.send([PART, number, stream.seenLsn, packPart(next.part, this, giver)]);
+        return;
+      }
+    } catch (error) {
+      this.#left.delete(number);
+      this.send([FAILED, number, stream.seenLsn, packError(error)]);
+      return;
+    }
+    this.#left.delete(number);
+    this.send([END, number, stream.seenLsn]);
+  }
+
+  /** What has come of a stream of the other side. */
+  #read(kind: number, number: number, [lsn, parcel]: [number, Parcel]): void {
+    const reader = this.readers.get(number);
+    if (reader === undefined) return;
+    this.readers.delete(number);
+    reader.source.seen(lsn);
+    if (kind === PART) {
+      reader.resolve({ part: unpack(parcel, this) });
+      return;
+    }
+    reader.source.end();
+    if (kind === END) reader.resolve(undefined);
+    else reader.reject(unpack(parcel, this));
+  }
+}
