@@ -60,14 +60,19 @@ function dataDirectory(base) {
   return directory;
 }
 
-export const SERVERS = {
-  perdure: {
-    async command(directory, port) {
-      const bin = join(ROOT, 'bin/perdure');
-      if (!existsSync(bin)) throw new Error(`${bin} is missing: run "make build" first`);
-      return [process.execPath, [bin, 'serve', WORKER, '--port', `${port}`, '--data', directory, '--threads', '1']];
-    },
+const perdure = (...more) => ({
+  async command(directory, port) {
+    const bin = join(ROOT, 'bin/perdure');
+    if (!existsSync(bin)) throw new Error(`${bin} is missing: run "make build" first`);
+    const args = [bin, 'serve', WORKER, '--port', `${port}`, '--data', directory, ...more];
+    return [process.execPath, args];
   },
+});
+
+export const SERVERS = {
+  // One thread, as the targets are for.
+  perdure: perdure('--threads', '1'),
+  'perdure --threads 2': perdure('--threads', '2'),
   workerd: {
     // A Cap'n Proto configuration rather than the wrangler.jsonc, which workerd reads too: this
     // one states the storage, and leaves out the `request.cf` that workerd otherwise builds for

@@ -8,7 +8,8 @@
 // time, so neither pays for what the other left behind (evictions, checkpoints, dirty pages). The
 // servers alternate within a round, and a figure is the median over the rounds; for the lines
 // inside an object it is the best. A line whose answers are wrong, or that had one failed request,
-// reports that instead of a figure, and the exit code is 1.
+// reports that instead of a figure, and the exit code is 1. The peer is workerd, but for the line that
+// compares two threads of Perdure with one.
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { request, Agent } from 'node:http';
@@ -146,6 +147,37 @@ async function incrementNew(server, seconds) {
   return load.requests / load.seconds;
 }
 
+// One request at a time, the way one client sees it: a chain of objects that each write once, and one
+// object, in turn. Microseconds; medians.
+const CHAIN = ['link1', 'link2', 'link3', 'link4', 'link5'];
+const CHAIN_PATH = `/chain?names=${CHAIN}`;
+const LATENCY_TURNS = 500;
+
+async function chain(server, seconds) {
+  const total = `/sum-value?prefix=link&from=1&to=${CHAIN.length}`;
+  await wrk(server, CHAIN_PATH, WARM_UP_SECONDS, 'static');
+  const before = await getNumber(server, total);
+  const load = await wrk(server, CHAIN_PATH, seconds, 'static');
+  expectCount(((await getNumber(server, total)) - before) / CHAIN.length, load.requests);
+  return load.requests / load.seconds;
+}
+
+async function latencies(server) {
+  const timed = async (path) => {
+    const start = performance.now();
+    await get(server, path);
+    return (performance.now() - start) * 1000;
+  };
+  const [ofOne, ofChain] = [[], []];
+  for (let turn = 0; turn < LATENCY_TURNS; turn++) {
+    ofOne.push(await timed('/increment?name=one1'));
+    ofChain.push(await timed(CHAIN_PATH));
+  }
+  const links = await getNumber(server, `/sum-value?prefix=link&from=1&to=${CHAIN.length}`);
+  expect(links === CHAIN.length * LATENCY_TURNS, `the chain adds up to ${links}`);
+  return { ofOne: median(ofOne), ofChain: median(ofChain) };
+}
+
 // ---- memory: bytes for each object that is awake --------------------------------------------
 
 async function memory(server) {
@@ -199,9 +231,12 @@ const sumUpTo = (n) => (n * (n - 1)) / 2;
 
 const perSecond = { unit: '/s', better: 'higher', pick: median };
 const micros = { unit: 'µs', better: 'lower', pick: (figures) => Math.min(...figures) };
+const latency = { unit: 'µs', better: 'lower', pick: median };
+const share = { unit: '×', better: 'lower', pick: median };
 const kilobytes = { unit: 'KB', better: 'lower', pick: median };
 
-// `target` is the ratio that Perdure must reach, as "times better than the peer".
+// `target` is the ratio that Perdure must reach, as "times better than the peer", and `oursMax` what
+// its own figure must stay below. `servers` are the peer and ours where they are not the usual ones.
 const LINES = [
   { name: 'hello', title: 'Worker answers "hi"', ...perSecond, target: 2, run: hello },
   { name: 'rpc', title: 'RPC to one object, no storage', ...perSecond, target: 3, run: rpc },
@@ -211,6 +246,20 @@ const LINES = [
     target: 15, run: incrementWarm },
   { name: 'increment-new', title: 'durable increment, every object new', ...perSecond, target: 30,
     run: incrementNew },
+  { name: 'increment-threads', title: '1,000 warm objects, --threads 2 against 1', ...perSecond,
+    target: 1, run: incrementWarm, servers: ['perdure', 'perdure --threads 2'] },
+  { name: 'chain-5', title: 'chain of 5 objects, a durable write each', ...perSecond, target: 3,
+    run: chain },
+  { name: 'chain-5-latency', title: 'the same, one request at a time', ...latency, target: 1,
+    run: async (server) => (await latencies(server)).ofChain },
+  { name: 'one-latency', title: 'one object, one request at a time', ...latency, target: 1,
+    run: async (server) => (await latencies(server)).ofOne },
+  { name: 'chain-5-share', title: 'time of the chain by that of one', ...share, target: 1,
+    oursMax: 2,
+    run: async (server) => {
+      const { ofOne, ofChain } = await latencies(server);
+      return ofChain / ofOne;
+    } },
   { name: 'memory', title: 'memory per active small object', ...kilobytes, target: 4,
     run: async (server) => (await memory(server)) / 1000 },
   { name: 'sql-insert', title: 'sql.exec INSERT, 3 columns', ...micros, target: 5,
@@ -252,9 +301,10 @@ async function measure(line, servers, rounds, seconds) {
     }
   }
   const figure = (name) => (samples[name] ? line.pick(samples[name]) : null);
-  const [peer, ours] = [figure('workerd'), figure('perdure')];
+  const [peer, ours] = line.servers?.map(figure) ?? [figure('workerd'), figure('perdure')];
   const ratio = ours === null ? null : line.better === 'higher' ? ours / peer : peer / ours;
-  return { peer, ours, ratio, reached: ratio === null ? null : ratio >= line.target, samples };
+  const reached = ratio === null ? null : ratio >= line.target && !(ours >= line.oursMax);
+  return { peer, ours, ratio, reached, samples };
 }
 
 function format(value, digits) {
@@ -262,13 +312,15 @@ function format(value, digits) {
   return value.toLocaleString('en-US', { maximumFractionDigits: value < 100 ? digits : 0 });
 }
 
+const target = (line) => (line.oursMax ? `${line.target}, below ${line.oursMax} ${line.unit}` : `${line.target}`);
+
 function printTable(lines) {
-  const rows = [['line', 'workerd', 'perdure', 'unit', 'ratio', 'target', 'reached']];
+  const rows = [['line', 'peer', 'perdure', 'unit', 'ratio', 'target', 'reached']];
   for (const line of lines) {
     if (line.error) continue;
     const reached = line.reached === null ? '-' : line.reached ? 'yes' : 'NO';
     rows.push([line.title, format(line.peer, 2), format(line.ours, 2), line.unit,
-               format(line.ratio, 1), `${line.target}`, reached]);
+               format(line.ratio, 1), target(line), reached]);
   }
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   for (const [title, ...cells] of rows) {
@@ -294,8 +346,10 @@ async function main() {
   const lines = [];
   for (const line of LINES) {
     if (options.only.length > 0 && !options.only.includes(line.name)) continue;
-    const { name, title, unit, target } = line;
-    lines.push({ name, title, unit, target, ...(await measure(line, servers, rounds, seconds)) });
+    if (line.servers && options['peer-only']) continue;
+    const { name, title, unit, target, oursMax } = line;
+    const measured = await measure(line, line.servers ?? servers, rounds, seconds);
+    lines.push({ name, title, unit, target, oursMax, ...measured });
   }
   if (options.json) console.log(JSON.stringify({ rounds, seconds, lines }, null, 2));
   else printTable(lines);

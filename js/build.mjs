@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 /** Everything that a user, `bin/perdure` or a bundle may load. Other modules are internal. */
-const entryNames = ['cli', 'index', 'server', 'shard-thread', 'workers'];
+const entryNames = ['cli', 'dev-server', 'index', 'server', 'shard-thread', 'workers'];
 
 const source = fileURLToPath(new URL('src/', import.meta.url));
 const output = fileURLToPath(new URL('dist/', import.meta.url));

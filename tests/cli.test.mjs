@@ -22,7 +22,7 @@ test('wrong usage is explained and exits with 2', async () => {
   const usages = [
     [['serve', '--port', '99999'], "error: option '--port <number>' argument '99999' is invalid. Give a whole number from 0 to 65535.\n"],
     [['serve', '--port', 'http'], "error: option '--port <number>' argument 'http' is invalid. Give a whole number from 0 to 65535.\n"],
-    [['serve', '--threads', '2'], "error: option '--threads <number>' argument '2' is invalid. Only 1 is possible: serving with more than one shard is not there yet.\n"],
+    [['serve', '--threads', '0'], "error: option '--threads <number>' argument '0' is invalid. Give a whole number from 1 to 64.\n"],
     [['serve', '--prot', '1'], "error: unknown option '--prot'\n(Did you mean --port?)\n"],
     [['serv'], "error: unknown command 'serv'\n(Did you mean serve?)\n"],
     [['serve', 'a', 'b'], "error: too many arguments for 'serve'. Expected 1 argument but got 2.\n"],

@@ -28,6 +28,12 @@ export class Bench extends DurableObject {
     return value;
   }
 
+  // Increments this object, then those with the names in `rest`, each called by the one before it; the sum.
+  async chain(rest) {
+    const value = this.increment();
+    return rest.length === 0 ? value : value + (await object(this.env, rest[0]).chain(rest.slice(1)));
+  }
+
   // Brings the object into the state in which run(loop, n) starts; its time is not measured.
   prepare(loop) {
     this.sql.exec('DROP TABLE IF EXISTS items');
@@ -141,6 +147,10 @@ export default {
         return new Response(await object(env, 'rpc').ping());
       case '/increment':
         return new Response(await object(env, query.get('name')).increment());
+      case '/chain': {
+        const [first, ...rest] = query.get('names').split(',');
+        return new Response(await object(env, first).chain(rest));
+      }
       case '/sum-increment':
         return new Response(await addUp(env, 'increment', Object.fromEntries(query)));
       case '/sum-value':

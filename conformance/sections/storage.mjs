@@ -1,4 +1,4 @@
-// API section 6: the asynchronous key-value storage, the same for SQLite classes and for key-value classes.
+// The asynchronous key-value storage, the same for SQLite classes and for key-value classes.
 import { listOptions, methodsOf, oddKeys, ordered } from './keys.mjs';
 
 const keysOf = async (storage, options) => [...(await storage.list(options)).keys()];

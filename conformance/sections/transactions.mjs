@@ -1,4 +1,4 @@
-// API section 6: transaction(), the same for SQLite classes and for key-value classes.
+// transaction(), the same for SQLite classes and for key-value classes.
 
 import { methodsOf } from './keys.mjs';
 

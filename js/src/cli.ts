@@ -3,8 +3,9 @@ import { createRequire } from 'node:module';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import { explain } from './explain.js';
-import { bundleProject, loadProject, ProjectError } from './project.js';
+import { explain, explainRecovery } from './explain.js';
+import { bundleProject, loadProject, type Project, ProjectError } from './project.js';
+import type { ServerOptions } from './server.js';
 
 const exitCodes = { mistake: 1, usage: 2, interrupted: 130 };
 
@@ -34,6 +35,20 @@ function version(): string {
   return manifest.version;
 }
 
+/** A command that serves a project, with the options for that. */
+function serveCommand(program: Command, name: string): Command {
+  return program
+    .command(name)
+    .argument('[DIR]', 'the folder of the project', '.')
+    .option('--port <number>', 'port to listen on; 0 takes a free one', integerBetween(0, 65535), 8787)
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option('--data <folder>', 'where the objects live (default: DIR/.perdure)')
+    .option('--threads <number>', 'how many threads run the Worker and the objects (default: one for each core)', integerBetween(1, THREADS_MAX))
+    .option('--idle-ms <milliseconds>', 'how long an object without work stays in memory', integerBetween(1, 86_400_000), 10_000)
+    .option('--alarm-retry-ms <milliseconds>', 'when a failed alarm is tried again; each further time comes after twice as long', integerBetween(1, 3_600_000), 2_000)
+    .option('--config <file>', 'the configuration file, when it is not the one in DIR');
+}
+
 function createProgram(): Command {
   const program = new Command('perdure')
     .description('Durable Objects on machines you own.')
@@ -43,17 +58,8 @@ function createProgram(): Command {
     .addHelpText('after', '\nExample:\n  perdure serve examples/counter\n')
     .showHelpAfterError('Run "perdure --help" for what there is.')
     .exitOverride();
-  program
-    .command('serve')
+  serveCommand(program, 'serve')
     .description('Serve a project: a folder with wrangler.jsonc, wrangler.json or wrangler.toml.')
-    .argument('[DIR]', 'the folder of the project', '.')
-    .option('--port <number>', 'port to listen on; 0 takes a free one', integerBetween(0, 65535), 8787)
-    .option('--host <address>', 'address to listen on', '127.0.0.1')
-    .option('--data <folder>', 'where the objects live (default: DIR/.perdure)')
-    .option('--threads <number>', 'how many threads run the Worker and the objects (default: one for each core)', integerBetween(1, THREADS_MAX))
-    .option('--idle-ms <milliseconds>', 'how long an object without work stays in memory', integerBetween(1, 86_400_000), 10_000)
-    .option('--alarm-retry-ms <milliseconds>', 'when a failed alarm is tried again; each further time comes after twice as long', integerBetween(1, 3_600_000), 2_000)
-    .option('--config <file>', 'the configuration file, when it is not the one in DIR')
     .addHelpText(
       'after',
       `
@@ -66,6 +72,20 @@ SIGTERM or Ctrl-C stops it cleanly: requests in flight finish, and every object 
 SQLite file below the data folder.`,
     )
     .action(serve);
+  serveCommand(program, 'dev')
+    .description('Serve a project while you work on it: each change is built and served, on the same data.')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  perdure dev                                     the project in the working directory
+  perdure dev examples/counter --port 9000
+
+Each request is printed with its status and time, and what an object prints begins with its class and
+name. Requests wait while a new version starts. After a mistake the version before goes on serving.
+Ctrl-C stops it cleanly.`,
+    )
+    .action(dev);
   program
     .command('import')
     .description('Take over the objects of "wrangler dev" or workerd (localDisk) for a project.')
@@ -112,49 +132,71 @@ function configOption({ config }: { config?: string }): { config?: string } {
   return config === undefined ? {} : { config };
 }
 
+/** A folder for bundles that is removed at the end. Not in the data directory: another process may own that one. */
+function temporaryDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'perdure-'));
+  process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+const dataDirectory = (project: Project, options: ServeOptions): string => resolve(options.data ?? join(project.directory, '.perdure'));
+
+function serverOptions(project: Project, bundle: string, options: ServeOptions): ServerOptions {
+  const { host, port, idleMs, alarmRetryMs } = options;
+  const threads = options.threads ?? Math.min(availableParallelism(), THREADS_MAX);
+  return { project, bundle, dataDirectory: dataDirectory(project, options), host, port, threads, idleMs, alarmRetryMs };
+}
+
+function announce(project: Project, port: number, options: ServeOptions): void {
+  const host = options.host.includes(':') ? `[${options.host}]` : options.host;
+  console.log(`Perdure serves ${project.name} on http://${host}:${port} (data in ${dataDirectory(project, options)})`);
+}
+
 async function serve(directory: string, options: ServeOptions): Promise<void> {
   process.setSourceMapsEnabled(true);
   const project = loadProject(directory, configOption(options));
-  const dataDirectory = resolve(options.data ?? join(project.directory, '.perdure'));
-  // Not in the data directory: another process may own that one, and only the server finds out.
-  const bundleDirectory = mkdtempSync(join(tmpdir(), 'perdure-'));
-  process.on('exit', () => rmSync(bundleDirectory, { recursive: true, force: true }));
+  const bundleDirectory = temporaryDirectory();
   const bundle = await bundleProject(project, bundleDirectory);
 
   const { startServer } = await import('./server.js');
   let server;
   try {
-    server = await startServer({
-      project,
-      bundle: bundle.file,
-      dataDirectory,
-      host: options.host,
-      port: options.port,
-      threads: options.threads ?? Math.min(availableParallelism(), THREADS_MAX),
-      idleMs: options.idleMs,
-      alarmRetryMs: options.alarmRetryMs,
-    });
+    server = await startServer(serverOptions(project, bundle.file, options));
   } catch (error) {
     console.error(`perdure: ${explain(error, [project.directory, bundleDirectory])}`);
     process.exit(exitCodes.mistake);
   }
-
-  const host = options.host.includes(':') ? `[${options.host}]` : options.host;
-  console.log(`Perdure serves ${project.name} on http://${host}:${server.port} (data in ${dataDirectory})`);
-  const { cutBytes, cutFile, cutOffset } = server.recovery;
-  if (cutBytes > 0) {
-    console.log(
-      `The log had a torn end: ${cutBytes} bytes were cut from ${cutFile} at offset ${cutOffset}; nothing in them had been acknowledged.`,
-    );
-  }
+  announce(project, server.port, options);
+  const notice = explainRecovery(server.recovery);
+  if (notice !== undefined) console.log(notice);
   stopOnSignals(server.stop);
 }
 
+async function dev(directory: string, options: ServeOptions): Promise<void> {
+  const { hasColors, startDev } = await import('./dev/dev.js');
+  const running = await startDev({
+    host: options.host,
+    port: options.port,
+    bundleDirectory: temporaryDirectory(),
+    load: () => loadProject(directory, configOption(options)),
+    onListening: (project, port) => announce(project, port, options),
+    // The address is that of what stands before it.
+    serverOptions: (project, bundle) => ({
+      ...serverOptions(project, bundle, { ...options, host: '127.0.0.1', port: 0 }),
+      namedConsole: { colors: { stdout: hasColors(process.stdout), stderr: hasColors(process.stderr) } },
+    }),
+  });
+  stopOnSignals(running.stop, running.kill);
+}
+
 /** The first signal stops cleanly; a second one, of an impatient user, at once. */
-function stopOnSignals(stop: () => Promise<void>): void {
+function stopOnSignals(stop: () => Promise<void>, kill = (): void => {}): void {
   let stopping = false;
   const onSignal = (): void => {
-    if (stopping) process.exit(exitCodes.interrupted);
+    if (stopping) {
+      kill();
+      process.exit(exitCodes.interrupted);
+    }
     stopping = true;
     stop().then(
       () => process.exit(0),

@@ -22,3 +22,9 @@ export function explain(error: unknown, userDirectories: string[]): string {
   }
   return error.message;
 }
+
+/** What to print about the log that a server found; undefined: nothing. */
+export function explainRecovery({ cutBytes, cutFile, cutOffset }: { cutBytes: number; cutFile: string; cutOffset: number }): string | undefined {
+  if (cutBytes === 0) return undefined;
+  return `The log had a torn end: ${cutBytes} bytes were cut from ${cutFile} at offset ${cutOffset}; nothing in them had been acknowledged.`;
+}

@@ -1,6 +1,5 @@
 /** One shard of a served project: the Worker and the objects that one thread runs. */
 import { pathToFileURL } from 'node:url';
-import { parseCron } from './config/cron.js';
 import type { Project } from './project.js';
 import { ProjectError } from './project.js';
 import { type CronHost, Crons, type ScheduledController } from './runtime/crons.js';
@@ -8,6 +7,7 @@ import { ExecutionContext, WorkerEntrypoint } from './runtime/entrypoints.js';
 import { setEnv } from './runtime/env.js';
 import { HttpServer } from './runtime/http-server.js';
 import { installGlobals } from './runtime/http.js';
+import { type NamedConsole, nameObjectsInConsole } from './runtime/named-console.js';
 import type { ObjectClass } from './runtime/namespace.js';
 import type { NativeEngine } from './runtime/native.js';
 import { Observer } from './runtime/observer.js';
@@ -23,16 +23,12 @@ export interface ShardSettings {
   /** Objects without work for this long leave memory. */
   idleMs: number;
   /** A failed alarm is tried again after this time, then after twice that, and so on. */
-  alarmRetryMs: number | undefined;
+  alarmRetryMs?: number | undefined;
+  /** What an object prints begins with its class and name; undefined: prints as it is. */
+  namedConsole?: NamedConsole;
 }
 
 const DELETES_ALARM_SINCE = '2026-02-24';
-
-/** Whether deleteAll() deletes the alarm, too. */
-function deletesAlarm({ compatibilityDate, compatibilityFlags }: Project): boolean {
-  if (compatibilityFlags.includes('delete_all_preserves_alarm')) return false;
-  return compatibilityFlags.includes('delete_all_deletes_alarm') || compatibilityDate >= DELETES_ALARM_SINCE;
-}
 
 type ScheduledHandler = (controller: ScheduledController, env: unknown, ctx: ExecutionContext) => unknown;
 type FetchHandler = (request: Request, env: unknown, ctx: ExecutionContext) => unknown;
@@ -60,6 +56,15 @@ function fetchHandler(project: Project, module: Record<string, unknown>): FetchH
   const handler = (worker as { fetch?: unknown } | null | undefined)?.fetch;
   if (typeof handler !== 'function') throw new ProjectError(`${project.main} has no default export with a fetch() function.`);
   return (request, env, ctx) => handler.call(worker, request, env, ctx) as unknown;
+}
+
+/** What a class's namespace is called on disk. */
+const keyOf = (project: Project, key: string): string => `${project.name}-${key}`;
+
+/** Whether deleteAll() deletes the alarm, too. */
+function deletesAlarm({ compatibilityDate, compatibilityFlags }: Project): boolean {
+  if (compatibilityFlags.includes('delete_all_preserves_alarm')) return false;
+  return compatibilityFlags.includes('delete_all_deletes_alarm') || compatibilityDate >= DELETES_ALARM_SINCE;
 }
 
 /** The Worker's scheduled handler, from either form of a default export. */
@@ -95,24 +100,35 @@ function cronHost(shard: Shard, handler: ScheduledHandler): CronHost {
   };
 }
 
+/** Alarms of classes that nothing in `env` names ring, too. Returns the keys of the namespaces that the project has. */
+function serveUnbound(shard: Shard, project: Project, module: Record<string, unknown>): Set<string> {
+  const served = new Set<string>();
+  for (const { className, key, storage } of project.classes) {
+    const objectClass = module[className];
+    if (typeof objectClass !== 'function') continue;
+    served.add(keyOf(project, key));
+    shard.namespace(className, objectClass as ObjectClass, keyOf(project, key), storage);
+  }
+  return served;
+}
+
 /** What a stop gives up. */
 export interface Settled {
   /** Who has given promises to waitUntil() that have not settled. */
   left: string[];
-  /** How many alarm handlers run. */
+  /** How many alarm handlers have not ended. */
   ringing: number;
   /** Some had to be waited for: meanwhile they may have made work elsewhere. */
   waited: boolean;
 }
 
-/** What a class's namespace is called on disk. */
-const keyOf = (project: Project, key: string): string => `${project.name}-${key}`;
-
 /** Takes the thread's globals. */
 export class ServedShard {
   readonly shard: Shard;
   #http: HttpServer | undefined;
+  #scheduled: ScheduledHandler | undefined;
   #crons: Crons | undefined;
+  #served = new Set<string>();
 
   private constructor(engine: NativeEngine, { project, idleMs, alarmRetryMs }: ShardSettings, resetClock: ResetClock, placement: Placement | undefined) {
     this.shard = new Shard({
@@ -142,43 +158,41 @@ export class ServedShard {
     return served;
   }
 
-  async #load({ project, bundle }: ShardSettings): Promise<void> {
+  async #load({ project, bundle, namedConsole }: ShardSettings): Promise<void> {
     const { shard } = this;
     installGlobals(shard);
     installTimers(shard);
+    if (namedConsole !== undefined) nameObjectsInConsole(shard, namedConsole);
     Object.assign(shard.env, structuredClone(project.vars));
     setEnv(shard.env);
     const module = (await import(pathToFileURL(bundle).href)) as Record<string, unknown>;
-    this.#bind(project, module);
-    const fetch = fetchHandler(project, module);
-    this.#http = new HttpServer(shard, (request) => fetch(request, shard.env, new ExecutionContext(shard.background)));
-    if (shard.index > 0) return;
-    this.#nameLostAlarms(project, module);
-    if (project.crons.length > 0) this.#crons = new Crons(project.crons.map(parseCron), cronHost(shard, scheduledHandler(project, module)));
-  }
-
-  #bind(project: Project, module: Record<string, unknown>): void {
     for (const { name, className } of project.bindings) {
-      if (typeof module[className] !== 'function')
-        throw new ProjectError(`The class "${className}" is bound as ${name} in ${project.configFile} but ${project.main} does not export it.`);
-    }
-    for (const { className, key, storage } of project.classes) {
       const objectClass = module[className];
-      if (typeof objectClass !== 'function') continue;
-      // The key outlives renames of the class, names the folder of the objects and decides their ids (as in workerd).
-      const namespace = this.shard.namespace(className, objectClass as ObjectClass, keyOf(project, key), storage);
-      for (const binding of project.bindings) if (binding.className === className) this.shard.bind(binding.name, namespace);
+      if (typeof objectClass !== 'function')
+        throw new ProjectError(`The class "${className}" is bound as ${name} in ${project.configFile} but ${project.main} does not export it.`);
+      // It outlives renames of the class, names the folder of the objects and decides their ids (as in workerd).
+      const { key, storage } = project.classes.find((known) => known.className === className)!;
+      shard.bind(name, className, objectClass as ObjectClass, keyOf(project, key), storage);
+    }
+    this.#served = serveUnbound(shard, project, module);
+    const fetch = fetchHandler(project, module);
+    if (project.crons.length > 0) this.#scheduled = scheduledHandler(project, module);
+    this.#http = new HttpServer(shard, (request) => fetch(request, shard.env, new ExecutionContext(shard.background)));
+  }
+
+  /** Runs scheduled() from now on: on one of the shards. */
+  startCrons({ crons }: Project): void {
+    if (this.#scheduled !== undefined) this.#crons = new Crons(crons, cronHost(this.shard, this.#scheduled));
+  }
+
+  /** Names the namespaces with alarms whose classes are gone. */
+  reportLostAlarms(): void {
+    for (const key of this.shard.engine.keysWithAlarms()) {
+      if (!this.#served.has(key)) console.error(`There are alarms of "${key}" in the data folder, but no class of this project is that. They stay there, and ring when it is served again.`);
     }
   }
 
-  /** Alarms of classes that are not there any more do not ring. */
-  #nameLostAlarms(project: Project, module: Record<string, unknown>): void {
-    const served = project.classes.filter(({ className }) => typeof module[className] === 'function').map(({ key }) => keyOf(project, key));
-    for (const key of this.shard.engine.keysWithAlarms())
-      if (!served.includes(key)) console.error(`There are alarms of "${key}" in the data folder, but no class of this project is that. They stay there, and ring when it is served again.`);
-  }
-
-  /** Nothing rings any more. Resolves when the front has stopped, with the requests that got no answer. */
+  /** Nothing new begins by itself. Resolves when the front has stopped, with the requests that got no answer. */
   frontStopped(): Promise<string[]> {
     this.#crons?.stop();
     this.shard.alarms.stop();
@@ -189,8 +203,7 @@ export class ServedShard {
     const { background, alarms } = this.shard;
     const waited = background.isBusy || alarms.isBusy;
     const left = await background.settled(Math.max(0, deadlineMs - Date.now()));
-    const ringing = await alarms.settled(Math.max(0, deadlineMs - Date.now()));
-    return { left, ringing, waited };
+    return { left, ringing: await alarms.settled(Math.max(0, deadlineMs - Date.now())), waited };
   }
 
   close(): void {

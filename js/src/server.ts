@@ -1,25 +1,18 @@
 /** `perdure serve`: a project's Worker and objects behind the HTTP front, on one thread or several. */
 import { once } from 'node:events';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
-import { type Project, ProjectError } from './project.js';
+import { ProjectError } from './project.js';
 import { loadNative, type NativeEngine } from './runtime/native.js';
 import { ResetClock } from './runtime/reset-clock.js';
 import { ServedShard, type Settled, type ShardSettings } from './served-shard.js';
 import type { Answer, Question, ThreadCalls, ThreadData } from './shard-thread.js';
 
-export interface ServerOptions {
-  project: Project;
-  /** The bundled project: a path. */
-  bundle: string;
+export interface ServerOptions extends ShardSettings {
   dataDirectory: string;
   host: string;
   port: number;
   /** How many shards, each on a thread of its own; the first on this one. */
   threads: number;
-  /** Objects without work for this long leave memory. */
-  idleMs: number;
-  /** A failed alarm is tried again after this time, then after twice that, and so on. */
-  alarmRetryMs?: number;
 }
 
 export interface RunningServer {
@@ -126,7 +119,9 @@ class Shards {
     const placement = (index: number) => ({ index, ports: ports[index]! });
     // A project that does not load says so once.
     const first = await ServedShard.start(engine, settings, resetClock, count === 1 ? undefined : placement(0));
-    const data = (index: number): ThreadData => ({ engineToken: engine.token, settings, resetClock: resetClock.shared, placement: placement(index) });
+    // The first one runs the crons, which are no data.
+    const cloned = { ...settings, project: { ...settings.project, crons: [] } };
+    const data = (index: number): ThreadData => ({ engineToken: engine.token, settings: cloned, resetClock: resetClock.shared, placement: placement(index) });
     const starting = Array.from({ length: count - 1 }, (_, i) => ShardThread.start(data(i + 1)));
     const started = await Promise.allSettled(starting);
     const threads = started.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
@@ -145,29 +140,33 @@ class Shards {
     return (await Promise.all(this.#all.map((shard) => shard.frontStopped()))).flat();
   }
 
-  /** Resolves when no shard has work that was given to waitUntil(), nor an alarm that rings, or at the deadline, with what is left. */
-  async settled(deadlineMs: number): Promise<{ left: string[]; ringing: number }> {
+  /** Resolves when no shard has work that was given to waitUntil() or alarm handlers, or at the deadline, with what is left. */
+  async settled(deadlineMs: number): Promise<Omit<Settled, 'waited'>> {
     for (;;) {
       const all = await Promise.all(this.#all.map((shard) => shard.settled(deadlineMs)));
       // What one shard has waited for may have made work on another that was done before.
-      if (all.every(({ waited }) => !waited) || Date.now() >= deadlineMs) return { left: all.flatMap(({ left }) => left), ringing: all.reduce((sum, { ringing }) => sum + ringing, 0) };
+      if (all.some(({ waited }) => waited) && Date.now() < deadlineMs) continue;
+      return { left: all.flatMap(({ left }) => left), ringing: all.reduce((sum, { ringing }) => sum + ringing, 0) };
     }
   }
 
   async close(): Promise<void> {
-    this.first.close();
     await Promise.all(this.threads.map((thread) => thread.close()));
+    // At last: its timers go on until the process ends.
+    this.first.close();
   }
 }
 
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { project, bundle, idleMs, alarmRetryMs, threads, dataDirectory, host } = options;
+  const { dataDirectory, host, port: wantedPort, threads, ...settings } = options;
   const engine = loadNative().openEngine(dataDirectory);
   let shards: Shards | undefined;
   let port: number;
   try {
-    shards = await Shards.start(engine, { project, bundle, idleMs, alarmRetryMs }, threads);
-    port = engine.listen(host, options.port);
+    shards = await Shards.start(engine, settings, threads);
+    shards.first.reportLostAlarms();
+    port = engine.listen(host, wantedPort);
+    shards.first.startCrons(options.project);
   } catch (error) {
     await shards?.close();
     engine.close();

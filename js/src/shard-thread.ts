@@ -47,7 +47,7 @@ async function main(port: MessagePort, { engineToken, settings, resetClock, plac
       case 'close':
         served.close();
         answer({ value: undefined });
-        port.close();
+        process.exit(); // this thread: timers of user code would keep it
     }
   });
   answer({ value: undefined });

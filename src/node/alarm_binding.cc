@@ -19,22 +19,13 @@ napi_value make_array(napi_env env, std::initializer_list<napi_value> elements) 
   return out;
 }
 
-// Which of `count` shards has an object: its id is a hash already. As in js/src/runtime/shard.ts.
-std::uint32_t shard_of(const runtime::ObjectId& id, std::uint32_t count) {
-  std::uint32_t hash = 0;
-  for (std::size_t i = 0; i < 4; ++i) hash = hash << 8 | id.bytes()[i];
-  return hash % count;
-}
-
-// loadAlarms(namespace, index of this shard, how many there are): the alarms of the namespace's
-// objects that are this shard's go on the clock
+// loadAlarms(namespace, shard, shards): those of its objects that this shard has go on the clock
 napi_value load_alarms(napi_env env, napi_callback_info info) {
   Call<ShardHost, 3> call(env, info);
   const std::uint32_t index = call.uint(1);
   const std::uint32_t count = call.uint(2);
-  call.self->shard.load_alarms(call.uint(0), [index, count](const runtime::ObjectId& id) {
-    return shard_of(id, count) == index;
-  });
+  call.self->shard.load_alarms(
+      call.uint(0), [&](const runtime::ObjectId& id) { return id.shard(count) == index; });
   return nullptr;
 }
 

@@ -114,12 +114,16 @@ napi_value next(napi_env env, napi_callback_info info) {
   return make_number(env, event.has_value() ? static_cast<double>(*event) : -1.0);
 }
 
-// -> what the object has seen and committed so far
 napi_value finish(napi_env env, napi_callback_info info) {
   Call<ShardHost, 2> call(env, info);
-  object::Object& core = call.self->shard.at(call.uint(0)).core;
-  core.finish(call.u64(1));
-  return make_number(env, static_cast<double>(core.seen_lsn()));
+  call.self->shard.at(call.uint(0)).core.finish(call.u64(1));
+  return nullptr;
+}
+
+// -> what the object has seen and committed so far
+napi_value seen_lsn(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  return make_number(env, static_cast<double>(call.self->shard.at(call.uint(0)).core.seen_lsn()));
 }
 
 // openSection(slot, request, section that asks, nowMs) -> the section, or 0 when it waits
@@ -250,7 +254,7 @@ napi_value durable_lsn(napi_env env, napi_callback_info info) {
 // -> the LSN of the last commit of any object
 napi_value appended_lsn(napi_env env, napi_callback_info info) {
   Call<ShardHost, 0> call(env, info);
-  return make_number(env, static_cast<double>(call.self->shard.store().log().appended_lsn()));
+  return make_number(env, static_cast<double>(call.self->engine.open_store().log().appended_lsn()));
 }
 
 // The commits of a batch go to the disk.
@@ -307,6 +311,7 @@ napi_value create_shard(napi_env env, napi_callback_info info) {
   method<constructed>(env, out, "constructed", host);
   method<next>(env, out, "next", host);
   method<finish>(env, out, "finish", host);
+  method<seen_lsn>(env, out, "seenLsn", host);
   method<open_section>(env, out, "openSection", host);
   method<next_section>(env, out, "nextSection", host);
   method<close_section>(env, out, "closeSection", host);

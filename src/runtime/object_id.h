@@ -19,6 +19,12 @@ class ObjectId {
 
   [[nodiscard]] const Bytes& bytes() const noexcept { return bytes_; }
   [[nodiscard]] std::string hex() const;
+  // Which of `count` shards has the object. As shardOf() in js/src/runtime/shard.ts.
+  [[nodiscard]] std::uint32_t shard(std::uint32_t count) const noexcept {
+    const std::uint32_t first = std::uint32_t{bytes_[0]} << 24 | std::uint32_t{bytes_[1]} << 16 |
+                                std::uint32_t{bytes_[2]} << 8 | bytes_[3];
+    return first % count;
+  }
   friend bool operator==(const ObjectId&, const ObjectId&) = default;
 
  private:

@@ -18,7 +18,7 @@ struct Limit {
   int value;
 };
 
-// API.md section 4; the rest as workerd sets them.
+// As Cloudflare documents them; the rest as workerd sets them.
 constexpr Limit kLimits[] = {
     {SQLITE_LIMIT_LENGTH, 2 << 20},
     {SQLITE_LIMIT_SQL_LENGTH, 100'000},

@@ -1,19 +1,15 @@
 // Outputs of the process wait for the disk, nothing else does: shown with a disk that is slow.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import http from 'node:http';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { root, temporaryDirectory } from '../support/files.mjs';
 import { startLab } from '../support/lab.mjs';
+import { slowDisk } from '../support/slow-disk.mjs';
 
 const syncMs = 400;
 
 async function startSlowLab(t) {
-  const library = join(temporaryDirectory(t), 'slow-sync.so');
-  execFileSync('cc', ['-shared', '-fPIC', '-o', library, join(root, 'tests/fixtures/slow-sync.c'), '-ldl']);
-  return startLab(t, { wrapper: ['env', `LD_PRELOAD=${library}`, `PERDURE_TEST_SYNC_MS=${syncMs}`] });
+  return startLab(t, { wrapper: slowDisk(t, syncMs).wrapper });
 }
 
 async function timed(run) {
@@ -210,7 +206,7 @@ test('a part of a stream leaves after the commit of the run that gave it, or not
       self.onFetch = () => new Response(new ReadableStream({
         async start(controller) {
           controller.enqueue(new TextEncoder().encode('sound'));
-          await new Promise((resolve) => setTimeout(resolve, 20));
+          await new Promise((resolve) => { self.goOn = resolve; });
           controller.enqueue(new TextEncoder().encode('lost')); // a message of the same run as the write
           sql.exec('PRAGMA defer_foreign_keys = ON; INSERT INTO c VALUES (1)');
         },
@@ -218,6 +214,7 @@ test('a part of a stream leaves after the commit of the run that gave it, or not
     }`);
     const reader = (await stub.fetch('http://x/')).body.getReader();
     const first = new TextDecoder().decode((await reader.read()).value);
+    await attempt(() => stub.run('({ self }) => self.goOn()'));
     return [first, await attempt(async () => new TextDecoder().decode((await reader.read()).value))];
   });
   assert.equal(value[0], 'sound');

@@ -4,9 +4,9 @@ import { after, test } from 'node:test';
 import { startLab } from '../support/lab.mjs';
 
 // With four threads most calls go to another one; nobody may tell the difference.
-for (const threads of [1, 4]) {
+const labs = await Promise.all([1, 4].map(async (threads) => ({ threads, lab: await startLab({ after }, { threads }) })));
+for (const { threads, lab } of labs) {
   const where = threads === 1 ? '' : `${threads} threads: `;
-  const lab = await startLab({ after }, { threads });
 
   /** What `run({ stub, env })` does in the Worker, with a stub of COUNTER. */
   const call = (run) =>

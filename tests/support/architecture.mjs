@@ -32,6 +32,7 @@ const reservedHeaders = [
 const scriptArrows = {
   config: [],
   bundle: ['config'],
+  dev: ['bundle', 'config'],
   runtime: [],
   library: ['runtime'],
   import: ['runtime'],

@@ -6,6 +6,7 @@ import { atEnd, root } from './files.mjs';
 
 const launcher = join(root, 'bin/perdure');
 const startTimeoutMs = 30_000;
+const printMsMax = 30_000;
 
 function launch(args, { wrapper = [], ...options } = {}) {
   const [command, ...rest] = [...wrapper, process.execPath, launcher, ...args];
@@ -30,21 +31,26 @@ export async function runPerdure(args, options) {
 
 /**
  * Serves `directory` on a free port and resolves when it listens. The process is killed when the
- * test `t` ends. `args` are further options; `wrapper` is a command that runs it, with its arguments.
+ * test `t` ends. `args` are further options; `wrapper` is a command that runs it, with its arguments;
+ * `command` is `dev` for the server that follows changes.
  */
-export async function serve(t, directory, { data, args = [], wrapper = [], temporary = join(data, '../tmp') }) {
+export async function serve(t, directory, { data, args = [], wrapper = [], env = {}, temporary = join(data, '../tmp'), command = 'serve' }) {
   // A server that is killed leaves its bundle behind: let that be where the test cleans up.
   mkdirSync(temporary, { recursive: true });
-  const { child, output } = launch(['serve', directory, '--port', '0', '--data', data, ...args], {
+  const { child, output } = launch([command, directory, '--port', '0', '--data', data, ...args], {
     wrapper,
-    env: { TMPDIR: temporary },
+    env: { ...env, TMPDIR: temporary },
   });
   const closed = once(child, 'close');
-  atEnd(t, () => {
-    child.kill('SIGKILL');
-    return closed;
+  const exited = once(child, 'exit');
+  atEnd(t, async () => {
+    // esbuild may outlive a process that watches with it and is killed.
+    child.kill(command === 'dev' ? 'SIGTERM' : 'SIGKILL');
+    await exited;
+    for (const stream of [child.stdout, child.stderr]) stream.destroy();
   });
   const port = await listening(child, output);
+  const seen = { stdout: 0, stderr: 0 };
   const url = `http://127.0.0.1:${port}`;
   return {
     child,
@@ -56,6 +62,32 @@ export async function serve(t, directory, { data, args = [], wrapper = [], tempo
     async end() {
       const [code, signal] = await closed;
       return { code, signal, ...output };
+    },
+    /** Resolves with the match once what was printed after the last such call (of this stream) matches. */
+    printed(pattern, stream = 'stdout') {
+      return new Promise((resolve, reject) => {
+        const look = () => {
+          const text = output[stream].slice(seen[stream]);
+          const match = pattern.exec(text);
+          if (match === null) return;
+          seen[stream] += match.index + match[0].length;
+          end();
+          resolve(match);
+        };
+        const fail = () => {
+          end();
+          reject(new Error(`no ${pattern} in ${stream}\nstdout: ${output.stdout}\nstderr: ${output.stderr}`));
+        };
+        const timer = setTimeout(fail, printMsMax);
+        const end = () => {
+          clearTimeout(timer);
+          child[stream].off('data', look);
+          child.off('close', fail);
+        };
+        child[stream].on('data', look);
+        child.once('close', fail);
+        look();
+      });
     },
     async stop(signal = 'SIGTERM') {
       child.kill(signal);

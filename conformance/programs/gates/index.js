@@ -1,4 +1,4 @@
-// API section 3: the input gate. What runs when, told by the order of what happens.
+// The input gate. What runs when, told by the order of what happens.
 import { DurableObject } from 'cloudflare:workers';
 import { Program } from '../../support/program.mjs';
 

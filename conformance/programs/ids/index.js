@@ -1,4 +1,4 @@
-// API section 2: ids, namespaces and stubs, as the Worker and the object itself see them.
+// Ids, namespaces and stubs, as the Worker and the object itself see them.
 import { DurableObject } from 'cloudflare:workers';
 import { Program } from '../../support/program.mjs';
 

@@ -1,4 +1,4 @@
-// API section 5: the synchronous key-value storage.
+// The synchronous key-value storage.
 import { DurableObject } from 'cloudflare:workers';
 import { Program } from '../../support/program.mjs';
 import { listOptions, oddKeys, ordered } from '../../sections/keys.mjs';

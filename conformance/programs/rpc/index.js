@@ -1,4 +1,4 @@
-// API section 2: what can be called over RPC, what can be passed, and how errors come back.
+// What can be called over RPC, what can be passed, and how errors come back.
 import { DurableObject } from 'cloudflare:workers';
 import { refusedValues } from '../../sections/values.mjs';
 import { Program } from '../../support/program.mjs';

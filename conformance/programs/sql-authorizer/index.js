@@ -1,4 +1,4 @@
-// API section 4: what SQL may not do: transactions, other files, reserved names, pragmas, functions.
+// What SQL may not do: transactions, other files, reserved names, pragmas, functions.
 import { DurableObject } from 'cloudflare:workers';
 import { Program } from '../../support/program.mjs';
 

@@ -1,4 +1,4 @@
-// API section 4: cursors, alone, side by side, and while their tables change.
+// Cursors, alone, side by side, and while their tables change.
 import { DurableObject } from 'cloudflare:workers';
 import { Program } from '../../support/program.mjs';
 

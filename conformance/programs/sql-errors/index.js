@@ -1,4 +1,4 @@
-// API section 4: the texts of errors, with their codes and offsets, and what a failed statement leaves.
+// The texts of errors, with their codes and offsets, and what a failed statement leaves.
 import { DurableObject } from 'cloudflare:workers';
 import { Program } from '../../support/program.mjs';
 

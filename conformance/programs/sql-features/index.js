@@ -1,4 +1,4 @@
-// API section 4: what SQLite brings along: full text, JSON, mathematics, R-Tree, foreign keys and more.
+// What SQLite brings along: full text, JSON, mathematics, R-Tree, foreign keys and more.
 import { DurableObject } from 'cloudflare:workers';
 import { Program } from '../../support/program.mjs';
 

@@ -1,4 +1,4 @@
-// API section 4: every limit: one below, at, one above.
+// Every limit: one below, at, one above.
 import { DurableObject } from 'cloudflare:workers';
 import { Program } from '../../support/program.mjs';
 

@@ -1,4 +1,4 @@
-// API section 4: statements that are prepared, and ingest(), which workerd has behind a flag.
+// Statements that are prepared, and ingest(), which workerd has behind a flag.
 import { DurableObject } from 'cloudflare:workers';
 import { Program } from '../../support/program.mjs';
 

@@ -1,4 +1,4 @@
-// API section 4: exec() with one and with several statements, and what they leave behind.
+// exec() with one and with several statements, and what they leave behind.
 import { DurableObject } from 'cloudflare:workers';
 import { Program } from '../../support/program.mjs';
 

@@ -1,4 +1,4 @@
-// API section 4: how JavaScript's values become SQL's, and back.
+// How JavaScript's values become SQL's, and back.
 import { DurableObject } from 'cloudflare:workers';
 import { Program } from '../../support/program.mjs';
 

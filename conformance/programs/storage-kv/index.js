@@ -1,4 +1,4 @@
-// API section 6 on a key-value class, which has neither SQL nor the synchronous key-value storage.
+// The asynchronous key-value storage on a key-value class, which has neither SQL nor the synchronous key-value storage.
 import { DurableObject } from 'cloudflare:workers';
 import { addStorageSections } from '../../sections/storage.mjs';
 import { Program } from '../../support/program.mjs';

@@ -1,4 +1,4 @@
-// API section 6 on a SQLite class, and how it meets SQL and the synchronous key-value storage.
+// The asynchronous key-value storage on a SQLite class, and how it meets SQL and the synchronous key-value storage.
 import { DurableObject } from 'cloudflare:workers';
 import { addStorageSections } from '../../sections/storage.mjs';
 import { Program } from '../../support/program.mjs';

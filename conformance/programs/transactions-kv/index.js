@@ -1,4 +1,4 @@
-// API section 6: transaction() on a key-value class.
+// transaction() on a key-value class.
 import { DurableObject } from 'cloudflare:workers';
 import { addTransactionSections } from '../../sections/transactions.mjs';
 import { Program } from '../../support/program.mjs';

@@ -1,4 +1,4 @@
-// API section 6: transactionSync() and transaction().
+// transactionSync() and transaction().
 import { DurableObject } from 'cloudflare:workers';
 import { addTransactionSections } from '../../sections/transactions.mjs';
 import { Program } from '../../support/program.mjs';

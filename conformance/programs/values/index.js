@@ -1,4 +1,4 @@
-// API sections 2 to 6: odd values, through everything that stores them or passes them on.
+// Odd values, through everything that stores them or passes them on.
 import { DurableObject } from 'cloudflare:workers';
 import { addValueSections, cloneables } from '../../sections/values.mjs';
 import { Program } from '../../support/program.mjs';

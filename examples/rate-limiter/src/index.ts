@@ -1,33 +1,27 @@
-import { DurableObject } from 'cloudflare:workers';
+import * as pattern from './pattern';
 
 interface Env {
   RATE_LIMITER: DurableObjectNamespace<RateLimiter>;
 }
 
-export class RateLimiter extends DurableObject {
-  // Not part of the pattern, which leaves its table to the reader.
+/** The pattern leaves its table to the reader. */
+export class RateLimiter extends pattern.RateLimiter {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.sql = ctx.storage.sql;
     this.sql.exec('CREATE TABLE IF NOT EXISTS requests(key TEXT, timestamp INTEGER)');
     this.sql.exec('CREATE INDEX IF NOT EXISTS requests_by_key ON requests(key, timestamp)');
   }
-
-  async checkLimit(key: string, limit: number, window: number): Promise<boolean> {
-    const now = Date.now();
-    this.sql.exec('DELETE FROM requests WHERE key = ? AND timestamp < ?', key, now - window);
-    const count = this.sql.exec('SELECT COUNT(*) as count FROM requests WHERE key = ?', key).one().count;
-    if (count >= limit) return false;
-    this.sql.exec('INSERT INTO requests (key, timestamp) VALUES (?, ?)', key, now);
-    return true;
-  }
 }
 
-/** `POST /?key=a` passes five times in ten seconds for each key. */
+/** `POST /?key=a` passes `limit` times (5) in `window` milliseconds (10 seconds) for each key. */
 export default {
   async fetch(request: Request, env: Env): Promise<Response> {
-    const key = new URL(request.url).searchParams.get('key') ?? 'default';
-    const passes = await env.RATE_LIMITER.getByName(key).checkLimit(key, 5, 10_000);
+    const query = new URL(request.url).searchParams;
+    const key = query.get('key') ?? 'default';
+    const limit = Number(query.get('limit') ?? 5);
+    const window = Number(query.get('window') ?? 10_000);
+    const passes = await env.RATE_LIMITER.getByName(key).checkLimit(key, limit, window);
     return new Response(passes ? 'passed\n' : 'too many requests\n', { status: passes ? 200 : 429 });
   },
 };

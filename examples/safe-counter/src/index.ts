@@ -1,30 +1,16 @@
-import { DurableObject } from 'cloudflare:workers';
+import * as pattern from './pattern';
 
 interface Env {
   SAFE_COUNTER: DurableObjectNamespace<SafeCounter>;
 }
 
-export class SafeCounter extends DurableObject {
-  // Not part of the pattern, which adds 1 to what is `undefined` in a new object.
+/** The pattern would add 1 to what is `undefined` in a new object. */
+export class SafeCounter extends pattern.SafeCounter {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     ctx.blockConcurrencyWhile(async () => {
       if ((await ctx.storage.get('counter')) === undefined) await ctx.storage.put('counter', 0);
     });
-  }
-
-  // Input gate blocks other requests
-  async getUniqueNumber(): Promise<number> {
-    let val = await this.ctx.storage.get("counter");
-    await this.ctx.storage.put("counter", val + 1);
-    return val;
-  }
-
-  // No await on write - output gate delays response until write confirms
-  async increment(): Promise<Response> {
-    let val = await this.ctx.storage.get("counter");
-    this.ctx.storage.put("counter", val + 1);
-    return new Response(String(val));
   }
 }
 

@@ -1,32 +1,37 @@
-import { DurableObject } from 'cloudflare:workers';
+import * as pattern from './pattern';
 
 interface Env {
   MY_DURABLE_OBJECT: DurableObjectNamespace<MyDurableObject>;
 }
 
-export class MyDurableObject extends DurableObject {
-  constructor(ctx: DurableObjectState, env: Env) {
-    super(ctx, env);
-    this.sql = ctx.storage.sql;
-    this.sql.exec(`CREATE TABLE IF NOT EXISTS _meta(key TEXT PRIMARY KEY, value TEXT)`);
-    const ver = this.sql.exec("SELECT value FROM _meta WHERE key = 'schema_version'").toArray()[0]?.value || "0";
-    if (ver === "0") this.sql.exec(`CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT); INSERT OR REPLACE INTO _meta VALUES ('schema_version', '1')`);
-    if (ver === "1") this.sql.exec(`ALTER TABLE users ADD COLUMN email TEXT; UPDATE _meta SET value = '2' WHERE key = 'schema_version'`);
-  }
-
-  // Not part of the pattern: shows over HTTP what the constructor made.
+/** Shows what the constructor made, and uses it. */
+export class MyDurableObject extends pattern.MyDurableObject {
   schema() {
     return {
       version: this.sql.exec("SELECT value FROM _meta WHERE key = 'schema_version'").one().value,
       columns: this.sql.exec('SELECT * FROM users').columnNames,
     };
   }
+
+  addUser(name: string) {
+    this.sql.exec('INSERT INTO users (name) VALUES (?)', name);
+    return this.users();
+  }
+
+  users() {
+    return this.sql.exec('SELECT * FROM users').toArray();
+  }
 }
 
+/** `GET /` shows the schema, `POST /users` with a name as the body adds a user, `GET /users` lists them. */
 export default {
   async fetch(request: Request, env: Env): Promise<Response> {
     const url = new URL(request.url);
     const object = env.MY_DURABLE_OBJECT.getByName(url.searchParams.get('name') ?? 'default');
-    return Response.json(await object.schema());
+    if (url.pathname === '/') return json(await object.schema());
+    if (url.pathname !== '/users') return new Response('GET / or /users, POST /users\n', { status: 404 });
+    return json(request.method === 'POST' ? await object.addUser(await request.text()) : await object.users());
   },
 };
+
+const json = (value: unknown): Response => new Response(`${JSON.stringify(value)}\n`);

@@ -58,6 +58,7 @@ const dataModules: Plugin = {
 const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
 export default ${wrap};`,
         loader: 'js',
+        watchFiles: [path],
       };
     });
   },

@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { parseCron } from './cron.js';
+import { type CronTrigger, parseCron } from './cron.js';
 import { isTomlDate, readDocument } from './document.js';
 import { ProjectError } from './error.js';
 import {
@@ -28,8 +28,7 @@ export interface Project {
   bindings: { name: string; className: string }[];
   /** The classes after the last migration, bound or not. */
   classes: ClassDeclaration[];
-  /** Expressions that parseCron() takes. */
-  crons: string[];
+  crons: CronTrigger[];
 }
 
 const configNames = ['wrangler.jsonc', 'wrangler.json', 'wrangler.toml'];
@@ -251,17 +250,16 @@ function readBindings(
   });
 }
 
-function readCrons(key: Reader | undefined): string[] {
+function readCrons(key: Reader | undefined): CronTrigger[] {
   const crons = key?.object(['crons']).get('crons')?.array() ?? [];
   return crons.map((element, index) => {
     const expression = element.string();
     if (crons.slice(0, index).some((earlier) => earlier.value === expression))
       throw element.mistake(`the cron expression "${expression}" is there twice`);
     try {
-      parseCron(expression);
+      return parseCron(expression);
     } catch (error) {
       throw element.mistake(`the cron expression "${expression}" is wrong: ${(error as Error).message}`);
     }
-    return expression;
   });
 }

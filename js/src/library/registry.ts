@@ -113,8 +113,7 @@ export class Registry {
     const registered = this.#classes.get(key);
     if (registered !== undefined && registered !== objectClass)
       throw new Error(`The namespace key "${key}" belongs to the class "${registered.name}" already.`);
-    const namespace = this.#shard.namespace(objectClass.name, objectClass, key, storage);
-    this.#shard.bind(name, namespace);
+    const namespace = this.#shard.bind(name, objectClass.name, objectClass, key, storage);
     this.#classes.set(key, objectClass);
     return new DurableObjectNamespace(namespace, this.#outside);
   }

@@ -60,15 +60,12 @@ const deliverTurn = (delivery: AlarmDelivery): void => delivery.host.deliver(del
 
 /** One attempt to run one alarm. */
 class AlarmDelivery implements Delivery {
-  /** What set the alarm may not be durable yet, nor what the object has written since. */
-  seenLsn: number;
+  seenLsn = 0;
 
   constructor(
     readonly host: ObjectHost,
     readonly alarms: Alarms,
-  ) {
-    this.seenLsn = host.native.appendedLsn();
-  }
+  ) {}
 
   run(object: object): unknown {
     return this.#run(object, this.host.shard.current!);
@@ -139,6 +136,8 @@ class AlarmDelivery implements Delivery {
 
 export class Alarms {
   readonly #shard: Shard;
+  /** By number. */
+  readonly #namespaces = new Map<number, ObjectNamespace>();
   #timer: NodeJS.Timeout | undefined;
   /** What the timer waits for; -1: nothing. */
   #next = -1;
@@ -157,6 +156,7 @@ export class Alarms {
 
   /** The stored alarms of the namespace are on the clock from now on. */
   add(namespace: ObjectNamespace): void {
+    this.#namespaces.set(namespace.number, namespace);
     this.#shard.native.loadAlarms(namespace.number, this.#shard.index, this.#shard.count);
     this.changed();
   }
@@ -204,7 +204,7 @@ export class Alarms {
     const due = native.dueAlarm(now);
     if (due === null) return false;
     const [number, hex, name] = due;
-    const namespace = this.#shard.namespaceOf(number);
+    const namespace = this.#namespaces.get(number)!;
     const host = namespace.host(namespace.ids.stored(hex, name));
     if (!native.alarmDue(host.slot, now)) return true;
     this.#atWork++;
@@ -224,7 +224,6 @@ export class Alarms {
     clearTimeout(this.#timer);
   }
 
-  /** Handlers run. */
   get isBusy(): boolean {
     return this.#atWork > 0;
   }

@@ -75,7 +75,7 @@ export class Feed implements StreamSource {
       return await this.take();
     } finally {
       await shard.turnOf(reader);
-      shard.observe(reader.observer, this.seenLsn);
+      reader.observer.observe(this.seenLsn);
     }
   }
 

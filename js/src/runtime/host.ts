@@ -52,6 +52,12 @@ export class Instance extends Observer {
     super();
   }
 
+  /** What the core knows beside: what storage has shown that was not durable when it was opened. */
+  override get observedLsn(): number {
+    const { native, slot } = this.host;
+    return this.alive ? Math.max(super.observedLsn, native.seenLsn(slot)) : super.observedLsn;
+  }
+
   get sections(): Sections {
     return (this.#sections ??= new Sections(this));
   }
@@ -240,7 +246,7 @@ export class ObjectHost implements StateHost, StorageHost {
     const instance = this.#instance!;
     this.#running.add(delivery);
     this.shard.enter(instance);
-    this.shard.observe(instance, delivery.seenLsn);
+    instance.observe(delivery.seenLsn);
     let result: unknown;
     try {
       result = delivery.run(instance.object!, this);
@@ -283,7 +289,7 @@ export class ObjectHost implements StateHost, StorageHost {
       this.#refuse(delivery);
       return false;
     }
-    this.shard.observe(instance, this.native.finish(this.slot, this.shard.nowMs));
+    this.native.finish(this.slot, this.shard.nowMs);
     delivery.seenLsn = this.shard.dependsOn(instance);
     return true;
   }

@@ -141,7 +141,7 @@ class RemoteSource implements StreamSource {
       return await (this.#ended ?? this.#pull());
     } finally {
       await shard.turnOf(reader);
-      shard.observe(reader.observer, this.#seenLsn);
+      reader.observer.observe(this.#seenLsn);
     }
   }
 

@@ -242,7 +242,7 @@ abstract class Call implements Delivery, Departure, Resumption, OutgoingCall {
   }
 
   resumed(): void {
-    this.target.namespace.shard.observe(this.observer, this.seenLsn);
+    this.observer.observe(this.seenLsn);
     this.#settle(this.#outcome);
     this.#release?.();
   }

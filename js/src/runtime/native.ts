@@ -37,8 +37,9 @@ export interface NativeShard {
   arrive(slot: number, event: number, section: number): number;
   constructed(slot: number): void;
   next(slot: number): number;
+  finish(slot: number, nowMs: number): void;
   /** -> what the object has seen and committed so far. */
-  finish(slot: number, nowMs: number): number;
+  seenLsn(slot: number): number;
   openSection(slot: number, request: number, section: number, nowMs: number): number;
   nextSection(slot: number, nowMs: number): [request: number, section: number] | null;
   closeSection(slot: number, section: number): void;
@@ -70,7 +71,7 @@ export interface NativeShard {
   kvList(slot: number, start: string | undefined, startAfter: boolean, end: string | undefined, prefix: string | undefined,
     reverse: boolean, limit: number): (string | ArrayBuffer)[];
   deleteAll(slot: number, withAlarm: boolean): void;
-  loadAlarms(namespace: number, index: number, count: number): void;
+  loadAlarms(namespace: number, shard: number, shards: number): void;
   nextAlarm(): number;
   dueAlarm(nowMs: number): [namespace: number, hexId: string, name: string] | null;
   alarmDue(slot: number, nowMs: number): boolean;

@@ -3,10 +3,14 @@
  * each instance of an object and for each request that the Worker handles.
  */
 export class Observer {
+  #observedLsn = 0;
+
   /** The LSN of the last commit that it has seen the effects of. */
-  observedLsn = 0;
+  get observedLsn(): number {
+    return this.#observedLsn;
+  }
 
   observe(lsn: number): void {
-    if (lsn > this.observedLsn) this.observedLsn = lsn;
+    if (lsn > this.#observedLsn) this.#observedLsn = lsn;
   }
 }

@@ -25,12 +25,12 @@ export interface ShardOptions {
   report(what: string, error: unknown): void;
   /** Objects without work for this long are evicted. */
   idleMs: number;
+  /** One for all shards. */
+  resetClock?: ResetClock;
   /** deleteAll() deletes the alarm, too. */
   deleteAllDeletesAlarm: boolean;
   /** A failed alarm is tried again after this time, then after twice that, and so on. */
   alarmRetryMs?: number | undefined;
-  /** One for all shards. */
-  resetClock?: ResetClock;
 }
 
 /** Where a shard stands among the others. */
@@ -40,7 +40,7 @@ export interface Placement {
   ports: (MessagePort | undefined)[];
 }
 
-/** Which of `count` shards has an object: its id is a hash already. As in src/node/alarm_binding.cc. */
+/** Which of `count` shards has an object: its id is a hash already. As ObjectId::shard() in src/runtime/object_id.h. */
 const shardOf = (hexId: string, count: number): number => Number.parseInt(hexId.slice(0, 8), 16) % count;
 
 const resolved = Promise.resolve();
@@ -86,8 +86,6 @@ export class Shard implements OutputGate {
   readonly env: Record<string, unknown> = {};
   /** A coarse clock for idle times. */
   nowMs = Date.now();
-  /** The LSN of the last commit that any code of this shard has seen the effects of. */
-  #observedLsn = 0;
   /** Code that nobody knows the owner of: what it has seen, all code may know. */
   readonly elsewhere = new Observer();
   /**
@@ -121,8 +119,7 @@ export class Shard implements OutputGate {
   readonly resetClock: ResetClock;
   /** By index: the ways to the other shards; empty when there are none. */
   #links: (Link | undefined)[] = [];
-  /** Among all shards. */
-  index = 0;
+  #index = 0;
   #event = 0;
 
   constructor(options: ShardOptions) {
@@ -130,9 +127,9 @@ export class Shard implements OutputGate {
     this.report = options.report;
     this.background = new Background(options.report);
     this.#idleMs = options.idleMs;
+    this.resetClock = options.resetClock ?? new ResetClock();
     this.deleteAllDeletesAlarm = options.deleteAllDeletesAlarm;
     this.alarms = new Alarms(this);
-    this.resetClock = options.resetClock ?? new ResetClock();
     this.native = options.engine.createShard(this.exchange.buffer, () => {
       this.enter(undefined);
       this.nowMs = Date.now();
@@ -143,9 +140,11 @@ export class Shard implements OutputGate {
     this.#sweep.unref();
   }
 
-  /** Makes `env[binding]`; several bindings of one namespace share its objects. */
-  bind(binding: string, namespace: ObjectNamespace): void {
+  /** Makes `env[binding]`; bindings with the same key share its objects. */
+  bind(binding: string, className: string, objectClass: ObjectClass, key: string, storage: StorageKind): ObjectNamespace {
+    const namespace = this.namespace(className, objectClass, key, storage);
     this.env[binding] = new DurableObjectNamespace(namespace);
+    return namespace;
   }
 
   /** The namespace that the key names on disk; the alarms of its objects ring from now on. */
@@ -162,11 +161,14 @@ export class Shard implements OutputGate {
 
   /** Has the objects that belong to other shards called there. */
   connect({ index, ports }: Placement): void {
-    this.index = index;
+    this.#index = index;
     this.#links = ports.map((port) => port && new Link(this, port));
   }
 
-  /** Of all shards. */
+  /** Where this shard stands among the others, and how many there are. */
+  get index(): number {
+    return this.#index;
+  }
   get count(): number {
     return Math.max(1, this.#links.length);
   }
@@ -241,16 +243,11 @@ export class Shard implements OutputGate {
 
   // What code has seen.
 
-  /** Code of `observer` has seen the effects of the commit with this LSN. */
-  observe(observer: Observer, lsn: number): void {
-    observer.observe(lsn);
-    if (lsn > this.#observedLsn) this.#observedLsn = lsn;
-  }
-
   /** What an output that `observer` makes now depends on. */
   dependsOn(observer: Observer): number {
     const anybody = this.elsewhere;
-    if (observer === anybody) return this.#observedLsn;
+    // It may have looked anywhere.
+    if (observer === anybody) return this.#closed ? 0 : this.native.appendedLsn();
     return Math.max(observer.observedLsn, anybody.observedLsn);
   }
 
@@ -306,7 +303,7 @@ export class Shard implements OutputGate {
       host.reset(error);
       return;
     }
-    this.observe(instance, lsn);
+    instance.observe(lsn);
     if (instance.stray) this.elsewhere.observe(lsn);
     storage.settle(undefined);
     if (storage.alarmTouched) {
