@@ -14,8 +14,8 @@ import { illegalConstructor, wrongParameter } from './web-idl.js';
 
 /** Handlers of one shard that run or wait at the gates of their objects; further alarms that are due stay on the clock. */
 const AT_ONCE_MAX = 64;
-/** The longest that a timer of Node.js waits. */
-const WAIT_MS_MAX = 2 ** 31 - 1;
+/** Clocks jump, and a timer of Node.js does not know: it looks at this interval at least. */
+const WAIT_MS_MAX = 60_000;
 /** When the clock cannot be read: not again at once. */
 const TROUBLE_MS = 1_000;
 /** A failed alarm is tried again after so long, then after twice that, and so on. As AlarmState::kRetryFirstMs. */
