@@ -178,6 +178,32 @@ test('the handler waits at the input gate, and its own outcome for a transaction
   assert.deepEqual(await lab.object('gate', async ({ storage }) => [await storage.getAlarm(), await storage.get('a')]), [null, 1]);
 });
 
+test('64 handlers run at one time, the others wait, and requests go on', async () => {
+  await lab.worker(({ shared }) => {
+    const crowd = (globalThis.crowd = { now: 0, most: 0, done: 0, release: [] });
+    for (let i = 0; i < 100; i++)
+      shared.alarms[`crowd ${i}`] = async () => {
+        crowd.most = Math.max(crowd.most, ++crowd.now);
+        if (crowd.release !== undefined) await new Promise((resolve) => crowd.release.push(resolve));
+        crowd.now--;
+        crowd.done++;
+      };
+  });
+  const state = () => lab.worker(() => [crowd.now, crowd.most, crowd.done]);
+  await Promise.all(Array.from({ length: 100 }, (_, i) => lab.object(`crowd ${i}`, ({ storage }) => storage.setAlarm(Date.now()))));
+  await until(async () => (await state())[0] === 64, 'the 64th handler');
+  assert.equal(await lab.object('beside the crowd', ({ kv }) => kv.get('nothing')), undefined);
+  await delay(50);
+  assert.deepEqual(await state(), [64, 64, 0]);
+  await lab.worker(() => {
+    const { release } = crowd;
+    crowd.release = undefined;
+    for (const resolve of release) resolve();
+  });
+  await until(async () => (await state())[2] === 100, 'the last handler');
+  assert.equal((await state())[1], 64);
+});
+
 test('an object that is not in memory is woken, and known by its name', async (t) => {
   const own = await startLab(t, { args: ['--idle-ms', '30'] });
   await own.alarms('sleeper', ({ ctx, shared }) => void (shared.woken = [ctx.id.name, shared.constructed]));
