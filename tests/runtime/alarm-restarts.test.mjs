@@ -10,7 +10,7 @@ import { until } from '../support/until.mjs';
 const project = join(root, 'tests/fixtures/alarms');
 
 async function start(t, data, threads = 1) {
-  const server = await serve(t, project, { data, args: ['--alarm-retry-ms', '50', '--threads', String(threads)] });
+  const server = await serve(t, project, { data, args: ['--alarm-retry-ms', '50', '--threads', String(threads), '--idle-ms', '600000'] });
   const json = async (path) => JSON.parse(await server.text(path));
   return {
     ...server,
@@ -104,6 +104,21 @@ test('on several threads each alarm rings once, where its object is', async (t) 
   const { stderr } = await server.stop();
   assert.equal(stderr, '');
   assert.equal(sqlite(join(data, 'catalog.sqlite'), 'SELECT count(*) FROM alarms'), '0');
+});
+
+test('objects that alarms wake leave memory when a thousand others were woken', async (t) => {
+  const data = join(temporaryDirectory(t), 'data');
+  let server = await start(t, data);
+  // When the server has ended, they are due.
+  await server.text('/many?count=1100&ms=10000');
+  const due = Date.now() + 10_000;
+  await server.stop();
+  await delay(due - Date.now());
+  server = await start(t, data);
+  await until(async () => (await server.json('/ended')).length === 1100, 'the last alarm');
+  assert.equal(await server.json('/constructed'), 1100);
+  await server.text('/many?count=1100');
+  assert.equal(await server.json('/constructed'), 1200, 'a hundred had left');
 });
 
 test('a clean stop lets the handler that runs finish', async (t) => {

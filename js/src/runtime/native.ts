@@ -47,6 +47,7 @@ export interface NativeShard {
   release(slot: number, nowMs: number): void;
   reset(slot: number, nowMs: number): number[];
   idle(nowMs: number, idleMs: number): number[];
+  evictable(slot: number): boolean;
   evict(slot: number): void;
   begin(slot: number): boolean;
   beginExplicit(slot: number): void;

@@ -397,13 +397,19 @@ export class Shard implements OutputGate {
 
   evictIdle(idleMs = this.#idleMs): void {
     this.nowMs = Date.now();
-    for (const slot of this.native.idle(this.nowMs, idleMs)) {
-      const host = this.#hosts[slot]!;
-      host.evict();
-      this.native.remove(slot);
-      this.#hosts[slot] = undefined;
-      host.namespace.forget(host);
-    }
+    for (const slot of this.native.idle(this.nowMs, idleMs)) this.#evict(this.#hosts[slot]!);
+  }
+
+  /** The object leaves memory now, unless it has something to do. */
+  evictIfPossible(host: ObjectHost): void {
+    if (!host.forgotten && this.native.evictable(host.slot)) this.#evict(host);
+  }
+
+  #evict(host: ObjectHost): void {
+    host.evict();
+    this.native.remove(host.slot);
+    this.#hosts[host.slot] = undefined;
+    host.namespace.forget(host);
   }
 
   /** Whether an object is in memory. */
