@@ -134,19 +134,19 @@ for (const [form, source] of Object.entries(forms)) {
     const directory = writeFiles(temporaryDirectory(t), { 'wrangler.json': config(['0 0 1 1 *'], { vars: { WHO: 'me' } }), 'index.js': source });
     const data = join(directory, 'data');
     const seen = async (server) => JSON.parse(await server.text('/'));
-    let server = await serve(t, directory, { data });
+    let server = await serve(t, directory, { data, args: ['--threads', '1'] });
     assert.deepEqual(await seen(server), []);
     await server.stop();
     const [last] = [sqlite(join(data, 'catalog.sqlite'), "SELECT last_ms FROM crons WHERE expression = '0 0 1 1 *'")].map(Number);
     assert.ok(Math.abs(last - Date.now()) < 60_000);
     // As if it had been stopped for more than a year.
     execFileSync('sqlite3', [join(data, 'catalog.sqlite'), `UPDATE crons SET last_ms = last_ms - 400 * 86400000`]);
-    server = await serve(t, directory, { data });
+    server = await serve(t, directory, { data, args: ['--threads', '1'] });
     for (let i = 0; i < 200 && (await seen(server)).length === 0; i++) await delay(10);
     const newYear = Date.UTC(new Date().getUTCFullYear(), 0, 1);
     assert.deepEqual(await seen(server), [['[object ScheduledController]', ['scheduledTime', 'cron'], '0 0 1 1 *', newYear, 'me', 'function']]);
     await server.stop('SIGKILL');
-    server = await serve(t, directory, { data });
+    server = await serve(t, directory, { data, args: ['--threads', '1'] });
     await delay(50);
     assert.deepEqual(await seen(server), []);
     assert.equal((await server.stop()).stderr, '');

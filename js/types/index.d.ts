@@ -14,6 +14,11 @@ export interface OpenOptions {
   idleMs?: number;
   /** What objects find in `env` beside the namespaces. It is handed over as it is. */
   env?: Record<string, unknown>;
+  /**
+   * When an alarm whose handler has thrown is tried again, in milliseconds from 1 to 3,600,000; each further time
+   * comes after twice as long. Default: 2,000.
+   */
+  alarmRetryMs?: number;
 }
 
 export interface NamespaceOptions {
@@ -61,8 +66,8 @@ export interface Namespace<T extends object> {
 
 export interface Registry {
   /**
-   * Serves `objectClass` under `name`, which is where objects find the namespace in their `env`.
-   * Throws for a name that is taken.
+   * Serves `objectClass` under `name`, which is where objects find the namespace in their `env`. Alarms of its
+   * objects ring from now on; those that came due while nothing ran, at once. Throws for a name that is taken.
    */
   namespace<T extends object>(name: string, objectClass: ObjectClass<T>, options?: NamespaceOptions): Namespace<T>;
   /**

@@ -94,6 +94,12 @@ napi_value delete_alarm(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// -> whether the object has nothing to do
+napi_value evictable(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  return make_bool(env, call.self->shard.at(call.uint(0)).core.evictable());
+}
+
 // -> the time, or null
 napi_value get_alarm(napi_env env, napi_callback_info info) {
   Call<ShardHost, 1> call(env, info);
@@ -114,6 +120,7 @@ void define_alarms(napi_env env, napi_value shard, ShardHost* host) {
   method<set_alarm>(env, shard, "setAlarm", host);
   method<delete_alarm>(env, shard, "deleteAlarm", host);
   method<get_alarm>(env, shard, "getAlarm", host);
+  method<evictable>(env, shard, "evictable", host);
 }
 
 }  // namespace perdure::node

@@ -313,9 +313,14 @@ void bind_integer(store::Statement& statement, int index, std::uint64_t value) {
   sqlite3_bind_int64(statement.handle(), index, static_cast<std::int64_t>(value));
 }
 
-std::string column_text(const store::Statement& statement, int column) {
+// Until the statement's next step.
+std::string_view column_bytes(const store::Statement& statement, int column) {
   const auto* data = static_cast<const char*>(sqlite3_column_blob(statement.handle(), column));
   return {data, static_cast<std::size_t>(sqlite3_column_bytes(statement.handle(), column))};
+}
+
+std::string column_text(const store::Statement& statement, int column) {
+  return std::string(column_bytes(statement, column));
 }
 
 // From the column `id`.
@@ -746,7 +751,7 @@ void Catalog::for_each_alarm(
   bind_integer(list, 1, ns);
   int code = 0;
   while ((code = database.step(list)) == SQLITE_ROW) {
-    visit(object_id(column_text(list, 0)),
+    visit(object_id(column_bytes(list, 0)),
           static_cast<std::uint64_t>(sqlite3_column_int64(list.handle(), 1)));
   }
   if (code != SQLITE_DONE) throw database.error(code);

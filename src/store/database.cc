@@ -217,21 +217,24 @@ Lsn Database::commit() {
 
 Lsn Database::commit(Companion& companion) {
   OpenFile& open = *state_->open;
-  open.file().admit();
-  Database& other = companion.stage();
-  open.set_admitted(true);
-  open.set_companion(other.state_->open);
+  Lsn other_lsn = 0;
   try {
+    open.file().admit();
+    Database& other = companion.stage();
+    open.set_admitted(true);
+    open.set_companion(other.state_->open);
     commit();
+    if (other.staged()) other.publish_staged();  // nothing had changed here
+    other_lsn = other.last_lsn();
   } catch (...) {
     open.set_companion(nullptr);
     open.set_admitted(false);
+    rollback();
     throw;
   }
   open.set_companion(nullptr);
   open.set_admitted(false);
-  if (other.staged()) other.publish_staged();  // nothing had changed here
-  return std::max(last_lsn(), other.last_lsn());
+  return std::max(last_lsn(), other_lsn);
 }
 
 void Database::stage_commit() {

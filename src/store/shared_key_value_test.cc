@@ -47,6 +47,42 @@ TEST_F(SharedKeyValueTest, TheTableIsTheDocumentedOne) {
             "ns|a|blob|0001|blob;ns|a|k|1|text");
 }
 
+// A companion whose database cannot be changed, or is.
+class TestCompanion : public Companion {
+ public:
+  explicit TestCompanion(Database* database) : database_(database) {}
+  Database& stage() override {
+    if (database_ == nullptr) throw Error(ErrorCode::kFull, "no room for the companion");
+    database_->begin();
+    database_->execute("CREATE TABLE IF NOT EXISTS t(a); INSERT INTO t VALUES (1)");
+    database_->stage_commit();
+    return *database_;
+  }
+
+ private:
+  Database* database_;
+};
+
+TEST_F(SharedKeyValueTest, ACompanionIsCommittedWithItOrNeitherIs) {
+  Database other(*store_, store_->file(7, "other.sqlite"));
+  const auto count = [&] { return query(other, "SELECT count(*) FROM t"); };
+  TestCompanion fits(&other);
+  const Lsn lsn = shared_.commit(a_, false, writes("k", "1"), &fits);
+  EXPECT_EQ(lsn, store_->log().appended_lsn());
+  EXPECT_EQ(count(), "1");
+  TestCompanion alone(&other);
+  EXPECT_EQ(shared_.commit(a_, false, {}, &alone), lsn + 1) << "one record more";
+  EXPECT_EQ(count(), "2");
+
+  TestCompanion refused(nullptr);
+  EXPECT_EQ(message_of([&] { shared_.commit(a_, false, writes("k", "2"), &refused); }),
+            "no room for the companion");
+  EXPECT_EQ(get(a_, "k"), "1");
+  shared_.commit(b_, false, writes("k", "3"));
+  EXPECT_EQ(get(a_, "k"), "1") << "what was refused is no part of what comes next";
+  shared_.close();
+}
+
 // A table that another program made, with rowids.
 TEST_F(SharedKeyValueTest, WorksOnATableThatIsThere) {
   {

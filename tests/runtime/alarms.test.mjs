@@ -1,15 +1,12 @@
 // Alarms: when and how often alarm() runs, what it sees, and what becomes of an alarm when things go wrong.
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { root, sqlite, temporaryDirectory, writeFiles } from '../support/files.mjs';
 import { startLab } from '../support/lab.mjs';
-import { serve } from '../support/perdure.mjs';
+import { until } from '../support/until.mjs';
 
 const RETRY_MS = 20;
 const lab = await startLab({ after }, { args: ['--alarm-retry-ms', String(RETRY_MS)] });
-const WAIT_MS_MAX = 20_000;
 
 // For the functions of the tests, which see the globals only.
 await lab.worker(() => {
@@ -17,15 +14,6 @@ await lab.worker(() => {
   /** Notes that the alarm of an object runs; returns how often it has. */
   globalThis.ring = (name, info) => (rings[name] ??= []).push({ ...info, at: Date.now() });
 });
-
-/** Waits until `look()` gives something. */
-async function until(look, what) {
-  for (const end = Date.now() + WAIT_MS_MAX; Date.now() < end; await delay(10)) {
-    const found = await look();
-    if (found) return found;
-  }
-  throw new Error(`${what} has not happened within ${WAIT_MS_MAX} ms:\n${lab.output.stderr}`);
-}
 
 const rings = (name) => lab.worker((_, name) => globalThis.rings[name] ?? [], name);
 const rang = (name, times) => until(async () => ((await rings(name)).length >= times ? rings(name) : undefined), `ring ${times} of ${name}`);
@@ -190,6 +178,32 @@ test('the handler waits at the input gate, and its own outcome for a transaction
   assert.deepEqual(await lab.object('gate', async ({ storage }) => [await storage.getAlarm(), await storage.get('a')]), [null, 1]);
 });
 
+test('64 handlers run at one time, the others wait, and requests go on', async () => {
+  await lab.worker(({ shared }) => {
+    const crowd = (globalThis.crowd = { now: 0, most: 0, done: 0, release: [] });
+    for (let i = 0; i < 100; i++)
+      shared.alarms[`crowd ${i}`] = async () => {
+        crowd.most = Math.max(crowd.most, ++crowd.now);
+        if (crowd.release !== undefined) await new Promise((resolve) => crowd.release.push(resolve));
+        crowd.now--;
+        crowd.done++;
+      };
+  });
+  const state = () => lab.worker(() => [crowd.now, crowd.most, crowd.done]);
+  await Promise.all(Array.from({ length: 100 }, (_, i) => lab.object(`crowd ${i}`, ({ storage }) => storage.setAlarm(Date.now()))));
+  await until(async () => (await state())[0] === 64, 'the 64th handler');
+  assert.equal(await lab.object('beside the crowd', ({ kv }) => kv.get('nothing')), undefined);
+  await delay(50);
+  assert.deepEqual(await state(), [64, 64, 0]);
+  await lab.worker(() => {
+    const { release } = crowd;
+    crowd.release = undefined;
+    for (const resolve of release) resolve();
+  });
+  await until(async () => (await state())[2] === 100, 'the last handler');
+  assert.equal((await state())[1], 64);
+});
+
 test('an object that is not in memory is woken, and known by its name', async (t) => {
   const own = await startLab(t, { args: ['--idle-ms', '30'] });
   await own.alarms('sleeper', ({ ctx, shared }) => void (shared.woken = [ctx.id.name, shared.constructed]));
@@ -197,124 +211,4 @@ test('an object that is not in memory is woken, and known by its name', async (t
   await own.object('sleeper', ({ storage }) => storage.setAlarm(Date.now() + 400));
   const woken = await until(() => own.worker(({ shared }) => shared.woken), 'the alarm');
   assert.deepEqual(woken, ['sleeper', 2]);
-});
-
-// Over the end of the process.
-
-const project = join(root, 'tests/fixtures/alarms');
-
-async function start(t, data) {
-  const server = await serve(t, project, { data, args: ['--alarm-retry-ms', '50'] });
-  return {
-    ...server,
-    json: async (path) => JSON.parse(await server.text(path)),
-    ran: (query, times) => until(async () => {
-      const state = JSON.parse(await server.text(`/state?${query}`));
-      return (state.runs?.length ?? 0) >= times ? state : undefined;
-    }, `run ${times} of ${query}`),
-  };
-}
-
-for (const kind of ['THING', 'KEYED']) {
-  test(`${kind}: an alarm that came due while nothing ran fires once at the start`, async (t) => {
-    const data = join(temporaryDirectory(t), 'data');
-    for (const signal of ['SIGTERM', 'SIGKILL']) {
-      const name = `class=${kind}&name=${signal}`;
-      let server = await start(t, data);
-      await server.text(`/set?${name}&ms=300`);
-      await server.stop(signal);
-      await delay(400);
-      server = await start(t, data);
-      const { name: known, alarm } = await server.ran(name, 1);
-      assert.deepEqual([known, alarm], [signal, null]);
-      await delay(100);
-      await server.stop(signal);
-      server = await start(t, data);
-      await delay(200);
-      assert.equal((await server.json(`/state?${name}`)).runs.length, 1);
-      await server.stop('SIGKILL');
-    }
-  });
-
-  test(`${kind}: killed before the commit that ends it, the handler runs again`, async (t) => {
-    const data = join(temporaryDirectory(t), 'data');
-    const name = `class=${kind}&name=a`;
-    let runs = 0;
-    for (let round = 0; round < 5; round++) {
-      let server = await start(t, data);
-      await server.text(`/plan?${name}&plan=die`);
-      await server.text(`/set?${name}&ms=0`).catch(() => {}); // it may be gone before it answers
-      const { signal } = await server.end();
-      assert.equal(signal, 'SIGKILL');
-      server = await start(t, data);
-      runs += 2;
-      assert.equal((await server.ran(name, runs)).runs.length, runs);
-      await server.stop('SIGKILL');
-    }
-  });
-
-  test(`${kind}: killed at any moment, no alarm is lost, and none that had ended runs again`, async (t) => {
-    const data = join(temporaryDirectory(t), 'data');
-    const count = 20;
-    const names = Array.from({ length: count }, (_, i) => `class=${kind}&name=${i}`);
-    for (let round = 0; round < 8; round++) {
-      let server = await start(t, data);
-      const before = await Promise.all(names.map(async (name) => (await server.json(`/state?${name}`)).runs?.length ?? 0));
-      const ids = await Promise.all(names.map((name, i) => server.text(`/set?${name}&ms=${i * 3}`)));
-      await delay(round * 10);
-      const ended = new Set(await server.json('/ended'));
-      await server.stop('SIGKILL');
-      server = await start(t, data);
-      for (const [i, name] of names.entries()) {
-        const { runs } = await server.ran(name, before[i] + 1);
-        if (ended.has(ids[i])) assert.equal(runs.length, before[i] + 1, `${name} had ended`);
-      }
-      await until(async () => (await Promise.all(names.map((name) => server.json(`/state?${name}`)))).every(({ alarm }) => alarm === null), 'the end of all');
-      await server.stop();
-      assert.equal(sqlite(join(data, 'catalog.sqlite'), 'SELECT count(*) FROM alarms'), '0');
-    }
-  });
-}
-
-test('a clean stop lets the handler that runs finish', async (t) => {
-  const data = join(temporaryDirectory(t), 'data');
-  let server = await start(t, data);
-  await server.text('/plan?name=a&plan=wait');
-  await server.text('/set?name=a&ms=0');
-  await server.ran('name=a', 1);
-  const { code, stderr } = await server.stop();
-  assert.deepEqual([code, stderr], [0, '']);
-  server = await start(t, data);
-  await delay(100);
-  assert.equal((await server.json('/state?name=a')).runs.length, 1);
-});
-
-test('the alarm stands in the catalog, and as workerd keeps it in the file of an object with SQLite', async (t) => {
-  const data = join(temporaryDirectory(t), 'data');
-  const server = await start(t, data);
-  const ids = [];
-  for (const kind of ['THING', 'KEYED']) ids.push(await server.text(`/set?class=${kind}&name=a&ms=3600000`));
-  const { alarm } = await server.json('/state?name=a');
-  await server.stop();
-  assert.equal(sqlite(join(data, `objects/alarms-Thing/${ids[0]}.sqlite`), 'SELECT key, value FROM _cf_METADATA'), `1|${alarm}000000`);
-  assert.equal(sqlite(join(data, 'catalog.sqlite'), 'SELECT count(*), min(name), min(time_ms = due_ms) FROM alarms'), '2|a|1');
-});
-
-test('alarms of a class that the project has not any more are kept, and the start says so', async (t) => {
-  const directory = temporaryDirectory(t);
-  const data = join(directory, 'data');
-  let server = await start(t, data);
-  await server.text('/set?name=a&ms=100');
-  await server.stop();
-  const other = writeFiles(join(directory, 'other'), {
-    'wrangler.json': JSON.stringify({ name: 'alarms', main: 'index.js', compatibility_date: '2026-11-01' }),
-    'index.js': "export default { fetch: () => new Response('here') };",
-  });
-  await delay(100);
-  const without = await serve(t, other, { data });
-  await without.text('/');
-  const { stderr } = await without.stop();
-  assert.match(stderr, /alarms of "alarms-Thing" .* no class of this project is that/);
-  server = await start(t, data);
-  assert.equal((await server.ran('name=a', 1)).runs.length, 1);
 });

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { labForEach } from '../support/lab-object.mjs';
 import { test } from '../support/suite.mjs';
 
-const { lab, inside } = labForEach();
+const { inside } = labForEach();
 
 test('going back to a bookmark (needs point-in-time recovery)', async () => {
   const bookmark = await inside(async ({ storage }) => {

@@ -13,6 +13,18 @@ export interface CronTrigger {
 
 const FIELDS = 5;
 
+/** croner counts these from 0 in its messages. */
+const ranges: Record<string, string> = {
+  dayOfWeek: 'the day of the week goes from 1 (Sunday) to 7 (Saturday)',
+  day: 'the day of the month goes from 1 to 31',
+  month: 'the month goes from 1 to 12',
+};
+
+function mistake(message: string): string {
+  const field = /Invalid value for (\w+)/.exec(message)?.[1] ?? '';
+  return ranges[field] ?? message.replace(/^CronPattern: /, '');
+}
+
 /**
  * Five fields: minute, hour, day of the month, month, day of the week. Weekdays count from 1, which is
  * Sunday; names, `L`, `W` and `#` are possible. Throws an Error with what is wrong.
@@ -24,7 +36,7 @@ export function parseCron(expression: string): CronTrigger {
   try {
     cron = new Cron(fields.join(' '), { mode: '5-part', timezone: 'UTC', alternativeWeekdays: true, paused: true });
   } catch (error) {
-    throw new Error((error as Error).message.replace(/^CronPattern: /, ''), { cause: error });
+    throw new Error(mistake((error as Error).message), { cause: error });
   }
   if (cron.nextRun() === null) throw new Error('it never occurs');
   return {

@@ -14,8 +14,10 @@ import { illegalConstructor, wrongParameter } from './web-idl.js';
 
 /** Handlers of one shard that run or wait at the gates of their objects; further alarms that are due stay on the clock. */
 const AT_ONCE_MAX = 64;
-/** The longest that a timer of Node.js waits. */
-const WAIT_MS_MAX = 2 ** 31 - 1;
+/** Objects that only an alarm has woken stay in memory for other events until so many others were woken. */
+const WOKEN_MAX = 1_000;
+/** Clocks jump, and a timer of Node.js does not know: it looks at this interval at least. */
+const WAIT_MS_MAX = 60_000;
 /** When the clock cannot be read: not again at once. */
 const TROUBLE_MS = 1_000;
 /** A failed alarm is tried again after so long, then after twice that, and so on. As AlarmState::kRetryFirstMs. */
@@ -146,6 +148,9 @@ export class Alarms {
   #ringing = false;
   #stopped = false;
   #settled: (() => void) | undefined;
+  /** The last objects that were woken; the oldest is the next to go. */
+  readonly #woken: ObjectHost[] = [];
+  #oldest = 0;
 
   constructor(shard: Shard) {
     this.#shard = shard;
@@ -209,8 +214,21 @@ export class Alarms {
     const host = namespace.host(namespace.ids.stored(hex, name));
     if (!native.alarmDue(host.slot, now)) return true;
     this.#atWork++;
+    if (!host.awake) this.#noteWoken(host);
     this.#shard.turn(deliverTurn, new AlarmDelivery(host, this));
     return true;
+  }
+
+  /** A hundred thousand that sleep and are due at once are not to be in memory at once. */
+  #noteWoken(host: ObjectHost): void {
+    const { length } = this.#woken;
+    if (length < WOKEN_MAX) {
+      this.#woken.push(host);
+      return;
+    }
+    this.#shard.evictIfPossible(this.#woken[this.#oldest]!);
+    this.#woken[this.#oldest] = host;
+    this.#oldest = (this.#oldest + 1) % length;
   }
 
   ended(): void {

@@ -407,6 +407,11 @@ export class ObjectHost implements StateHost, StorageHost {
 
   // What alarms ask for.
 
+  /** It has an instance. */
+  get awake(): boolean {
+    return this.#instance !== undefined;
+  }
+
   get #alarmHandler(): unknown {
     return (this.namespace.objectClass.prototype as { alarm?: unknown }).alarm;
   }

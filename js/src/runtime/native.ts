@@ -49,6 +49,7 @@ export interface NativeShard {
   reset(slot: number, nowMs: number): number[];
   idle(nowMs: number, idleMs: number): number[];
   leastRecentlyUsed(max: number): number[];
+  evictable(slot: number): boolean;
   evict(slot: number): void;
   watch(thresholdMs: number): void;
   label(className: string, method: string): number;

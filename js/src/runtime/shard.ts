@@ -414,6 +414,11 @@ export class Shard implements OutputGate {
     for (const slot of this.native.idle(this.nowMs, idleMs)) this.#evict(slot);
   }
 
+  /** The object leaves memory now, unless it has something to do. */
+  evictIfPossible(host: ObjectHost): void {
+    if (!host.forgotten && this.native.evictable(host.slot)) this.#evict(host.slot);
+  }
+
   /** Part of the objects that have nothing to do leave memory, those that had it longest ago; -> how many. */
   evictLeastRecentlyUsed(part: number): number {
     const slots = this.native.leastRecentlyUsed(Math.ceil(this.#objects * part));
