@@ -185,6 +185,7 @@ export class ServedShard {
       shard.bind(name, className, objectClass as ObjectClass, keyOf(project, key), storage);
     }
     this.#served = serveUnbound(shard, project, module);
+    shard.openLinks();
     const fetch = fetchHandler(project, module);
     if (project.crons.length > 0) this.#scheduled = scheduledHandler(project, module);
     this.#http = new HttpServer(shard, (request) => fetch(request, shard.env, new ExecutionContext(shard.background)));

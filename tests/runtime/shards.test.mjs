@@ -5,23 +5,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { root, temporaryDirectory } from '../support/files.mjs';
 import { startLab } from '../support/lab.mjs';
+import { placed } from '../support/placed.mjs';
 
 const threads = 3;
-const threadOf = '() => process.getBuiltinModule("node:worker_threads").threadId';
-
-/** Names of two objects on different threads, neither of which is the main one, and of one beside the first. */
-async function placed(lab) {
-  const byThread = new Map();
-  for (let n = 0; n < 40; n++) {
-    const name = `placed ${n}`;
-    const thread = await lab.object(name, threadOf);
-    byThread.set(thread, [...(byThread.get(thread) ?? []), name]);
-  }
-  assert.equal(byThread.size, threads, 'objects are on all threads');
-  const [[here, beside], [there]] = [...byThread].filter(([thread]) => thread !== 0).map(([, names]) => names);
-  return { here, beside, there };
-}
-
 test('objects are spread over the threads, and each is one object wherever it is called', async (t) => {
   const lab = await startLab(t, { threads });
   const { here, there } = await placed(lab);

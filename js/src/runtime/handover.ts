@@ -114,8 +114,10 @@ export class Feed implements StreamSource {
   }
 }
 
+export const nobodyReads = (): Error => new Error('Nobody reads this stream any more.');
+
 /** A stream that is dropped before its end is as good as cancelled. */
-const dropped = new FinalizationRegistry<StreamSource>((feed) => void feed.cancel(new Error('Nobody reads this stream any more.')));
+const dropped = new FinalizationRegistry<StreamSource>((feed) => void feed.cancel(nobodyReads()));
 
 /** The feeds of requests that were handed over. */
 const bodies = new WeakMap<Request, StreamSource>();

@@ -5,11 +5,11 @@
  */
 import { setImmediate } from 'node:timers'; // user code may replace the globals
 import type { MessagePort } from 'node:worker_threads';
-import { endUnread, type Feed, type Part, placeOf, type StreamSource } from './handover.js';
+import { endUnread, type Feed, nobodyReads, type Part, placeOf, type StreamSource } from './handover.js';
 import type { Delivery, Instance, ObjectHost } from './host.js';
 import { callFetch, callMethod, checkResponse, readProperty } from './invoke.js';
 import type { Identity } from './ids.js';
-import { type Parcel, pack, packError, packPart, type StreamExchange, unpack } from './parcel.js';
+import { type Parcel, pack, packError, packPart, type StreamExchange, streamsIn, unpack } from './parcel.js';
 import { ROOT } from './sections.js';
 import type { Shard } from './shard.js';
 import { withoutObjectId } from './values.js';
@@ -51,6 +51,8 @@ const deliverTurn = (call: IncomingCall): void => call.deliver();
 class IncomingCall implements Delivery {
   #request: Request | undefined;
   #resetAt: number | undefined;
+  #opened = false;
+  #passed: Parcel;
 
   constructor(
     readonly link: Link,
@@ -87,6 +89,7 @@ class IncomingCall implements Delivery {
 
   run(instance: object, host: ObjectHost): unknown {
     const { kind, name, link } = this;
+    this.#opened = true;
     const passed = unpack(this.parcel, link);
     if (kind === METHOD) return callMethod(host, instance, name, passed as unknown[]);
     if (kind === PROPERTY) return readProperty(host, instance, name);
@@ -95,6 +98,10 @@ class IncomingCall implements Delivery {
   }
 
   pass(result: unknown, from: Instance): Parcel {
+    return (this.#passed = this.#pack(result, from));
+  }
+
+  #pack(result: unknown, from: Instance): Parcel {
     const giver = placeOf(from);
     if (this.kind === FETCH) return pack(checkResponse(result), this.link, giver);
     try {
@@ -113,6 +120,8 @@ class IncomingCall implements Delivery {
   }
 
   reject(error: unknown): void {
+    if (!this.#opened) this.link.discard(this.parcel);
+    this.link.withdraw(this.#passed);
     this.#answer(false, packError(error));
   }
 
@@ -190,8 +199,12 @@ export class Link implements StreamExchange {
     port: MessagePort,
   ) {
     this.#port = port;
-    port.on('message', (batch: Message[]) => this.#receive(batch));
-    port.unref();
+  }
+
+  /** What the other side has sent is handled from now on. */
+  open(): void {
+    this.#port.on('message', (batch: Message[]) => this.#receive(batch));
+    this.#port.unref();
   }
 
   send(message: Message): void {
@@ -201,8 +214,39 @@ export class Link implements StreamExchange {
   readonly #flush = (): void => {
     const batch = this.#outbox;
     this.#outbox = [];
-    this.#port.postMessage(batch);
+    try {
+      this.#port.postMessage(batch);
+    } catch {
+      // One of them is what no message can carry: user code can make a Request of a class of its own say anything.
+      for (const message of batch) this.#sendAlone(message);
+    }
   };
+
+  #sendAlone(message: Message): void {
+    try {
+      this.#port.postMessage([message]);
+    } catch (error) {
+      this.#failed(message, error);
+    }
+  }
+
+  /** Who waits for what could not be sent gets the error. */
+  #failed([kind, number, ...rest]: Message, error: unknown): void {
+    if (kind === CALL) {
+      const call = this.#calls.get(number)!;
+      this.#calls.delete(number);
+      this.withdraw(call.parcel);
+      call.reject(error);
+    } else if (kind === OUTCOME) {
+      const [, parcel, ...seen] = rest;
+      this.withdraw(parcel);
+      this.#sendAlone([OUTCOME, number, false, packError(error), ...seen]);
+    } else {
+      void this.#left.get(number)?.cancel(error);
+      this.#left.delete(number);
+      this.#sendAlone([FAILED, number, rest[0], packError(error)]);
+    }
+  }
 
   /** In a turn after the code that makes the call, with what that has written committed. */
   call(call: OutgoingCall, { namespace, hex, name }: Identity, stubResetAt: number): void {
@@ -217,8 +261,20 @@ export class Link implements StreamExchange {
     return number;
   }
 
-  open(stream: number): StreamSource {
+  withdraw(parcel: Parcel): void {
+    for (const number of streamsIn(parcel)) {
+      void this.#left.get(number)?.cancel(nobodyReads());
+      this.#left.delete(number);
+    }
+  }
+
+  source(stream: number): StreamSource {
     return new RemoteSource(this, stream);
+  }
+
+  /** A parcel of the other side that nobody will open. */
+  discard(parcel: Parcel): void {
+    for (const number of streamsIn(parcel)) void this.source(number).cancel(nobodyReads());
   }
 
   close(): void {
@@ -288,6 +344,7 @@ export class Link implements StreamExchange {
       }
     } catch (error) {
       this.#left.delete(number);
+      void stream.cancel(error); // it was the part that could not go
       this.send([FAILED, number, stream.seenLsn, packError(error)]);
       return;
     }

@@ -231,6 +231,7 @@ abstract class Call implements Delivery, Departure, Resumption, OutgoingCall {
       this.seenLsn = shard.dependsOn(this.observer);
       this.target.deliver(this);
     } catch (error) {
+      this.target.link?.withdraw(this.passed); // the call does not leave
       this.reject(error);
     }
   }
@@ -312,7 +313,6 @@ class FetchCall extends Call {
   override start(): Promise<unknown> {
     const { signal } = this;
     if (signal === undefined) return super.start();
-    if (signal.aborted) return Promise.reject(signal.reason as Error);
     const abort = (): void => this.reject(signal.reason);
     signal.addEventListener('abort', abort, { once: true });
     const outcome = super.start();
@@ -416,7 +416,9 @@ class StubTarget {
     let passed: unknown;
     const signal = init?.signal === undefined ? (isRequest(input) ? givenSignal(input) : undefined) : (init.signal ?? undefined);
     try {
-      passed = this.#passRequest(asRequest(input, signal === undefined ? init : { ...init, signal: null }, arguments.length));
+      const request = asRequest(input, signal === undefined ? init : { ...init, signal: null }, arguments.length);
+      if (signal?.aborted === true) throw signal.reason;
+      passed = this.#passRequest(request);
     } catch (error) {
       return Promise.reject(error as Error);
     }

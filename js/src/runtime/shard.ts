@@ -170,6 +170,11 @@ export class Shard implements OutputGate {
     this.#links = ports.map((port) => port && new Link(this, port));
   }
 
+  /** The other shards' calls are let in: once all namespaces are bound, as they may name any. */
+  openLinks(): void {
+    for (const link of this.#links) link?.open();
+  }
+
   /** Where this shard stands among the others, and how many there are. */
   get index(): number {
     return this.#index;
