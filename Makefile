@@ -54,6 +54,7 @@ bench: build
 	@for binary in $(BUILD)/*_bench; do $$binary || exit 1; done
 	node bench/vs-workerd.mjs
 	node bench/list.mjs
+	node bench/memory-limit.mjs
 
 format:
 	$(SOURCES) | xargs -0r clang-format -i

@@ -115,12 +115,12 @@ const config :Workerd.Config = (
   },
 };
 
-// Runs `use(server)` with a fresh server and stops it afterwards.
-export async function withServer(name, base, use) {
+// Runs `use(server)` with a fresh server, which gets these further arguments, and stops it afterwards.
+export async function withServer(name, base, use, moreArgs = []) {
   const directory = dataDirectory(base);
   const port = await freePort();
   const [command, args] = await SERVERS[name].command(directory, port);
-  const child = spawnOwned(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawnOwned(command, [...args, ...moreArgs], { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk) => (output = (output + chunk).slice(-4000)));

@@ -23,6 +23,11 @@ test('wrong usage is explained and exits with 2', async () => {
     [['serve', '--port', '99999'], "error: option '--port <number>' argument '99999' is invalid. Give a whole number from 0 to 65535.\n"],
     [['serve', '--port', 'http'], "error: option '--port <number>' argument 'http' is invalid. Give a whole number from 0 to 65535.\n"],
     [['serve', '--threads', '0'], "error: option '--threads <number>' argument '0' is invalid. Give a whole number from 1 to 64.\n"],
+    ...['0', '0M', 'abc', '512', '-1G', '1.5G', '191M', '9007199254740993K', ''].map((size) => [
+      ['serve', '--memory-limit', size],
+      `error: option '--memory-limit <size>' argument '${size}' is invalid. Give a size such as 512M or 2G, at least 192M.\n`,
+    ]),
+    [['serve', '--watchdog-ms', '1.5'], "error: option '--watchdog-ms <milliseconds>' argument '1.5' is invalid. Give a whole number from 0 to 86400000.\n"],
     [['serve', '--prot', '1'], "error: unknown option '--prot'\n(Did you mean --port?)\n"],
     [['serv'], "error: unknown command 'serv'\n(Did you mean serve?)\n"],
     [['serve', 'a', 'b'], "error: too many arguments for 'serve'. Expected 1 argument but got 2.\n"],

@@ -198,6 +198,17 @@ test('a change of the configuration is served too', async (t) => {
   assert.equal(await server.text('/color'), 'another green');
 });
 
+test('cron triggers are served, and a wrong one is a mistake', async (t) => {
+  const source = program('one').replace('export default {', 'export default {\n  scheduled() {},');
+  const server = await start(t, { source, config: { triggers: { crons: ['0 0 1 1 *'] } } });
+  assert.equal(await server.text('/next'), 'one 1');
+  server.configure({ triggers: { crons: ['99 0 1 1 *'] } });
+  await server.printed(/The configuration has a mistake; the version before goes on serving\.\n/, 'stderr');
+  server.configure({ triggers: { crons: ['1 0 1 1 *'] } });
+  await server.reloaded();
+  assert.equal(await server.text('/next'), 'one 2');
+});
+
 test('no request is lost, and none served twice, while versions take over', async (t) => {
   const server = await start(t);
   const agent = new http.Agent({ keepAlive: true });

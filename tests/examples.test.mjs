@@ -123,3 +123,41 @@ test('safe counter: requests at the same time get different numbers', async (t) 
   numbers.push(...(await some('/unique?name=a')));
   assert.deepEqual(numbers.sort((a, b) => a - b), upTo(150));
 });
+
+test('batch processing: what was added in five seconds is processed at once, object by object', async (t) => {
+  const batch = await start(t, 'batch-processing');
+  const state = async (name) => JSON.parse(await batch.text(`/?name=${name}`));
+  const processed = async (name, count) => {
+    for (;;) {
+      const now = await state(name);
+      if (now.processed.length >= count) return now;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+  const began = performance.now();
+  for (const item of ['one', 'two', 'three']) await batch.text('/?name=a', body(item));
+  await batch.text('/?name=b', body('other'));
+  assert.deepEqual(await processed('a', 3), { pending: [], processed: ['one', 'two', 'three'], batches: 1, alarm: false });
+  const ms = performance.now() - began;
+  assert.ok(ms >= 5000, `processed after ${ms} ms`);
+  assert.deepEqual((await processed('b', 1)).processed, ['other']);
+  await batch.text('/?name=a', body('four'));
+  assert.equal((await state('a')).alarm, true, 'an item after the batch sets a new alarm');
+  assert.deepEqual(await processed('a', 4), { pending: [], processed: ['one', 'two', 'three', 'four'], batches: 2, alarm: false });
+  await batch.text('/?name=lost', body('only in memory'));
+  await batch.again();
+  assert.deepEqual((await state('a')).processed, ['one', 'two', 'three', 'four']);
+  assert.deepEqual(await state('lost'), { pending: [], processed: [], batches: 0, alarm: true });
+  await batch.server.printed(/^BatchProcessor "lost": alarm\(\) has failed; it will be tried again:/m, 'stderr');
+});
+
+test('clean-up: an object that was cleaned up begins anew', async (t) => {
+  const notes = await start(t, 'clean-up');
+  const state = async (init) => JSON.parse(await notes.text('/?name=a', init));
+  await state(body('one'));
+  assert.deepEqual((await state(body('two'))).notes, ['one', 'two']);
+  assert.deepEqual(await state({ method: 'DELETE' }), { notes: [], keys: 0, alarm: false });
+  assert.deepEqual(await state(body('three')), { notes: ['three'], keys: 1, alarm: true });
+  await notes.again();
+  assert.deepEqual(await state(), { notes: ['three'], keys: 1, alarm: true });
+});

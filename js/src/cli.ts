@@ -6,6 +6,7 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { explain, explainRecovery } from './explain.js';
 import { bundleProject, loadProject, type Project, ProjectError } from './project.js';
 import type { ServerOptions } from './server.js';
+import { defaultMemoryLimit, MEMORY_LIMIT_BYTES_MIN } from './runtime/memory-limit.js';
 
 const exitCodes = { mistake: 1, usage: 2, interrupted: 130 };
 
@@ -15,6 +16,8 @@ interface ServeOptions {
   data?: string;
   threads?: number;
   idleMs: number;
+  memoryLimit?: number;
+  watchdogMs: number;
   alarmRetryMs: number;
   config?: string;
 }
@@ -25,6 +28,17 @@ function integerBetween(min: number, max: number): (text: string) => number {
     if (/^\d+$/.test(text) && value >= min && value <= max) return value;
     throw new InvalidArgumentError(`Give a whole number from ${min} to ${max}.`);
   };
+}
+
+/** Powers of 1024. */
+const UNITS = 'KMGT';
+
+/** A size in bytes: 512M, 2G. */
+function size(text: string): number {
+  const [, number, unit] = /^(\d{1,15})([KMGT])(?:i?B)?$/i.exec(text) ?? [];
+  const bytes = unit === undefined ? NaN : Number(number) * 1024 ** (UNITS.indexOf(unit.toUpperCase()) + 1);
+  if (bytes >= MEMORY_LIMIT_BYTES_MIN && bytes <= Number.MAX_SAFE_INTEGER) return bytes;
+  throw new InvalidArgumentError(`Give a size such as 512M or 2G, at least ${MEMORY_LIMIT_BYTES_MIN / 1024 ** 2}M.`);
 }
 
 /** Each has a JavaScript environment and its memory. */
@@ -45,6 +59,8 @@ function serveCommand(program: Command, name: string): Command {
     .option('--data <folder>', 'where the objects live (default: DIR/.perdure)')
     .option('--threads <number>', 'how many threads run the Worker and the objects (default: one for each core)', integerBetween(1, THREADS_MAX))
     .option('--idle-ms <milliseconds>', 'how long an object without work stays in memory', integerBetween(1, 86_400_000), 10_000)
+    .option('--memory-limit <size>', 'memory that the process may take, such as 512M or 2G (default: three quarters of what there is)', size)
+    .option('--watchdog-ms <milliseconds>', 'code that keeps its thread for longer is reported; 0: never', integerBetween(0, 86_400_000), 5_000)
     .option('--alarm-retry-ms <milliseconds>', 'when a failed alarm is tried again; each further time comes after twice as long', integerBetween(1, 3_600_000), 2_000)
     .option('--config <file>', 'the configuration file, when it is not the one in DIR');
 }
@@ -142,9 +158,10 @@ function temporaryDirectory(): string {
 const dataDirectory = (project: Project, options: ServeOptions): string => resolve(options.data ?? join(project.directory, '.perdure'));
 
 function serverOptions(project: Project, bundle: string, options: ServeOptions): ServerOptions {
-  const { host, port, idleMs, alarmRetryMs } = options;
+  const { host, port, idleMs, watchdogMs, alarmRetryMs } = options;
+  const memoryLimit = options.memoryLimit ?? defaultMemoryLimit();
   const threads = options.threads ?? Math.min(availableParallelism(), THREADS_MAX);
-  return { project, bundle, dataDirectory: dataDirectory(project, options), host, port, threads, idleMs, alarmRetryMs };
+  return { project, bundle, dataDirectory: dataDirectory(project, options), host, port, threads, idleMs, memoryLimit, watchdogMs, alarmRetryMs };
 }
 
 function announce(project: Project, port: number, options: ServeOptions): void {

@@ -1,14 +1,21 @@
 /** The program of a server process of `perdure dev` (dev/server-process.ts): serves one version until it is told to stop. */
 import process from 'node:process';
+import { parseCron } from './config/cron.js';
 import type { Order, Report } from './dev/server-process.js';
 import { explain, explainRecovery } from './explain.js';
 import { type RunningServer, type ServerOptions, startServer } from './server.js';
 
 let server: RunningServer | undefined;
 
+/** The crons have methods, which do not come through the channel. */
+function withCrons(options: ServerOptions): ServerOptions {
+  const { project } = options;
+  return { ...options, project: { ...project, crons: project.crons.map(({ expression }) => parseCron(expression)) } };
+}
+
 async function serve(options: ServerOptions, userDirectories: string[]): Promise<Report> {
   try {
-    server = await startServer(options);
+    server = await startServer(withCrons(options));
     const notice = explainRecovery(server.recovery);
     return notice === undefined ? { port: server.port } : { port: server.port, notice };
   } catch (error) {

@@ -7,6 +7,7 @@ import { ExecutionContext, WorkerEntrypoint } from './runtime/entrypoints.js';
 import { setEnv } from './runtime/env.js';
 import { HttpServer } from './runtime/http-server.js';
 import { installGlobals } from './runtime/http.js';
+import { MemoryLimit, processMemory } from './runtime/memory-limit.js';
 import { type NamedConsole, nameObjectsInConsole } from './runtime/named-console.js';
 import type { ObjectClass } from './runtime/namespace.js';
 import type { NativeEngine } from './runtime/native.js';
@@ -15,6 +16,7 @@ import type { ResetClock } from './runtime/reset-clock.js';
 import { ROOT } from './runtime/sections.js';
 import { type Placement, Shard } from './runtime/shard.js';
 import { installTimers } from './runtime/timers.js';
+import { reportUncaught } from './runtime/uncaught.js';
 
 export interface ShardSettings {
   project: Project;
@@ -22,6 +24,10 @@ export interface ShardSettings {
   bundle: string;
   /** Objects without work for this long leave memory. */
   idleMs: number;
+  /** What the process may take, in bytes. */
+  memoryLimit: number;
+  /** Turns that take longer are reported; 0: none are. */
+  watchdogMs: number;
   /** A failed alarm is tried again after this time, then after twice that, and so on. */
   alarmRetryMs?: number | undefined;
   /** What an object prints begins with its class and name; undefined: prints as it is. */
@@ -125,30 +131,34 @@ export interface Settled {
 /** Takes the thread's globals. */
 export class ServedShard {
   readonly shard: Shard;
+  readonly #memory: MemoryLimit;
   #http: HttpServer | undefined;
   #scheduled: ScheduledHandler | undefined;
   #crons: Crons | undefined;
   #served = new Set<string>();
 
-  private constructor(engine: NativeEngine, { project, idleMs, alarmRetryMs }: ShardSettings, resetClock: ResetClock, placement: Placement | undefined) {
+  private constructor(engine: NativeEngine, { project, idleMs, memoryLimit, watchdogMs, alarmRetryMs }: ShardSettings, resetClock: ResetClock, placement: Placement | undefined) {
     this.shard = new Shard({
       engine,
       report,
       idleMs,
+      watchdogMs,
       alarmRetryMs,
       deleteAllDeletesAlarm: deletesAlarm(project),
       resetClock,
       onWake: () => this.#http?.onWake(),
     });
     if (placement !== undefined) this.shard.connect(placement);
+    // One of them speaks for the process.
+    const warn = this.shard.index === 0 ? (line: string): void => console.error(`perdure: ${line}`) : (): void => {};
+    this.#memory = new MemoryLimit(this.shard, memoryLimit, processMemory(), warn);
   }
 
   /** Throws ProjectError for what the project lacks. */
   static async start(engine: NativeEngine, settings: ShardSettings, resetClock: ResetClock, placement?: Placement): Promise<ServedShard> {
-    // What user code does outside a request (a timer, a promise nobody waits for) must not end the process.
-    process.on('unhandledRejection', (reason) => report('Unhandled rejection:', reason));
-    process.on('uncaughtException', (error) => report('Uncaught exception:', error));
     const served = new ServedShard(engine, settings, resetClock, placement);
+    // What user code does outside a request (a timer, a promise nobody waits for) must not end the process.
+    reportUncaught(served.shard);
     try {
       await served.#load(settings);
     } catch (error) {
@@ -178,6 +188,7 @@ export class ServedShard {
     const fetch = fetchHandler(project, module);
     if (project.crons.length > 0) this.#scheduled = scheduledHandler(project, module);
     this.#http = new HttpServer(shard, (request) => fetch(request, shard.env, new ExecutionContext(shard.background)));
+    this.#memory.start();
   }
 
   /** Runs scheduled() from now on: on one of the shards. */
@@ -207,6 +218,7 @@ export class ServedShard {
   }
 
   close(): void {
+    this.#memory.stop();
     this.#crons?.stop();
     this.shard.close();
   }

@@ -159,7 +159,7 @@ class Shards {
 
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { dataDirectory, host, port: wantedPort, threads, ...settings } = options;
-  const engine = loadNative().openEngine(dataDirectory);
+  const engine = loadNative().openEngine(dataDirectory, options.memoryLimit);
   let shards: Shards | undefined;
   let port: number;
   try {

@@ -1,9 +1,11 @@
 #include "node/engine_binding.h"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <string>
 
+#include "base/memory.h"
 #include "node/http_binding.h"
 #include "node/shard_binding.h"
 #include "store/foreign_database.h"
@@ -35,6 +37,10 @@ namespace {
 // A data directory in memory: the log gives its room back early, as it is the memory of a test.
 constexpr char kMemoryDirectory[] = "/memory";
 constexpr std::uint64_t kMemorySegmentBytes = 4 << 20;
+
+// Committed pages that wait for the checkpoint may take this part of the process's memory; commits
+// wait for it at twice that (store::StoreOptions::dirty_bytes_max).
+constexpr std::uint64_t kDirtyPartOfMemory = 16;
 
 // openNamespace(key, whether its objects have key-value storage)
 napi_value open_namespace(napi_env env, napi_callback_info info) {
@@ -193,6 +199,18 @@ napi_value checkpoint(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// The checkpoint frees the memory of committed pages; it goes on beside this.
+napi_value request_checkpoint(napi_env env, napi_callback_info info) {
+  Call<Engine, 0> call(env, info);
+  call.self->open_store().request_checkpoint();
+  return nullptr;
+}
+
+napi_value release_memory(napi_env /*env*/, napi_callback_info /*info*/) {
+  release_free_memory();
+  return nullptr;
+}
+
 napi_value close_engine(napi_env env, napi_callback_info info) {
   Call<Engine, 0> call(env, info);
   call.self->open_store();
@@ -259,6 +277,7 @@ napi_value make_engine(napi_env env, std::shared_ptr<DataDirectory> directory) {
   method<cron_runs>(env, out, "cronRuns", engine);
   method<keep_cron_runs>(env, out, "keepCronRuns", engine);
   method<checkpoint>(env, out, "checkpoint", engine);
+  method<request_checkpoint>(env, out, "requestCheckpoint", engine);
   method<close_engine>(env, out, "close", engine);
   method<create_shard>(env, out, "createShard", engine);
   define_http_front(env, out, engine);
@@ -266,7 +285,7 @@ napi_value make_engine(napi_env env, std::shared_ptr<DataDirectory> directory) {
 }
 
 napi_value open_engine(napi_env env, napi_callback_info info) {
-  Call<void, 1> call(env, info);
+  Call<void, 2> call(env, info);
   auto directory = std::make_shared<DataDirectory>();
   store::StoreOptions options;
   if (call.type(0) == napi_undefined) {
@@ -279,6 +298,8 @@ napi_value open_engine(napi_env env, napi_callback_info info) {
   } else {
     options.directory = call.utf8(0);
   }
+  if (call.type(1) != napi_undefined)
+    options.dirty_bytes_max = std::min(options.dirty_bytes_max, call.u64(1) / kDirtyPartOfMemory);
   options.flush_on_append = false;  // the shard knows where a batch ends: Shard.flush()
   directory->store = store::Store::open(std::move(options));
   directory->catalog = std::make_unique<runtime::Catalog>(*directory->store);
@@ -298,6 +319,7 @@ napi_value attach_engine(napi_env env, napi_callback_info info) {
 void define_engine(napi_env env, napi_value exports) {
   method<open_engine>(env, exports, "openEngine", nullptr);
   method<attach_engine>(env, exports, "attachEngine", nullptr);
+  method<release_memory>(env, exports, "releaseFreeMemory", nullptr);
   method<copy_database>(env, exports, "copyDatabase", nullptr);
   method<foreign_alarms>(env, exports, "foreignAlarms", nullptr);
 }

@@ -38,10 +38,12 @@ struct Engine {
   const runtime::ObjectIdFactory& id_factory(std::uint32_t ns) const;
 };
 
-// exports.openEngine(directory: string | undefined) -> engine
+// exports.openEngine(directory: string | undefined, memoryBytes?: number) -> engine
 //   undefined: in memory, touching no file; nothing is left after close()
+//   memoryBytes: what the process may take, which the engine keeps its own share of
 // exports.attachEngine(engine.token) -> the engine of another environment of this process, for this
 //   one. Only the one that opened it closes it, after all shards.
+// exports.releaseFreeMemory(): see base/memory.h
 // exports.copyDatabase(source, target, isKeyValue) -> alarm in ms or undefined: see
 //   store/foreign_database.h
 void define_engine(napi_env env, napi_value exports);

@@ -45,6 +45,13 @@ enum HeaderOut : std::size_t {
   kRowsRead = 9,      // by the statement since it was started, and
   kRowsWritten = 10,  // written
 };
+// header[]: which turn runs, written at its beginning and read by the watchdog (shard_watch.h).
+enum HeaderTurn : std::size_t {
+  kTurn = 11,       // another number for each turn
+  kTurnSlot = 12,   // of the object whose code it is, plus one; 0: code outside the objects
+  kTurnLabel = 13,  // the method (see ShardWatch::label()); negative: what was called last, and the
+                    // code has waited since; 0: not known
+};
 enum RunStatus : std::int32_t { kMore = 0, kDone = 1, kFailed = 2 };
 
 }  // namespace perdure::node

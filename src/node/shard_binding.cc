@@ -62,7 +62,13 @@ Waker& ShardHost::open_waker() const {
   return *waker;
 }
 
+ShardWatch& ShardHost::open_watch() const {
+  if (watch == nullptr) throw Error(ErrorCode::kInvalid, "The shard has been closed.");
+  return *watch;
+}
+
 void ShardHost::close(napi_env env) {
+  watch.reset();
   // What is still called finds no object and no statement here, and says so.
   static thread_local Exchange nothing{};
   if (exchange_reference != nullptr) napi_delete_reference(env, exchange_reference);
@@ -84,12 +90,15 @@ napi_value add(napi_env env, napi_callback_info info) {
   const std::uint32_t ns = call.uint(0);
   const auto id = call.self->engine.id_factory(ns).from_string(call.latin1(1));
   if (!id.has_value()) throw Error(ErrorCode::kInvalid, "this id is not of the namespace");
-  return make_number(env, call.self->shard.add(ns, *id, call.utf8(2)));
+  const std::string name = call.utf8(2);
+  const std::scoped_lock lock(call.self->open_watch().mutex());
+  return make_number(env, call.self->shard.add(ns, *id, name));
 }
 
 napi_value remove(napi_env env, napi_callback_info info) {
   Call<ShardHost, 1> call(env, info);
   call.self->close_storage(call.uint(0));
+  const std::scoped_lock lock(call.self->open_watch().mutex());
   call.self->shard.remove(call.uint(0));
   return nullptr;
 }
@@ -190,6 +199,12 @@ napi_value idle(napi_env env, napi_callback_info info) {
   return numbers(env, call.self->shard.idle(call.u64(0), call.u64(1)));
 }
 
+// leastRecentlyUsed(max) -> slots of objects without work, those that had it longest ago first
+napi_value least_recently_used(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  return numbers(env, call.self->shard.least_recently_used(call.uint(0)));
+}
+
 // The instance goes, the state stays.
 napi_value evict(napi_env env, napi_callback_info info) {
   Call<ShardHost, 1> call(env, info);
@@ -282,6 +297,19 @@ napi_value unkeep(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// watch(ms): turns that take longer are reported on stderr, and named.
+napi_value watch(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 1> call(env, info);
+  call.self->open_watch().start(env, std::chrono::milliseconds(call.uint(0)));
+  return nullptr;
+}
+
+// label(class name, method) -> its number for the exchange
+napi_value label(napi_env env, napi_callback_info info) {
+  Call<ShardHost, 2> call(env, info);
+  return make_number(env, call.self->open_watch().label(call.utf8(0), call.utf8(1)));
+}
+
 // Closes all databases and stops listening to the log; before engine.close().
 napi_value close_shard(napi_env env, napi_callback_info info) {
   Call<ShardHost, 0> call(env, info);
@@ -303,6 +331,7 @@ napi_value create_shard(napi_env env, napi_callback_info info) {
   owner->exchange = static_cast<Exchange*>(memory);
   check(env, napi_create_reference(env, call.args[0], 1, &owner->exchange_reference));
   owner->waker = std::make_unique<Waker>(env, call.args[1], owner->shard.store().log());
+  owner->watch = std::make_unique<ShardWatch>(*owner->exchange, owner->shard);
   ShardHost* host = owned_by_environment(env, std::move(owner));
   napi_value out = make_object(env);
   method<add>(env, out, "add", host);
@@ -319,7 +348,10 @@ napi_value create_shard(napi_env env, napi_callback_info info) {
   method<release>(env, out, "release", host);
   method<reset>(env, out, "reset", host);
   method<idle>(env, out, "idle", host);
+  method<least_recently_used>(env, out, "leastRecentlyUsed", host);
   method<evict>(env, out, "evict", host);
+  method<watch>(env, out, "watch", host);
+  method<label>(env, out, "label", host);
   method<begin>(env, out, "begin", host);
   method<begin_explicit>(env, out, "beginExplicit", host);
   method<commit>(env, out, "commit", host);

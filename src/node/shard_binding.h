@@ -10,6 +10,7 @@
 #include "node/engine_binding.h"
 #include "node/exchange.h"
 #include "node/napi.h"
+#include "node/shard_watch.h"
 #include "node/waker.h"
 #include "runtime/shard.h"
 
@@ -35,7 +36,8 @@ struct ShardHost {
   Exchange* exchange = nullptr;  // the memory of an ArrayBuffer that `exchange_reference` keeps
   napi_ref exchange_reference = nullptr;
   std::unique_ptr<Waker> waker;
-  std::string text;  // the texts of a batch of rows; kept for its capacity
+  std::unique_ptr<ShardWatch> watch;  // until the shard is closed
+  std::string text;                   // the texts of a batch of rows; kept for its capacity
   std::string value_buffer;
 
   std::vector<std::unique_ptr<Prepared>> statements;
@@ -52,6 +54,7 @@ struct ShardHost {
   // Finalizes the object's statements and closes its storage.
   void close_storage(runtime::Slot slot);
   [[nodiscard]] Waker& open_waker() const;
+  [[nodiscard]] ShardWatch& open_watch() const;
   void close(napi_env env);
 };
 

@@ -104,6 +104,8 @@ class Object {
   [[nodiscard]] bool evictable() const noexcept;
   // True when there has been nothing to do since `now_ms - idle_ms`, with an instance or without.
   [[nodiscard]] bool idle(std::uint64_t now_ms, std::uint64_t idle_ms) const noexcept;
+  // When there was nothing to do any more, the last time; 0 before any work.
+  [[nodiscard]] std::uint64_t idle_since_ms() const noexcept { return idle_since_ms_; }
   void evict();  // only when evictable
 
   // Transactions: the implicit one (DESIGN: one for each synchronous run), or the explicit one of

@@ -1,5 +1,7 @@
 #include "runtime/shard.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "store/metadata.h"
 #include "store/shared_key_value.h"
@@ -293,6 +295,20 @@ std::vector<Slot> Shard::idle(std::uint64_t now_ms, std::uint64_t idle_ms) const
   for (Slot slot = 0; slot < objects_.size(); ++slot)
     if (objects_[slot] != nullptr && objects_[slot]->core.idle(now_ms, idle_ms))
       found.push_back(slot);
+  return found;
+}
+
+std::vector<Slot> Shard::least_recently_used(std::size_t count) const {
+  std::vector<Slot> found;
+  for (Slot slot = 0; slot < objects_.size(); ++slot)
+    if (objects_[slot] != nullptr && objects_[slot]->core.evictable()) found.push_back(slot);
+  const auto by_use = [this](Slot a, Slot b) {
+    return objects_[a]->core.idle_since_ms() < objects_[b]->core.idle_since_ms();
+  };
+  count = std::min(count, found.size());
+  std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count), found.end(),
+                    by_use);
+  found.resize(count);
   return found;
 }
 

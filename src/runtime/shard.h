@@ -123,6 +123,8 @@ class Shard {
 
   // Slots whose instance has been idle for idle_ms.
   [[nodiscard]] std::vector<Slot> idle(std::uint64_t now_ms, std::uint64_t idle_ms) const;
+  // Up to `count` slots whose objects have nothing to do, those that had it longest ago first.
+  [[nodiscard]] std::vector<Slot> least_recently_used(std::size_t count) const;
 
  private:
   store::KeyValue& key_value(ShardObject& object, Slot slot);

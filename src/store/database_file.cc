@@ -14,6 +14,8 @@ namespace {
 
 // Memory of an entry of the map and its allocation, beside the packed content.
 constexpr std::int64_t kEntryBytes = 64;
+// Of a file that waits for the checkpoint: this object, its path, its places in two tables.
+constexpr std::int64_t kFileBytes = sizeof(DatabaseFile) + 256;
 // Until recovery ends the log's epoch is not known.
 constexpr std::uint64_t kRecoveringEpoch = std::numeric_limits<std::uint64_t>::max();
 // A thread keeps its scratch memory for the next commit up to this size.
@@ -87,6 +89,11 @@ bool DatabaseFile::listed() const {
 
 void DatabaseFile::set_listed(bool listed) {
   const std::scoped_lock lock(mutex_);
+  mark_listed(listed);
+}
+
+void DatabaseFile::mark_listed(bool listed) noexcept {
+  if (listed_ != listed) account(listed ? kFileBytes : -kFileBytes);
   listed_ = listed;
 }
 
@@ -291,7 +298,7 @@ std::uint64_t DatabaseFile::append(log::Log& log, std::span<Prepared* const> com
 
 void DatabaseFile::list_locked() {
   if (listed_) return;
-  listed_ = true;
+  mark_listed(true);
   core_.list_dirty(shared_from_this());
 }
 
@@ -383,7 +390,7 @@ void DatabaseFile::capture(CapturedPages& captured, std::size_t bytes_max) {
   const std::scoped_lock lock(mutex_);
   std::uint32_t from = 0;
   if (captured.pages.empty()) {
-    listed_ = false;
+    mark_listed(false);
     smallest_since_capture_ = std::numeric_limits<std::uint32_t>::max();
     captured.page_size = page_size_;
     captured.valid_pages = valid_pages_;

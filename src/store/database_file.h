@@ -141,6 +141,7 @@ class DatabaseFile : public std::enable_shared_from_this<DatabaseFile> {
   void find_origin();
   void read_locked(std::uint32_t page, std::span<std::byte> out);
   void read_file(std::uint32_t page, std::span<std::byte> out);
+  void mark_listed(bool listed) noexcept;
   bool encode(const Change& change, std::uint64_t epoch, std::vector<std::byte>& record);
   bool needs_full_image(std::uint32_t page, std::uint64_t epoch) noexcept;
   void store_page(const ChangedPage& changed, std::uint64_t epoch, Lsn lsn);

@@ -144,6 +144,8 @@ void Store::place_files(std::span<const Placement> placements) {
   for (const auto& folder : changed) file_system.sync_directory(folder);
 }
 
+void Store::request_checkpoint() noexcept { impl_->core.wake_checkpointer(); }
+
 void Store::checkpoint() { impl_->checkpoint(); }
 
 }  // namespace perdure::store

@@ -99,6 +99,9 @@ class Store {
   // Bytes of committed pages that are not in their files yet.
   [[nodiscard]] std::uint64_t dirty_bytes() const noexcept;
 
+  // Has the checkpointer call checkpoint() soon.
+  void request_checkpoint() noexcept;
+
   // Writes all committed pages to their files; on return the log starts after them. Any thread.
   void checkpoint();
 

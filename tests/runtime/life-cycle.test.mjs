@@ -5,6 +5,7 @@ import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { temporaryDirectory } from '../support/files.mjs';
 import { startLab } from '../support/lab.mjs';
+import { slowDisk } from '../support/slow-disk.mjs';
 
 const idleMs = 300;
 const lab = await startLab({ after }, { args: ['--idle-ms', String(idleMs)] });
@@ -457,7 +458,7 @@ test('a rejected waitUntil, an unhandled rejection and a throwing timer are repo
   });
   await sleep(50);
   assert.equal(await lab.object('reports', () => 1), 1);
-  for (const text of ['Counter "reports": a promise given to waitUntil() was rejected: Error: from waitUntil', 'Unhandled rejection: Error: nobody waits', 'Counter "reports": a timer has thrown: Error: from a timer']) {
+  for (const text of ['Counter "reports": a promise given to waitUntil() was rejected: Error: from waitUntil', 'Counter "reports": a promise was rejected and nobody handled it: Error: nobody waits', 'Counter "reports": a timer has thrown: Error: from a timer']) {
     assert.ok(lab.output.stderr.includes(text), text);
   }
 });
@@ -504,4 +505,74 @@ test('user code that replaces the timers of the process does not stop the server
     }
   });
   assert.deepEqual(value, [1]);
+});
+
+test('what nobody has caught is reported with the name of the object whose code it was, if that is known', async () => {
+  await lab.handle('/uncaught', (request, env, ctx, shared) => {
+    void Promise.reject(new Error('of the Worker'));
+    return new Response('');
+  });
+  await lab.text('/uncaught');
+  await lab.object('uncaught a', async ({ env, storage }) => {
+    void Promise.reject(new Error('of a, at once'));
+    const late = Promise.reject(new Error('handled in time'));
+    await env.COUNTER.getByName('uncaught b').run(`() => { void (async () => { await null; throw new Error('of b'); })(); }`);
+    void Promise.reject(new Error('of a, after a call'));
+    late.catch(() => {});
+    await storage.put('a', 1);
+    queueMicrotask(() => { throw new TypeError('of a, in a microtask'); });
+    process.nextTick(() => { throw new TypeError('of a, in a tick'); });
+    setImmediate(() => { throw new TypeError('of a, in an immediate'); });
+    setTimeout(async () => { throw new Error('of a, in a timer'); });
+  }).catch(() => {});
+  await sleep(100);
+  const { stderr } = lab.output;
+  const expected = [
+    'Unhandled rejection: Error: of the Worker',
+    'Counter "uncaught a": a promise was rejected and nobody handled it: Error: of a, at once',
+    'Counter "uncaught b": a promise was rejected and nobody handled it: Error: of b',
+    'Counter "uncaught a": a promise was rejected and nobody handled it: Error: of a, after a call',
+    'Counter "uncaught a": nobody caught an exception: TypeError: of a, in a microtask',
+    'Counter "uncaught a": nobody caught an exception: TypeError: of a, in a tick',
+    'Counter "uncaught a": an immediate has thrown: TypeError: of a, in an immediate',
+    'Counter "uncaught a": a promise was rejected and nobody handled it: Error: of a, in a timer',
+  ];
+  for (const text of expected) assert.ok(stderr.includes(text), `${text}\n${stderr}`);
+  assert.equal(await lab.object('uncaught a', ({ kv }) => kv.get('a')), 1, 'nobody was reset');
+});
+
+test('what an object does after its method has returned is done, when nothing but an immediate or sync() is left of it', async (t) => {
+  const hurried = await startLab(t, { args: ['--idle-ms', '1'], wrapper: slowDisk(t, 100).wrapper });
+  const done = await hurried.worker(async ({ env, shared }) => {
+    shared.done = [];
+    const say = `const say = (what) => {
+      kv.put(what, 1);
+      void env.COUNTER.getByName('hears').run('({ shared }, what) => void shared.done.push(what)', what);
+    };`;
+    await env.COUNTER.getByName('syncs').run(`({ env, storage, kv }) => {
+      ${say}
+      kv.put('a', 1);
+      void storage.sync().then(() => say('synced'));
+    }`);
+    await env.COUNTER.getByName('goes on').run(`({ env, ctx, kv, shared }) => {
+      ${say}
+      const chain = (left) => {
+        for (const end = performance.now() + 3; performance.now() < end; ); // there is a sweep meanwhile
+        if (left > 0) setImmediate(chain, left - 1);
+        else say('last of the immediates');
+      };
+      setImmediate(chain, 5);
+      clearImmediate(setImmediate(() => shared.done.push('cleared')));
+    }`);
+    await env.COUNTER.getByName('clears').run(`({ ctx, shared }) => {
+      const waits = setImmediate(() => shared.done.push('cleared while it waits'));
+      void ctx.blockConcurrencyWhile(async () => {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        clearImmediate(waits);
+      });
+    }`);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    return shared.done;
+  });
+  assert.deepEqual(done, ['last of the immediates', 'synced']);
 });

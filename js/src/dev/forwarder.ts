@@ -11,6 +11,8 @@ import { ProjectError } from '../config/error.js';
 
 /** Requests that wait for the next version; the ones after them are refused with 503. */
 const HELD_REQUESTS_MAX = 1000;
+/** As many as the server itself takes; further ones are closed. */
+const CONNECTIONS_MAX = 10_000;
 /** Less than the 75 s after which the server process closes a connection without a request. */
 const IDLE_CONNECTION_MS_MAX = 30_000;
 /** What one connection brings to the next one is not what the client has said to us. */
@@ -45,6 +47,7 @@ export class Forwarder {
     this.#server = createServer({ keepAliveTimeout: 2 * IDLE_CONNECTION_MS_MAX, requestTimeout: 0 }, (request, response) =>
       this.#onRequest(request, response),
     );
+    this.#server.maxConnections = CONNECTIONS_MAX;
   }
 
   /** Resolves with the port. Throws ProjectError when the address cannot be had. */

@@ -3,7 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { withinMs } from './within.js';
 
-/** What the process is told: to serve, once; then to stop, once. `Options` can be written as JSON. */
+/** What the process is told: to serve, once; then to stop, once. It travels as JSON: the receiver makes what is no data again. */
 export type Order<Options> = { serve: Options; userDirectories: string[] } | { stop: true };
 
 /** What it answers to the first. */

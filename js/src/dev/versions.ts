@@ -65,8 +65,9 @@ export class Versions<Options> {
     if (this.#changing !== undefined) {
       await this.#process?.stop(TAKE_OVER_GRACE_MS); // it may never start
       await this.#changing;
-      this.#forwarder.refuse('The server is stopping.');
+      this.#process = undefined;
     }
+    if (this.#process === undefined) this.#forwarder.refuse('The server is stopping.');
     await closed;
     await this.#process?.stop(STOP_GRACE_MS + CHECKPOINT_MS_MAX);
   }

@@ -145,7 +145,7 @@ export class Registry {
     await before(deadline, calls);
     // A call that an object has made of its own is delivered before the first look.
     await new Promise<void>((resolve) => shard.turn(resolve, undefined));
-    for (shard.evictIdle(0); shard.hasObjects && Date.now() < deadline; shard.evictIdle(0)) await delay(CLOSE_POLL_MS);
+    for (shard.evictIdle(0); shard.objects > 0 && Date.now() < deadline; shard.evictIdle(0)) await delay(CLOSE_POLL_MS);
     shard.resetAll(new Error('The registry was closed before the object had finished its work.'));
     await calls;
     shard.close();

@@ -79,6 +79,7 @@ class AlarmDelivery implements Delivery {
     const begun = native.alarmBegins(slot, Date.now());
     if (begun === null) return; // it was replaced or deleted while it waited at the gate
     let failure: { thrown: unknown } | undefined;
+    this.host.runs('alarm');
     try {
       await this.host.alarm(object, new AlarmInvocationInfo(made, begun[0], begun[1]));
     } catch (thrown) {

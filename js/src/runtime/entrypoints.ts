@@ -2,6 +2,7 @@
 import type { Background } from './background.js';
 import { notDataClass } from './clone.js';
 import type { DurableObjectState } from './state.js';
+import { wrongParameter } from './web-idl.js';
 
 export class DurableObject<Env = unknown> {
   protected ctx: DurableObjectState;
@@ -26,6 +27,7 @@ export class ExecutionContext {
 
   /** A clean stop waits for the promise. */
   waitUntil(promise: unknown): void {
+    if (arguments.length === 0) throw wrongParameter('waitUntil', 'ExecutionContext', 1, 'Promise');
     this.#background.add('The Worker', promise);
   }
 

@@ -29,6 +29,10 @@ export const OUT_HAS_EXTRAS = 3;
 export const OUT_REPREPARED = 8;
 export const OUT_ROWS_READ = 9;
 export const OUT_ROWS_WRITTEN = 10;
+/** Which turn runs, for the watchdog. */
+export const TURN = 11;
+export const TURN_SLOT = 12;
+export const TURN_LABEL = 13;
 
 /** Values of header[OUT_STATUS]. */
 export const DONE = 1;

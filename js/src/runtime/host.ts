@@ -3,6 +3,7 @@
  * tells it what happened.
  */
 import { DurableObject } from './entrypoints.js';
+import { TURN_LABEL } from './exchange.js';
 import { DurableObjectId, type Identity } from './ids.js';
 import { CONSTRUCT, DELIVER } from './native.js';
 import type { ObjectNamespace, StorageKind } from './namespace.js';
@@ -15,6 +16,8 @@ import { passThrown } from './values.js';
 
 /** Something to be delivered to the object, and where its outcome goes. */
 export interface Delivery {
+  /** It calls fetch(). */
+  readonly isFetch?: boolean;
   /** Runs user code; what it returns or throws is the outcome. */
   run(instance: object, host: ObjectHost): unknown;
   /** Makes the caller's copy of the result, which came from `instance`. */
@@ -40,6 +43,10 @@ export class Instance extends Observer {
   stray = false;
   /** How many timers it has. */
   timers = 0;
+  /** What was called last, for the watchdog: a number of ObjectNamespace.label(). */
+  label = 0;
+  /** Set when it has ended by a reset: what it sent after its last commit must not leave. */
+  lost: { error: unknown } | undefined;
   /** Made when first needed. */
   #sections: Sections | undefined;
   /** What ends with it, when it ends by a reset; made when first needed, as few objects do. */
@@ -91,6 +98,7 @@ export class Instance extends Observer {
 
   /** A reset has ended it: its storage is not alive any more. */
   ended(error: unknown): void {
+    this.lost = { error };
     this.#sections?.abandon();
     for (const end of [...(this.#ends ?? [])]) end(error);
   }
@@ -208,6 +216,7 @@ export class ObjectHost implements StateHost, StorageHost {
     this.#instance = instance;
     const state = new DurableObjectState(this, storage, new DurableObjectId(this.id), new DurableObjectStorage(storage));
     this.shard.enter(instance);
+    this.runs('constructor');
     try {
       instance.object = new this.namespace.objectClass(state, this.shard.env);
     } catch (thrown) {
@@ -263,6 +272,11 @@ export class ObjectHost implements StateHost, StorageHost {
       return;
     }
     this.#succeed(delivery, instance, result);
+  }
+
+  /** For the watchdog: what this turn, of the object's instance, runs. */
+  runs(method: string): void {
+    this.#instance!.label = this.exchange.header[TURN_LABEL] = this.namespace.label(method);
   }
 
   #succeed(delivery: Delivery, instance: Instance, result: unknown): void {
@@ -328,7 +342,12 @@ export class ObjectHost implements StateHost, StorageHost {
   #refuse(delivery: Delivery): void {
     delivery.resetSeen(this.resetAt);
     delivery.seenLsn = this.shard.dependsOn(this.shard.elsewhere);
-    delivery.reject(this.resetError);
+    delivery.reject(this.refusal(delivery.isFetch === true));
+  }
+
+  /** What a caller gets after a reset: an error of its own. */
+  refusal(remote = false): unknown {
+    return copyThrown(this.resetError, remote ? { durableObjectReset: true, remote } : { durableObjectReset: true });
   }
 
   evict(): void {
@@ -346,7 +365,7 @@ export class ObjectHost implements StateHost, StorageHost {
 
   blockConcurrencyWhile<T>(core: StorageCore, body: () => T | Promise<T>): Promise<T> {
     core.check();
-    return this.#instance!.sections.run(() => body(), false);
+    return this.#instance!.sections.run(() => body.call(globalThis), false);
   }
 
   transaction<T>(core: StorageCore, body: (section: Section) => Promise<T>): Promise<T> {

@@ -1,4 +1,5 @@
 /** The shard's side of the HTTP front: turns its events into requests and responses into events. */
+import { TURN_LABEL } from './exchange.js';
 import { asPromise } from './host.js';
 import { BadRequest, type IncomingBody, incomingRequest, isResponse, type Outgoing, takeResponse } from './http.js';
 import {
@@ -61,6 +62,8 @@ export class HttpServer {
   readonly #shard: Shard;
   readonly #handle: (request: Request) => unknown;
   readonly #server: NativeHttp;
+  /** For the watchdog. */
+  readonly #fetchLabel: number;
   readonly #exchanges = new Map<number, Exchange>();
   #unflushed = 0;
   #stopped: (() => void) | undefined;
@@ -73,6 +76,7 @@ export class HttpServer {
     this.#handle = handle;
     this.#server = shard.native.openHttp();
     shard.onFlush = () => this.#flush();
+    this.#fetchLabel = shard.native.label('', 'fetch()');
   }
 
   /** The front stops: resolves when the requests in flight have their responses, with those that have none in time. */
@@ -132,6 +136,7 @@ export class HttpServer {
   /** In a turn of its own, so that what follows from it is known to be of this request. */
   readonly #handleTurn = ({ exchange, request }: { exchange: Exchange; request: Request }): void => {
     this.#shard.enter(undefined, ROOT, exchange);
+    this.#shard.exchange.header[TURN_LABEL] = this.#fetchLabel;
     let result: unknown;
     try {
       result = this.#handle(request);

@@ -6,7 +6,7 @@
 import { setImmediate } from 'node:timers'; // user code may replace the globals
 import type { MessagePort } from 'node:worker_threads';
 import { endUnread, type Feed, type Part, placeOf, type StreamSource } from './handover.js';
-import type { Delivery, Instance } from './host.js';
+import type { Delivery, Instance, ObjectHost } from './host.js';
 import { callFetch, callMethod, checkResponse, readProperty } from './invoke.js';
 import type { Identity } from './ids.js';
 import { type Parcel, pack, packError, packPart, type StreamExchange, unpack } from './parcel.js';
@@ -65,6 +65,10 @@ class IncomingCall implements Delivery {
     readonly stubResetAt: number,
   ) {}
 
+  get isFetch(): boolean {
+    return this.kind === FETCH;
+  }
+
   deliver(): void {
     const { shard } = this.link;
     try {
@@ -75,19 +79,19 @@ class IncomingCall implements Delivery {
       }
       this.seenLsn = shard.dependsOn(shard.elsewhere);
       this.resetSeen(host.resetAt);
-      this.reject(host.resetError);
+      this.reject(host.refusal());
     } catch (error) {
       this.reject(error);
     }
   }
 
-  run(instance: object): unknown {
+  run(instance: object, host: ObjectHost): unknown {
     const { kind, name, link } = this;
     const passed = unpack(this.parcel, link);
-    if (kind === METHOD) return callMethod(instance, name, passed as unknown[]);
-    if (kind === PROPERTY) return readProperty(instance, name);
+    if (kind === METHOD) return callMethod(host, instance, name, passed as unknown[]);
+    if (kind === PROPERTY) return readProperty(host, instance, name);
     this.#request = passed as Request;
-    return callFetch(instance, this.#request);
+    return callFetch(host, instance, this.#request);
   }
 
   pass(result: unknown, from: Instance): Parcel {

@@ -3,6 +3,7 @@ import { runtimeClass } from './platform-class.js';
 import { type Delivery, type Instance, ObjectHost, type Resumption } from './host.js';
 import { endUnread, handOver } from './handover.js';
 import { givenSignal, isRequest, makeRequest } from './http.js';
+import { DurableObject } from './entrypoints.js';
 import { DurableObjectId, Identity, IdFactory } from './ids.js';
 import { callFetch, callMethod, checkResponse, readProperty } from './invoke.js';
 import { type CallKind, FETCH, type Link, METHOD, type OutgoingCall, PROPERTY } from './links.js';
@@ -24,7 +25,11 @@ const settleTurn = (call: Call): void => call.settle();
 export class ObjectNamespace {
   readonly number: number;
   readonly ids: IdFactory;
+  /** Methods of its objects can be called: the class says so, not the instance. */
+  readonly servesCalls: boolean;
   readonly #hosts = new Map<string, ObjectHost>();
+  /** By method: what the watchdog knows it by. */
+  readonly #labels = new Map<string, number>();
 
   constructor(
     readonly shard: Shard,
@@ -34,7 +39,17 @@ export class ObjectNamespace {
     readonly storage: StorageKind,
   ) {
     this.number = shard.engine.openNamespace(key, storage === 'kv');
+    this.servesCalls = objectClass.prototype instanceof DurableObject;
     this.ids = new IdFactory(shard.engine, this.number);
+  }
+
+  /** A method that the class has. */
+  label(method: string): number {
+    const known = this.#labels.get(method);
+    if (known !== undefined) return known;
+    const label = this.shard.native.label(this.className, `${method}()`);
+    this.#labels.set(method, label);
+    return label;
   }
 
   host(id: Identity): ObjectHost {
@@ -169,6 +184,7 @@ abstract class Call implements Delivery, Departure, Resumption, OutgoingCall {
     readonly passed: unknown,
   ) {
     const { shard } = target.namespace;
+    target.called();
     this.sender = shard.current;
     this.section = shard.section;
     this.observer = shard.observer;
@@ -259,8 +275,8 @@ class MethodCall extends Call {
     super(target, passed);
   }
 
-  run(instance: object): unknown {
-    return callMethod(instance, this.name, this.passed as unknown[]);
+  run(instance: object, host: ObjectHost): unknown {
+    return callMethod(host, instance, this.name, this.passed as unknown[]);
   }
 }
 
@@ -274,14 +290,15 @@ class PropertyGet extends Call {
     super(target, undefined);
   }
 
-  run(instance: object): unknown {
-    return readProperty(instance, this.name);
+  run(instance: object, host: ObjectHost): unknown {
+    return readProperty(host, instance, this.name);
   }
 }
 
 class FetchCall extends Call {
   readonly kind = FETCH;
   readonly name = '';
+  readonly isFetch = true;
 
   constructor(
     target: StubTarget,
@@ -309,8 +326,8 @@ class FetchCall extends Call {
     if (this.target.link === undefined) endUnread(this.passed as Request);
   }
 
-  run(instance: object): unknown {
-    return callFetch(instance, this.passed as Request);
+  run(instance: object, host: ObjectHost): unknown {
+    return callFetch(host, instance, this.passed as Request);
   }
 
   /** Unlike a method's, an error of fetch() does not name the object. */
@@ -329,8 +346,11 @@ class FetchCall extends Call {
 class StubTarget {
   /** Members that its holder has given the stub. */
   own: Record<string, unknown> | undefined;
-  /** Up to when its holders know of resets of the object; a call after another one fails once. */
-  #resetsSeenAt: number;
+  /**
+   * Up to when its holders know of resets of the object; a call after another one fails once. From the first call
+   * on: before it the stub has to do with no instance.
+   */
+  #resetsSeenAt: number | undefined;
   /** The way to the object, when it is on another thread. */
   readonly link: Link | undefined;
   /** Made when it is asked for, unless the stub was made with one. */
@@ -343,7 +363,6 @@ class StubTarget {
     id?: DurableObjectId,
   ) {
     this.#id = id;
-    this.#resetsSeenAt = namespace.shard.resetClock.now();
     this.link = namespace.shard.linkTo(identity);
   }
 
@@ -352,23 +371,29 @@ class StubTarget {
     return (this.#id ??= new DurableObjectId(this.identity));
   }
 
+  /** A call is being made. */
+  called(): void {
+    this.#resetsSeenAt ??= this.namespace.shard.resetClock.now();
+  }
+
   deliver(call: Call): void {
+    const seenAt = this.#resetsSeenAt!;
     if (this.link !== undefined) {
-      this.link.call(call, this.identity, this.#resetsSeenAt);
+      this.link.call(call, this.identity, seenAt);
       return;
     }
     const host = this.namespace.host(this.identity);
     const { resetAt } = host;
-    if (resetAt <= this.#resetsSeenAt) {
+    if (resetAt <= seenAt) {
       host.deliver(call);
       return;
     }
     this.resetSeen(resetAt);
-    call.reject(host.resetError);
+    call.reject(host.refusal());
   }
 
   resetSeen(resetAt: number): void {
-    this.#resetsSeenAt = Math.max(this.#resetsSeenAt, resetAt);
+    this.#resetsSeenAt = Math.max(this.#resetsSeenAt!, resetAt);
   }
 
   /** What of `request` goes to the object. */

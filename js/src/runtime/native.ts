@@ -17,6 +17,7 @@ export interface NativeEngine {
   cronRuns(): (string | number)[];
   keepCronRuns(runs: (string | number)[]): void;
   checkpoint(): void;
+  requestCheckpoint(): void;
   close(): void;
   /** For attachEngine() on other threads. */
   readonly token: number;
@@ -48,7 +49,10 @@ export interface NativeShard {
   reset(slot: number, nowMs: number): number[];
   idle(nowMs: number, idleMs: number): number[];
   evictable(slot: number): boolean;
+  leastRecentlyUsed(max: number): number[];
   evict(slot: number): void;
+  watch(thresholdMs: number): void;
+  label(className: string, method: string): number;
   begin(slot: number): boolean;
   beginExplicit(slot: number): void;
   commit(slot: number, unconfirmedWrites: number): number;
@@ -118,7 +122,8 @@ export interface NativeHttp {
 
 export interface Native {
   /** undefined: in memory, with nothing left after close(). */
-  openEngine(directory: string | undefined): NativeEngine;
+  openEngine(directory: string | undefined, memoryBytes?: number): NativeEngine;
+  releaseFreeMemory(): void;
   /** The engine that another thread has opened; only that one closes it, when all shards are closed. */
   attachEngine(token: number): NativeEngine;
   /**

@@ -6,7 +6,7 @@ import { setImmediate, setInterval } from 'node:timers'; // user code may replac
 import type { MessagePort } from 'node:worker_threads';
 import { ALARM_RETRY_MS, Alarms } from './alarms.js';
 import { Background } from './background.js';
-import { Exchange } from './exchange.js';
+import { Exchange, TURN, TURN_LABEL, TURN_SLOT } from './exchange.js';
 import type { Instance, ObjectHost, Resumption } from './host.js';
 import type { Output, OutputGate } from './http.js';
 import { Observer } from './observer.js';
@@ -25,6 +25,8 @@ export interface ShardOptions {
   report(what: string, error: unknown): void;
   /** Objects without work for this long are evicted. */
   idleMs: number;
+  /** Turns that take longer are reported; 0: none are. */
+  watchdogMs?: number;
   /** One for all shards. */
   resetClock?: ResetClock;
   /** deleteAll() deletes the alarm, too. */
@@ -111,6 +113,8 @@ export class Shard implements OutputGate {
   #closed = false;
   readonly #idleMs: number;
   readonly #hosts: (ObjectHost | undefined)[] = [];
+  /** How many there are of them. */
+  #objects = 0;
   readonly #dirty: Instance[] = [];
   /** By LSN. */
   readonly #durableWaits: DurableWait[] = [];
@@ -136,6 +140,7 @@ export class Shard implements OutputGate {
       options.onWake();
       this.#releaseDurable();
     }, options.alarmRetryMs ?? ALARM_RETRY_MS);
+    if (options.watchdogMs !== undefined && options.watchdogMs > 0) this.native.watch(options.watchdogMs);
     this.#sweep = setInterval(() => this.evictIdle(), Math.min(SWEEP_MS, this.#idleMs));
     this.#sweep.unref();
   }
@@ -187,6 +192,7 @@ export class Shard implements OutputGate {
 
   register(host: ObjectHost): void {
     this.#hosts[host.slot] = host;
+    this.#objects++;
   }
 
   /** A number for an event that may have to wait. */
@@ -225,6 +231,10 @@ export class Shard implements OutputGate {
     this.current = instance;
     this.section = section;
     this.observer = observer;
+    const { header } = this.exchange;
+    header[TURN]!++;
+    header[TURN_SLOT] = instance === undefined ? 0 : instance.host.slot + 1;
+    header[TURN_LABEL] = instance === undefined ? 0 : -instance.label;
     if (observer !== this.elsewhere) void resolved.then(this.#leaveAtEnd);
   }
 
@@ -329,8 +339,7 @@ export class Shard implements OutputGate {
   /** In a later turn: throws when what the sender had written is lost. */
   checkDeparture({ sender, task }: Departure): void {
     this.commitAll();
-    if (sender !== undefined && !sender.alive)
-      throw sender.host.resetError ?? new Error('This Durable Object has been evicted; it cannot send anything any more.');
+    if (sender?.lost !== undefined) throw sender.lost.error;
     // Code of one object that another one's run has called, or that nobody knew: who sent in that run is not told apart.
     if (this.#strayLosses.has(task)) throw this.#strayLosses.get(task);
   }
@@ -373,7 +382,12 @@ export class Shard implements OutputGate {
     if (waits.length >= DURABLE_WAITS_MAX)
       return Promise.reject(new Error(`Too much code waits for the disk: ${DURABLE_WAITS_MAX} outputs and calls of sync() already.`));
     this.flushSoon();
-    return new Promise((resumed) => {
+    const release = this.current?.hold();
+    return new Promise((resolve) => {
+      const resumed = (): void => {
+        resolve();
+        release?.();
+      };
       if (waits.length === 0) this.native.keep();
       let at = waits.length; // LSNs grow: mostly the end is the place
       while (at > 0 && waits[at - 1]!.lsn > lsn) at--;
@@ -397,24 +411,33 @@ export class Shard implements OutputGate {
 
   evictIdle(idleMs = this.#idleMs): void {
     this.nowMs = Date.now();
-    for (const slot of this.native.idle(this.nowMs, idleMs)) this.#evict(this.#hosts[slot]!);
+    for (const slot of this.native.idle(this.nowMs, idleMs)) this.#evict(slot);
   }
 
   /** The object leaves memory now, unless it has something to do. */
-  evictIfPossible(host: ObjectHost): void {
-    if (!host.forgotten && this.native.evictable(host.slot)) this.#evict(host);
+  evictIfPossible({ slot, forgotten }: ObjectHost): void {
+    if (!forgotten && this.native.evictable(slot)) this.#evict(slot);
   }
 
-  #evict(host: ObjectHost): void {
+  /** Part of the objects that have nothing to do leave memory, those that had it longest ago; -> how many. */
+  evictLeastRecentlyUsed(part: number): number {
+    const slots = this.native.leastRecentlyUsed(Math.ceil(this.#objects * part));
+    for (const slot of slots) this.#evict(slot);
+    return slots.length;
+  }
+
+  #evict(slot: number): void {
+    const host = this.#hosts[slot]!;
     host.evict();
-    this.native.remove(host.slot);
-    this.#hosts[host.slot] = undefined;
+    this.native.remove(slot);
+    this.#hosts[slot] = undefined;
+    this.#objects--;
     host.namespace.forget(host);
   }
 
-  /** Whether an object is in memory. */
-  get hasObjects(): boolean {
-    return this.#hosts.some((host) => host !== undefined);
+  /** How many objects are in memory. */
+  get objects(): number {
+    return this.#objects;
   }
 
   /** Every instance goes, and whoever waits for one gets the error. */

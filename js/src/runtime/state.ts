@@ -33,6 +33,7 @@ export class DurableObjectState {
   /** The object stays in memory until the promise has settled. */
   waitUntil(promise: unknown): void {
     DurableObjectState.#checkThis(this);
+    if (arguments.length === 0) throw wrongParameter('waitUntil', 'DurableObjectState', 1, 'Promise');
     this.#host.waitUntil(this.#core, promise);
   }
 

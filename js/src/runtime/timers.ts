@@ -97,8 +97,10 @@ function disposesWith(timer: object, clear: () => unknown): void {
 
 /** An immediate of an object, or of code outside the objects: what Node calls, and what the gate lets through. */
 class ImmediateCall implements Resumption {
-  cleared = false;
+  #cleared = false;
   readonly #place: Place;
+  /** The object stays in memory until it has run or is cleared. */
+  readonly #release: (() => void) | undefined;
 
   constructor(
     readonly shard: Shard,
@@ -106,22 +108,29 @@ class ImmediateCall implements Resumption {
     readonly args: unknown[],
   ) {
     this.#place = shard.place();
+    this.#release = this.#place.sender?.hold();
   }
 
-  /** In a turn of its own. It comes before anything that could evict the object: that need not be held. */
+  clear(): void {
+    this.#cleared = true; // it may have fired, and wait at the gate
+    this.#release?.();
+  }
+
+  /** In a turn of its own. */
   fire(): void {
     this.shard.resume(this.#place, this);
   }
 
   resumed(): void {
     const { sender } = this.#place;
-    if (this.cleared || sender?.alive === false) return;
+    if (this.#cleared || sender?.alive === false) return;
     try {
       this.callback(...this.args);
     } catch (error) {
       if (sender === undefined) throw error;
       this.shard.report(`${sender.host.toString()}: an immediate has thrown:`, error);
     }
+    this.#release?.();
   }
 }
 
@@ -134,7 +143,7 @@ function immediates(shard: Shard) {
     if (immediate === undefined || immediate === null) return;
     const call = isObject(immediate) ? calls.get(immediate) : undefined;
     if (call === undefined) throw wrongParameter('clearImmediate', GLOBAL, 1, 'Immediate');
-    call.cleared = true; // it may have fired, and wait at the gate
+    call.clear();
     node.clearImmediate(immediate);
   };
   const setImmediate = (callback: Callback, ...args: unknown[]): NodeJS.Immediate => {
