@@ -418,8 +418,8 @@ export class Shard implements OutputGate {
   }
 
   /** The object leaves memory now, unless it has something to do. */
-  evictIfPossible(host: ObjectHost): void {
-    if (!host.forgotten && this.native.evictable(host.slot)) this.#evict(host.slot);
+  evictIfPossible({ slot, forgotten }: ObjectHost): void {
+    if (!forgotten && this.native.evictable(slot)) this.#evict(slot);
   }
 
   /** Part of the objects that have nothing to do leave memory, those that had it longest ago; -> how many. */
