@@ -169,7 +169,13 @@ function announce(project: Project, port: number, options: ServeOptions): void {
   console.log(`Perdure serves ${project.name} on http://${host}:${port} (data in ${dataDirectory(project, options)})`);
 }
 
+/** Whoever read what is printed may be gone: a server goes on. Otherwise each report of that error would make another. */
+function outliveReaders(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+}
+
 async function serve(directory: string, options: ServeOptions): Promise<void> {
+  outliveReaders();
   process.setSourceMapsEnabled(true);
   const project = loadProject(directory, configOption(options));
   const bundleDirectory = temporaryDirectory();
@@ -190,6 +196,7 @@ async function serve(directory: string, options: ServeOptions): Promise<void> {
 }
 
 async function dev(directory: string, options: ServeOptions): Promise<void> {
+  outliveReaders();
   const { hasColors, startDev } = await import('./dev/dev.js');
   const running = await startDev({
     host: options.host,

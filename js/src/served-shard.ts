@@ -2,6 +2,7 @@
 import { pathToFileURL } from 'node:url';
 import type { Project } from './project.js';
 import { ProjectError } from './project.js';
+import { absent } from './runtime/absent.js';
 import { type CronHost, Crons, type ScheduledController } from './runtime/crons.js';
 import { ExecutionContext, WorkerEntrypoint } from './runtime/entrypoints.js';
 import { setEnv } from './runtime/env.js';
@@ -97,7 +98,7 @@ function cronHost(shard: Shard, handler: ScheduledHandler): CronHost {
     noteRuns: (runs) => engine.keepCronRuns([...runs].flat()),
     async run(controller) {
       await shard.turnOf({ sender: undefined, section: ROOT, observer: new Observer() });
-      const ended = (async () => handler(controller, shard.env, new ExecutionContext(shard.background)))();
+      const ended = (async () => handler(controller, shard.env, new ExecutionContext(shard.background, shard.exports)))();
       // A clean stop waits for it; what it throws is reported as what it is.
       shard.background.add(`scheduled() of "${controller.cron}"`, ended.catch(() => {}));
       await ended;
@@ -116,6 +117,16 @@ function serveUnbound(shard: Shard, project: Project, module: Record<string, unk
     shard.namespace(className, objectClass as ObjectClass, keyOf(project, key), storage);
   }
   return served;
+}
+
+/** `ctx.exports` has no Workers yet, and says so. */
+function refuseExport(exports: Record<string, unknown>, name: string): void {
+  Object.defineProperty(exports, name, {
+    configurable: true,
+    get: () => {
+      throw absent(`ctx.exports.${name}, which is no class of objects,`);
+    },
+  });
 }
 
 /** What a stop gives up. */
@@ -187,8 +198,9 @@ export class ServedShard {
     this.#served = serveUnbound(shard, project, module);
     shard.openLinks();
     const fetch = fetchHandler(project, module);
+    for (const name of Object.keys(module)) if (!(name in shard.exports)) refuseExport(shard.exports, name);
     if (project.crons.length > 0) this.#scheduled = scheduledHandler(project, module);
-    this.#http = new HttpServer(shard, (request) => fetch(request, shard.env, new ExecutionContext(shard.background)));
+    this.#http = new HttpServer(shard, (request) => fetch(request, shard.env, new ExecutionContext(shard.background, shard.exports)));
     this.#memory.start();
   }
 

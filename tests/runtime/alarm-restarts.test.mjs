@@ -30,9 +30,9 @@ for (const kind of ['THING', 'KEYED']) {
     let server = await start(t, data);
     for (const signal of ['SIGTERM', 'SIGKILL']) {
       const name = `class=${kind}&name=${signal}`;
-      const id = await server.text(`/set?${name}&ms=100`);
+      const id = await server.text(`/set?${name}&ms=2000`);
       await server.stop(signal);
-      await delay(100);
+      await delay(2_000);
       server = await start(t, data);
       const { name: known, alarm } = await server.ran(name, 1);
       assert.deepEqual([known, alarm], [signal, null]);

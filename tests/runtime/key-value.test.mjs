@@ -456,7 +456,7 @@ test('what is not served yet says so', async () => {
     const found = [];
     for (const name of ofStorage) found.push([`storage.${name}()`, await attempt(() => storage[name]())]);
     for (const name of ofContext) found.push([`ctx.${name}()`, await attempt(() => ctx[name]())]);
-    found.push(['ctx.exports', await attempt(() => ctx.exports)]);
+    found.push(['ctx.exports.default, which is no class of objects,', await attempt(() => ctx.exports.default)]);
     return found;
   });
   assert.equal(errors.length, 12);

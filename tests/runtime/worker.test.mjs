@@ -26,3 +26,34 @@ test('a default export without fetch() is explained at the start', async (t) => 
   });
   await assert.rejects(serve(t, directory, { data: join(directory, 'data') }), /index\.js has no default export with a fetch\(\) function\./);
 });
+
+test('ctx.exports has the namespaces of the classes, bound or not', async (t) => {
+  const directory = writeFiles(temporaryDirectory(t), {
+    'wrangler.jsonc': wranglerJson({
+      main: 'index.js',
+      durable_objects: { bindings: [{ name: 'BOUND', class_name: 'Bound' }] },
+      migrations: [{ tag: 'v1', new_sqlite_classes: ['Bound', 'Unbound'] }],
+    }),
+    'index.js': `
+      import { DurableObject } from 'cloudflare:workers';
+      export class Bound extends DurableObject {
+        other() { return this.ctx.exports.Unbound.getByName('b').who(); }
+      }
+      export class Unbound extends DurableObject {
+        who() { return this.ctx.id.name; }
+      }
+      export default {
+        async fetch(request, env, ctx) {
+          const { Bound } = ctx.exports;
+          let absent;
+          try { ctx.exports.default; } catch (error) { absent = error.message; }
+          const same = Bound.idFromName('a').toString() === env.BOUND.idFromName('a').toString();
+          return Response.json([Object.keys(ctx.exports), same, await Bound.getByName('a').other(), absent]);
+        },
+      };`,
+  });
+  const server = await serve(t, directory, { data: join(directory, 'data') });
+  assert.deepEqual(JSON.parse(await server.text('/')), [
+    ['Bound', 'Unbound'], true, 'b', 'ctx.exports.default, which is no class of objects, is not served by this version of Perdure.',
+  ]);
+});

@@ -21,7 +21,11 @@ export class ExecutionContext {
   readonly props: Record<string, unknown> = {};
   readonly #background: Background;
 
-  constructor(background: Background) {
+  constructor(
+    background: Background,
+    /** The namespaces of the program's classes, by the names of these. */
+    readonly exports: Record<string, unknown>,
+  ) {
     this.#background = background;
   }
 

@@ -358,6 +358,10 @@ export class ObjectHost implements StateHost, StorageHost {
 
   // What ctx does.
 
+  get exports(): Record<string, unknown> {
+    return this.shard.exports;
+  }
+
   waitUntil(core: StorageCore, promise: unknown): void {
     const instance = core.alive ? this.#instance! : undefined;
     this.shard.background.add(this.toString(), promise, instance && (() => instance.hold()));

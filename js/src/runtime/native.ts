@@ -48,8 +48,8 @@ export interface NativeShard {
   release(slot: number, nowMs: number): void;
   reset(slot: number, nowMs: number): number[];
   idle(nowMs: number, idleMs: number): number[];
-  leastRecentlyUsed(max: number): number[];
   evictable(slot: number): boolean;
+  leastRecentlyUsed(max: number): number[];
   evict(slot: number): void;
   watch(thresholdMs: number): void;
   label(className: string, method: string): number;

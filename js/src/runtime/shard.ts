@@ -86,6 +86,8 @@ export class Shard implements OutputGate {
   readonly report: ShardOptions['report'];
   /** What user code sees as `env`. */
   readonly env: Record<string, unknown> = {};
+  /** What it sees as `ctx.exports`. */
+  readonly exports: Record<string, unknown> = {};
   /** A coarse clock for idle times. */
   nowMs = Date.now();
   /** Code that nobody knows the owner of: what it has seen, all code may know. */
@@ -159,6 +161,7 @@ export class Shard implements OutputGate {
       // The engine says what is wrong with another kind of storage for the same key.
       namespace = new ObjectNamespace(this, className, objectClass, key, storage);
       this.#namespaces.set(key, namespace);
+      this.exports[className] ??= new DurableObjectNamespace(namespace);
       this.alarms.add(namespace);
     }
     return namespace;
@@ -420,8 +423,8 @@ export class Shard implements OutputGate {
   }
 
   /** The object leaves memory now, unless it has something to do. */
-  evictIfPossible(host: ObjectHost): void {
-    if (!host.forgotten && this.native.evictable(host.slot)) this.#evict(host.slot);
+  evictIfPossible({ slot, forgotten }: ObjectHost): void {
+    if (!forgotten && this.native.evictable(slot)) this.#evict(slot);
   }
 
   /** Part of the objects that have nothing to do leave memory, those that had it longest ago; -> how many. */

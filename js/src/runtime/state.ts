@@ -10,6 +10,8 @@ export interface StateHost {
   waitUntil(core: StorageCore, promise: unknown): void;
   blockConcurrencyWhile<T>(core: StorageCore, body: () => T | Promise<T>): Promise<T>;
   abort(core: StorageCore, reason: string | undefined): never;
+  /** What `ctx.exports` has. */
+  readonly exports: Record<string, unknown>;
 }
 
 export class DurableObjectState {
@@ -51,8 +53,10 @@ export class DurableObjectState {
     return this.#host.abort(this.#core, reason);
   }
 
-  get exports(): never {
-    throw absent('ctx.exports');
+  /** The namespaces of the program's classes, by the names of these. */
+  get exports(): Record<string, unknown> {
+    DurableObjectState.#checkThis(this);
+    return this.#host.exports;
   }
 }
 runtimeClass(DurableObjectState, 'DurableObjectState');
