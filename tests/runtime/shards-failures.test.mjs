@@ -7,6 +7,7 @@ import { temporaryDirectory } from '../support/files.mjs';
 import { startLab } from '../support/lab.mjs';
 import { serve } from '../support/perdure.mjs';
 import { placed } from '../support/placed.mjs';
+import { slowDisk } from '../support/slow-disk.mjs';
 
 const threads = 3;
 
@@ -133,6 +134,37 @@ test('`cf` of a request goes along to another thread', async (t) => {
   await lab.object(there, ({ self }) => void (self.onFetch = (request) => Response.json(request.cf)));
   const cf = await lab.object(here, ({ env }, there) => env.COUNTER.getByName(there).fetch('http://o/', { cf: { country: 'NZ' } }).then((r) => r.json()), there);
   assert.deepEqual(cf, { country: 'NZ' });
+});
+
+test('why a stream was cancelled is known outside when what the reason depends on is durable, not at all when that is lost', async (t) => {
+  const syncMs = 400;
+  const lab = await startLab(t, { threads, wrapper: slowDisk(t, syncMs).wrapper });
+  const { here, beside, there } = await placed(lab);
+  for (const name of [beside, there]) {
+    await lab.object(here, ({ storage }) => storage.sync());
+    const start = performance.now();
+    lab.object(here, async ({ env, kv }, name) => {
+      const reader = (await env.COUNTER.getByName(name).run('({ self }) => new ReadableStream({ cancel: (why) => void (self.why = why) }, { highWaterMark: 0 })')).getReader();
+      kv.put('secret', name);
+      await reader.cancel(`the secret is ${kv.get('secret')}`);
+    }, name).catch(() => {});
+    let why;
+    while (why === undefined) why = await lab.object(name, ({ self }) => self.why);
+    assert.equal(why, `the secret is ${name}`);
+    assert.ok(performance.now() - start >= syncMs, `${name} has told after ${performance.now() - start} ms`);
+
+    const lost = await lab.object(here, async ({ env, sql }, name) => {
+      sql.exec('CREATE TABLE IF NOT EXISTS parent (id INTEGER PRIMARY KEY); CREATE TABLE IF NOT EXISTS child (p REFERENCES parent DEFERRABLE INITIALLY DEFERRED)');
+      const stub = env.COUNTER.getByName(name);
+      const reader = (await stub.run('({ self }) => { self.why = undefined; return new ReadableStream({ cancel: (why) => void (self.why = why.message) }, { highWaterMark: 0 }); }')).getReader();
+      sql.exec('INSERT INTO child VALUES (1)');
+      await reader.cancel(new Error('child 1 is there'));
+    }, name).catch((error) => error.message);
+    assert.match(lost, /FOREIGN KEY/);
+    why = undefined;
+    while (why === undefined) why = await lab.object(name, ({ self }) => self.why);
+    assert.match(why, /FOREIGN KEY/);
+  }
 });
 
 const alarmsAtStart = `

@@ -19,7 +19,10 @@ export type Part = { part: unknown } | undefined;
 export interface StreamSource {
   /** The next part, for code that runs in a turn of the reader's. */
   read(): Promise<Part>;
-  cancel(reason: unknown): Promise<void>;
+  /** Nobody reads any more; whoever feeds it sees what the reason depends on. */
+  cancel(reason: unknown, seenLsn?: number): Promise<void>;
+  /** Of the reader. */
+  readonly shard: Shard;
 }
 
 /**
@@ -31,7 +34,6 @@ export const BODY_READ_AHEAD = 1;
 /** A stream between whoever feeds it, an object or the Worker, and whoever reads it. Each side's code runs in turns of its own. */
 export class Feed implements StreamSource {
   readonly #reader: ReadableStreamDefaultReader<unknown>;
-  readonly #shard: Shard;
   readonly #from: Place;
   readonly #release: (() => void) | undefined;
   readonly #forget: (() => void) | undefined;
@@ -41,9 +43,8 @@ export class Feed implements StreamSource {
   readonly #ahead: Promise<Part>[] = [];
 
   /** Reads `ahead` parts before anybody asks for them. */
-  constructor(source: ReadableStream<unknown>, shard: Shard, from: Place, ahead: number) {
+  constructor(source: ReadableStream<unknown>, readonly shard: Shard, from: Place, ahead: number) {
     this.#reader = source.getReader();
-    this.#shard = shard;
     this.#from = from;
     this.#release = from.sender?.hold();
     this.#forget = from.sender?.onReset((error) => {
@@ -69,7 +70,7 @@ export class Feed implements StreamSource {
   }
 
   async read(): Promise<Part> {
-    const shard = this.#shard;
+    const shard = this.shard;
     const reader = shard.place();
     try {
       return await this.take();
@@ -86,11 +87,11 @@ export class Feed implements StreamSource {
 
   /** What those parts depend on that were given so far. */
   get seenLsn(): number {
-    return this.#shard.dependsOn(this.#from.observer);
+    return this.shard.dependsOn(this.#from.observer);
   }
 
   async #next(): Promise<Part> {
-    const shard = this.#shard;
+    const shard = this.shard;
     try {
       await shard.turnOf(this.#from);
       const { done, value } = await this.#reader.read();
@@ -106,10 +107,11 @@ export class Feed implements StreamSource {
   }
 
   /** Nobody reads any more. What the object's own code makes of that is nobody's answer. */
-  async cancel(reason: unknown): Promise<void> {
+  async cancel(reason: unknown, seenLsn = 0): Promise<void> {
     if (this.#ended) return;
     this.#end();
-    await this.#shard.turnOf(this.#from);
+    await this.shard.turnOf(this.#from);
+    this.#from.observer.observe(seenLsn);
     this.#reader.cancel(reason).catch(() => {});
   }
 }
@@ -131,6 +133,21 @@ export function isByteStream(stream: ReadableStream<unknown>): boolean {
   }
 }
 
+/** The reader's code cancels: the reason is a message like any other. */
+async function sendCancel(feed: StreamSource, reason: unknown): Promise<void> {
+  const { shard } = feed;
+  const departure = { ...shard.place(), task: shard.task() };
+  await new Promise<void>((leave) => shard.turn(leave, undefined));
+  let why = reason;
+  try {
+    shard.checkDeparture(departure);
+  } catch (lost) {
+    why = lost;
+  }
+  await feed.cancel(why, shard.dependsOn(departure.observer));
+  await shard.turnOf(departure);
+}
+
 /** The reader's end of `feed`. */
 export function fedStream(bytes: boolean, feed: StreamSource): ReadableStream<unknown> {
   const pull = async (controller: ReadableStreamDefaultController<unknown> | ReadableByteStreamController): Promise<void> => {
@@ -144,7 +161,7 @@ export function fedStream(bytes: boolean, feed: StreamSource): ReadableStream<un
     controller.close();
     (controller as Partial<ReadableByteStreamController>).byobRequest?.respond(0);
   };
-  const cancel = (reason: unknown): Promise<void> => feed.cancel(reason);
+  const cancel = (reason: unknown): Promise<void> => sendCancel(feed, reason);
   const stream = bytes ? new ReadableStream({ type: 'bytes', pull, cancel }) : new ReadableStream<unknown>({ pull, cancel }, { highWaterMark: 0 });
   dropped.register(stream, feed);
   return stream;

@@ -147,6 +147,10 @@ class RemoteSource implements StreamSource {
     readonly number: number,
   ) {}
 
+  get shard(): Shard {
+    return this.link.shard;
+  }
+
   async read(): Promise<Part> {
     const { shard } = this.link;
     const reader = shard.place();
@@ -174,10 +178,10 @@ class RemoteSource implements StreamSource {
     this.#ended = Promise.resolve(undefined);
   }
 
-  cancel(reason: unknown): Promise<void> {
+  cancel(reason: unknown, seenLsn = 0): Promise<void> {
     if (this.#ended === undefined) {
       this.end();
-      this.link.send([CANCEL, this.number, packError(reason)]);
+      this.link.send([CANCEL, this.number, packError(reason), seenLsn]);
     }
     return Promise.resolve();
   }
@@ -306,7 +310,7 @@ export class Link implements StreamExchange {
         void this.#give(number);
         break;
       case CANCEL:
-        void this.#left.get(number)?.cancel(unpack(rest[0], this));
+        void this.#left.get(number)?.cancel(unpack(rest[0], this), rest[1] as number);
         this.#left.delete(number);
         break;
       default:
