@@ -4,6 +4,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { explain, explainRecovery } from './explain.js';
+import { outputWritten } from './output.js';
 import { bundleProject, loadProject, type Project, ProjectError } from './project.js';
 import type { ServerOptions } from './server.js';
 import { defaultMemoryLimit, MEMORY_LIMIT_BYTES_MIN } from './runtime/memory-limit.js';
@@ -222,13 +223,18 @@ function stopOnSignals(stop: () => Promise<void>, kill = (): void => {}): void {
       process.exit(exitCodes.interrupted);
     }
     stopping = true;
-    stop().then(
-      () => process.exit(0),
-      (error: unknown) => {
-        console.error(`perdure: ${explain(error, [])}`);
-        process.exit(exitCodes.mistake);
-      },
-    );
+    stop()
+      .then(
+        () => 0,
+        (error: unknown) => {
+          console.error(`perdure: ${explain(error, [])}`);
+          return exitCodes.mistake;
+        },
+      )
+      .then(async (code) => {
+        await outputWritten();
+        process.exit(code);
+      });
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);

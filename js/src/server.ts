@@ -1,5 +1,6 @@
 /** `perdure serve`: a project's Worker and objects behind the HTTP front, on one thread or several. */
 import { once } from 'node:events';
+import { setTimeout } from 'node:timers'; // user code may replace the globals
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { ProjectError } from './project.js';
 import { loadNative, type NativeEngine } from './runtime/native.js';
@@ -30,11 +31,25 @@ const some = (names: string[]): string =>
 /** Requests in flight and promises given to waitUntil() get this long to finish when the server stops. */
 const STOP_GRACE_MS = 10_000;
 
+/** A stop that takes so much longer has met code that never lets go of its thread. */
+const STOP_MARGIN_MS = 5_000;
+
+/** All that was answered is in the log: the next start has it. */
+function giveUpAfter(ms: number): void {
+  const timer = setTimeout(() => {
+    console.error('perdure: code keeps a thread from stopping. The process ends without it; the next start recovers from the log.');
+    process.exit(1);
+  }, ms);
+  timer.unref();
+}
+
 /** A shard on a thread of its own, as this thread sees it. */
 class ShardThread implements ThreadCalls {
   readonly #worker: Worker;
   readonly #answers: { resolve(value: unknown): void; reject(error: unknown): void }[] = [];
   #closing = false;
+  /** Why the thread is no more. */
+  #gone: Error | undefined;
 
   private constructor(data: ThreadData) {
     const transferList = data.placement.ports.filter((port) => port !== undefined);
@@ -56,8 +71,9 @@ class ShardThread implements ThreadCalls {
 
   /** A shard that is gone takes its objects along: the process ends, and starts anew with everything that was answered. */
   #died(why: string, code: number): void {
+    this.#gone ??= new Error(`A shard's thread ${why}.`);
     if (this.#closing || this.#answers.length > 0) {
-      for (const { reject } of this.#answers.splice(0)) reject(new Error(`A shard's thread ${why}.`));
+      for (const { reject } of this.#answers.splice(0)) reject(this.#gone);
       return;
     }
     console.error(`perdure: a shard's thread ${why}.`);
@@ -69,6 +85,7 @@ class ShardThread implements ThreadCalls {
   }
 
   #ask(question: Question): Promise<unknown> {
+    if (this.#gone !== undefined) return Promise.reject(this.#gone);
     this.#worker.postMessage(question);
     return this.#answer();
   }
@@ -83,8 +100,10 @@ class ShardThread implements ThreadCalls {
 
   async close(): Promise<void> {
     this.#closing = true;
+    if (this.#gone !== undefined) return;
+    const exit = once(this.#worker, 'exit');
     await this.#ask({ name: 'close', argument: undefined });
-    await once(this.#worker, 'exit');
+    await exit;
   }
 }
 
@@ -178,6 +197,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     recovery: engine.recovery,
     async stop() {
       const deadline = Date.now() + STOP_GRACE_MS;
+      giveUpAfter(STOP_GRACE_MS + STOP_MARGIN_MS);
       engine.stopListening(STOP_GRACE_MS);
       const cut = await running.frontStopped();
       engine.closeListener();

@@ -1,5 +1,6 @@
 /** The entry of a thread that runs one shard of a served project; server.ts starts it and tells it what to do. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { outputWritten } from './output.js';
 import { ProjectError } from './project.js';
 import { loadNative } from './runtime/native.js';
 import { ResetClock } from './runtime/reset-clock.js';
@@ -46,8 +47,10 @@ async function main(port: MessagePort, { engineToken, settings, resetClock, plac
         break;
       case 'close':
         served.close();
-        answer({ value: undefined });
-        process.exit(); // this thread: timers of user code would keep it
+        void outputWritten().then(() => {
+          answer({ value: undefined });
+          process.exit(); // this thread: timers of user code would keep it
+        });
     }
   });
   answer({ value: undefined });
