@@ -96,7 +96,7 @@ class AlarmDelivery implements Delivery {
     if (failure === undefined) this.#returned(instance);
     else {
       if (instance.storage.dirty) shard.commit(instance); // a throw takes nothing back
-      if (instance.alive) this.#failed(failure.thrown);
+      if (instance.alive) this.#failed(failure.thrown, false);
     }
   }
 
@@ -106,18 +106,18 @@ class AlarmDelivery implements Delivery {
     try {
       host.native.alarmReturned(host.slot);
     } catch (error) {
-      host.reset(error);
+      host.reset(error, true);
       return;
     }
     host.shard.commit(instance);
   }
 
-  #failed(thrown: unknown): void {
+  #failed(thrown: unknown, byStorage: boolean): void {
     const { host } = this;
     const { report } = host.shard;
     let failure: number;
     try {
-      failure = host.native.alarmFailed(host.slot, Date.now());
+      failure = host.native.alarmFailed(host.slot, Date.now(), byStorage);
     } catch (error) {
       report(`${host.toString()}: what becomes of its failed alarm could not be stored:`, error);
       return;
@@ -136,7 +136,7 @@ class AlarmDelivery implements Delivery {
 
   /** The object was reset, or could not be made, or has too much to do. A stop is no failure: it rings at the next start. */
   reject(error: unknown): void {
-    if (!this.alarms.stopped) this.#failed(error);
+    if (!this.alarms.stopped) this.#failed(error, this.host.resetByStorage);
     this.alarms.ended(this);
   }
 
