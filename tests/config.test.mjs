@@ -58,6 +58,7 @@ const cases = [
   ['a cron expression with seconds', 'wrangler.toml', 'name = "a"\nmain = "index.ts"\ncompatibility_date = "2026-01-01"\n[triggers]\ncrons = ["* * * * * *"]\n', '$DIR/wrangler.toml:5:1: the cron expression "* * * * * *" is wrong: it must have 5 fields: minute, hour, day of the month, month, day of the week'],
   ['a cron expression that never occurs', 'wrangler.jsonc', jsonc(...basics, '"triggers": { "crons": ["0 0 31 2 *"] }'), '$DIR/wrangler.jsonc:5:27: the cron expression "0 0 31 2 *" is wrong: it never occurs'],
   ['a cron expression with day 0', 'wrangler.jsonc', jsonc(...basics, '"triggers": { "crons": ["0 0 * * 0"] }'), '$DIR/wrangler.jsonc:5:27: the cron expression "0 0 * * 0" is wrong: the day of the week goes from 1 (Sunday) to 7 (Saturday)'],
+  ['a cron expression with day 8', 'wrangler.jsonc', jsonc(...basics, '"triggers": { "crons": ["0 0 * * 1-8"] }'), '$DIR/wrangler.jsonc:5:27: the cron expression "0 0 * * 1-8" is wrong: the day of the week goes from 1 (Sunday) to 7 (Saturday)'],
   ['a cron expression with month 13', 'wrangler.jsonc', jsonc(...basics, '"triggers": { "crons": ["0 0 1 13 *"] }'), '$DIR/wrangler.jsonc:5:27: the cron expression "0 0 1 13 *" is wrong: the month goes from 1 to 12'],
   ['a cron expression that is there twice', 'wrangler.jsonc', jsonc(...basics, '"triggers": { "crons": ["0 * * * *", "0 * * * *"] }'), '$DIR/wrangler.jsonc:5:40: the cron expression "0 * * * *" is there twice'],
 

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { temporaryDirectory, wranglerJson, writeFiles } from './support/files.mjs';
 import { serve } from './support/perdure.mjs';
+import { until } from './support/until.mjs';
 
 // The log's first segment and its spare take 128 MiB. With the filler there is no room for a third.
 const diskMiB = 200;
@@ -30,6 +31,9 @@ import { DurableObject } from 'cloudflare:workers';
 import { randomBytes } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 
+let setDiskFull;
+const diskFull = new Promise((resolve) => (setDiskFull = resolve));
+
 export class Thing extends DurableObject {
   write() {
     const { sql } = this.ctx.storage;
@@ -49,6 +53,13 @@ export class Thing extends DurableObject {
   countMany() {
     return this.ctx.storage.sql.exec("SELECT count(*) AS n FROM sqlite_master WHERE name = 'many'").one().n;
   }
+  async setAlarm() {
+    await this.ctx.storage.setAlarm(Date.now());
+  }
+  async alarm() {
+    await diskFull;
+    this.write();
+  }
   read() {
     return this.ctx.storage.sql.exec('SELECT count FROM t').one().count;
   }
@@ -63,6 +74,8 @@ export default {
       if (path === '/write') return new Response(String(await thing.write()));
       if (path === '/write-many') return new Response(String(await thing.writeMany(${manyMiB})));
       if (path === '/count-many') return new Response(String(await thing.countMany()));
+      if (path === '/set-alarm') await thing.setAlarm();
+      if (path === '/disk-full') setDiskFull();
       if (path === '/read') return new Response(String(await thing.read()));
     } catch (error) {
       return new Response(error.message, { status: 507 });
@@ -72,7 +85,7 @@ export default {
 };`;
 
 /** Serves `source` with its data on a disk that is nearly full. */
-async function serveOnSmallDisk(t) {
+async function serveOnSmallDisk(t, args = []) {
   const directory = temporaryDirectory(t);
   const disk = join(directory, 'disk');
   mkdirSync(disk);
@@ -83,6 +96,7 @@ async function serveOnSmallDisk(t) {
   const data = join(disk, 'data');
   const server = await serve(t, directory, {
     data,
+    args,
     wrapper: [...withSmallDisk, disk],
     temporary: join(directory, 'tmp'),
   });
@@ -126,5 +140,18 @@ test('a commit that is larger than the rest of the disk is refused, and the obje
     assert.equal(await server.text('/write'), String(attempt + 2));
   }
   assert.equal(await server.text('/free'), 'ok');
+  assert.equal((await server.stop()).code, 0);
+});
+
+test('an alarm is not dropped however often a full disk refuses what its handler has written', { skip: !canMount && NOT_TESTED }, async (t) => {
+  const server = await serveOnSmallDisk(t, ['--alarm-retry-ms', '10']);
+  await server.text('/set-alarm');
+  let written = 0;
+  while (written < writesMax && (await fetch(`${server.url}/write`)).status === 200) written++;
+  await server.text('/disk-full');
+  await until(() => server.output.stderr.split('it will be tried again').length > 8, 'the eighth failure'); // a handler that throws has seven
+  assert.equal(await server.text('/read'), String(written));
+  await server.text('/free');
+  await until(async () => (await server.text('/read')) === String(written + 1), 'the attempt that succeeds');
   assert.equal((await server.stop()).code, 0);
 });

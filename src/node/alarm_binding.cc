@@ -68,11 +68,12 @@ napi_value alarm_returned(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// alarmFailed(slot, nowMs) -> 0 it was replaced or deleted meanwhile, 1 it is tried again, 2 it is
-// dropped
+// alarmFailed(slot, nowMs, whether its commit has failed) -> 0 it was replaced or deleted
+// meanwhile, 1 it is tried again, 2 it is dropped
 napi_value alarm_failed(napi_env env, napi_callback_info info) {
-  Call<ShardHost, 2> call(env, info);
-  const auto failure = call.self->shard.alarm_failed(call.uint(0), call.u64(1));
+  Call<ShardHost, 3> call(env, info);
+  const auto fault = call.boolean(2) ? object::AlarmFault::kStorage : object::AlarmFault::kHandler;
+  const auto failure = call.self->shard.alarm_failed(call.uint(0), call.u64(1), fault);
   return make_number(env, static_cast<double>(failure));
 }
 

@@ -83,7 +83,8 @@ void AlarmState::returned(bool transaction_open) {
   phase_ = transaction_open ? Phase::kReturned : Phase::kIdle;
 }
 
-AlarmFailure AlarmState::failed(std::uint64_t now_ms, std::uint64_t retry_first_ms) {
+AlarmFailure AlarmState::failed(std::uint64_t now_ms, std::uint64_t retry_first_ms,
+                                AlarmFault fault) {
   assert(at_work() && undo_.empty());
   const bool started = phase_ != Phase::kWaiting;
   phase_ = Phase::kIdle;
@@ -91,11 +92,12 @@ AlarmFailure AlarmState::failed(std::uint64_t now_ms, std::uint64_t retry_first_
   const bool the_one = started ? view_.taken : alarm.has_value() && alarm->due_ms <= now_ms;
   view_.taken = false;
   if (!the_one) return AlarmFailure::kSuperseded;
-  if (started && alarm->retries == kRetriesMax) {
+  const bool last = alarm->retries == kRetriesMax;
+  if (started && last && fault == AlarmFault::kHandler) {
     alarm.reset();
     return AlarmFailure::kDropped;
   }
-  if (started) ++alarm->retries;
+  if (started && !last) ++alarm->retries;
   alarm->due_ms = now_ms + (retry_first_ms << std::min(alarm->delays, kDoublingsMax));
   ++alarm->delays;
   return AlarmFailure::kRetry;

@@ -22,6 +22,12 @@ struct AlarmRun {
   std::uint32_t retry_count;
 };
 
+// Whose failure it is that an attempt has failed.
+enum class AlarmFault : std::uint8_t {
+  kHandler,  // it has thrown, or its object was reset
+  kStorage,  // what it has written could not be committed: that never drops an alarm
+};
+
 // What becomes of an alarm whose attempt has failed.
 enum class AlarmFailure : std::uint8_t {
   kSuperseded,  // it was replaced or deleted meanwhile: nothing
@@ -75,7 +81,7 @@ class AlarmState {
   // True: the end of the alarm is a write.
   [[nodiscard]] bool ends_by_write() const noexcept { return view_.taken; }
   void returned(bool transaction_open);
-  AlarmFailure failed(std::uint64_t now_ms, std::uint64_t retry_first_ms);
+  AlarmFailure failed(std::uint64_t now_ms, std::uint64_t retry_first_ms, AlarmFault fault);
 
  private:
   enum class Phase : std::uint8_t { kIdle, kWaiting, kRunning, kReturned };

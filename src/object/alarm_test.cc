@@ -202,6 +202,20 @@ TEST_F(AlarmTest, IsRetriedSixTimesWithGrowingDelaysThenDropped) {
   EXPECT_EQ(object_.next_alarm_ms(), std::nullopt);
 }
 
+TEST_F(AlarmTest, IsNotDroppedWhileItsCommitsFail) {
+  set_and_commit(100);
+  std::uint64_t now_ms = 100;
+  for (std::uint32_t i = 0; i < 2 * AlarmState::kRetriesMax; ++i) {
+    ASSERT_EQ(ring(now_ms)->retry_count, std::min(i, AlarmState::kRetriesMax));
+    object_.reset(now_ms);
+    EXPECT_EQ(object_.alarm_failed(now_ms, AlarmState::kRetryFirstMs, AlarmFault::kStorage),
+              AlarmFailure::kRetry);
+    now_ms = *object_.next_alarm_ms();
+  }
+  ring(now_ms);
+  EXPECT_EQ(object_.alarm_failed(now_ms), AlarmFailure::kDropped);
+}
+
 TEST_F(AlarmTest, AttemptsThatDoNotReachTheHandlerWaitButDoNotCount) {
   set_and_commit(100);
   std::uint64_t now_ms = 100;

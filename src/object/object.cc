@@ -242,9 +242,10 @@ bool Object::alarm_returned() {
   return commits;
 }
 
-AlarmFailure Object::alarm_failed(std::uint64_t now_ms, std::uint64_t retry_first_ms) {
+AlarmFailure Object::alarm_failed(std::uint64_t now_ms, std::uint64_t retry_first_ms,
+                                  AlarmFault fault) {
   assert(alarm_at_work() && !transaction_open_);
-  const AlarmFailure failure = alarm_->failed(now_ms, retry_first_ms);
+  const AlarmFailure failure = alarm_->failed(now_ms, retry_first_ms, fault);
   drop_unused_alarm();
   return failure;
 }

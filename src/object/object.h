@@ -166,7 +166,8 @@ class Object {
   // The handler has thrown, and what it had written is committed; or the object was reset while
   // alarm_at_work().
   AlarmFailure alarm_failed(std::uint64_t now_ms,
-                            std::uint64_t retry_first_ms = AlarmState::kRetryFirstMs);
+                            std::uint64_t retry_first_ms = AlarmState::kRetryFirstMs,
+                            AlarmFault fault = AlarmFault::kHandler);
   // From alarm_due() to the end of the handler.
   [[nodiscard]] bool alarm_at_work() const noexcept;
 

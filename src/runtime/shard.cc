@@ -260,10 +260,11 @@ void Shard::alarm_returned(Slot slot) {
   }
 }
 
-object::AlarmFailure Shard::alarm_failed(Slot slot, std::uint64_t now_ms) {
+object::AlarmFailure Shard::alarm_failed(Slot slot, std::uint64_t now_ms,
+                                         object::AlarmFault fault) {
   ShardObject& object = at(slot);
   if (!object.core.alarm_at_work()) return object::AlarmFailure::kSuperseded;
-  const auto failure = object.core.alarm_failed(now_ms, alarm_retry_ms_);
+  const auto failure = object.core.alarm_failed(now_ms, alarm_retry_ms_, fault);
   tell_clock(object);
   if (failure == object::AlarmFailure::kSuperseded) return failure;
   const auto alarm = object.core.alarm_to_store();

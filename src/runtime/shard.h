@@ -111,7 +111,8 @@ class Shard {
   void alarm_returned(Slot slot);
   // The handler has thrown, or the object was reset while an alarm was at work. Without the disk
   // (an error is thrown then) what the core has decided holds for as long as the process runs.
-  object::AlarmFailure alarm_failed(Slot slot, std::uint64_t now_ms);
+  object::AlarmFailure alarm_failed(Slot slot, std::uint64_t now_ms,
+                                    object::AlarmFault fault = object::AlarmFault::kHandler);
   // Of the open transaction: begin_write() comes before.
   void set_alarm(Slot slot, std::uint64_t time_ms, std::uint64_t now_ms);
   void delete_alarm(Slot slot);

@@ -73,6 +73,9 @@ void Watchdog::run() {
     auto next = WatchdogClock::time_point::max();
     for (Entry& entry : entries_) {
       if (entry.next <= now) {
+        // This thread has nothing else to do: when it is that late, nothing has run (SIGSTOP, a
+        // container that was paused).
+        if (const auto late = now - entry.next; late > entry.interval) entry.watch->forgive(late);
         if (const auto line = entry.watch->look(now)) print_(*line);
         entry.next = now + entry.interval;
       }

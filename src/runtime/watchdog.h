@@ -41,6 +41,9 @@ class Watch {
   // Any thread: the thread is free.
   void answer() noexcept { answered_.store(true, std::memory_order_release); }
 
+  // The process was stopped for so long since the last look: that is not held against the turn.
+  void forgive(WatchdogClock::duration stopped) noexcept { since_ += stopped; }
+
   // A sentence to be printed, if there is one.
   std::optional<std::string> look(WatchdogClock::time_point now);
 

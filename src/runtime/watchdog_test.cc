@@ -55,6 +55,13 @@ TEST_F(WatchTest, ReportsABlockedTurnOnceAndItsEnd) {
   EXPECT_NE(look_at(8250), std::nullopt) << "and the next one";
 }
 
+TEST_F(WatchTest, DoesNotCountTheTimeInWhichTheProcessWasStopped) {
+  EXPECT_EQ(look_at(0), std::nullopt);
+  watch.forgive(milliseconds(60'000));
+  EXPECT_EQ(look_at(60'999), std::nullopt);
+  EXPECT_NE(look_at(61'000), std::nullopt);
+}
+
 TEST_F(WatchTest, ManyShortTurnsThatLeaveNoTimeForAnAnswerAreNone) {
   EXPECT_EQ(look_at(0), std::nullopt);
   for (int ms = 250; ms < 10'000; ms += 250) {

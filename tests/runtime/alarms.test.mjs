@@ -204,6 +204,21 @@ test('64 handlers run at one time, the others wait, and requests go on', async (
   assert.equal((await state())[1], 64);
 });
 
+test('handlers that never end do not keep other alarms from ringing for ever', async (t) => {
+  const own = await startLab(t);
+  await own.worker(async ({ env, shared }) => {
+    shared.alarms.after = () => void (shared.rang = true);
+    shared.begun = 0;
+    for (let i = 0; i < 64; i++) {
+      shared.alarms[`hangs ${i}`] = () => new Promise(() => void shared.begun++);
+      await env.COUNTER.getByName(`hangs ${i}`).run('({ storage }) => storage.setAlarm(Date.now())');
+    }
+  });
+  await until(() => own.worker(({ shared }) => shared.begun === 64), 'the last that hangs');
+  await own.object('after', ({ storage }) => storage.setAlarm(Date.now()));
+  await until(() => own.worker(({ shared }) => shared.rang), 'the alarm after them');
+});
+
 test('an object that is not in memory is woken, and known by its name', async (t) => {
   const own = await startLab(t, { args: ['--idle-ms', '30'] });
   await own.alarms('sleeper', ({ ctx, shared }) => void (shared.woken = [ctx.id.name, shared.constructed]));

@@ -576,3 +576,23 @@ test('what an object does after its method has returned is done, when nothing bu
   });
   assert.deepEqual(done, ['last of the immediates', 'synced']);
 });
+
+test('the service goes on when nobody reads any more what it prints', async (t) => {
+  const own = await startLab(t, { threads: 2 });
+  for (const stream of [own.child.stdout, own.child.stderr]) stream.destroy();
+  // The first line breaks the pipe, and later ones come upon a broken one.
+  for (let i = 0; i < 5; i++) {
+    for (const name of ['a', 'b', 'c', 'd'])
+      await own.object(name, () => {
+        console.log('unread');
+        void Promise.reject(new Error('unread'));
+      });
+  }
+  const spent = await own.worker(async () => {
+    const before = process.cpuUsage();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / 1000;
+  });
+  assert.ok(spent < 250, `${spent} ms of processor time in half a second without work`);
+});

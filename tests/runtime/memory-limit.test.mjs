@@ -163,3 +163,19 @@ test('what is done near the limit, in which order', async (t) => {
   stuck.limit.look(60_000);
   assert.equal(stuck.state.lines.length, 2);
 });
+
+test('a look that brings next to nothing is not repeated before ten times what it took', async (t) => {
+  const MemoryLimit = await load(t);
+  const TOOK_MS = 200;
+  const restAfter = ({ base, objects }) => {
+    const { memory, shard } = fakeProcess({ base, objects });
+    const collectGarbage = () => {
+      for (const end = performance.now() + TOOK_MS; performance.now() < end; );
+      memory.collectGarbage();
+    };
+    return new MemoryLimit(shard, 1000 * MEGABYTE, { ...memory, collectGarbage }, () => {}).look(performance.now());
+  };
+  // An object that is used all the time leaves with each look, and is made anew before the next.
+  for (const objects of [0, 1]) assert.ok(restAfter({ base: 1100, objects }) >= 10 * TOOK_MS, `${objects} objects`);
+  assert.equal(restAfter({ base: 1000, objects: 300 }), 10, 'what brings something goes on');
+});

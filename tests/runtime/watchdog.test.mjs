@@ -115,6 +115,19 @@ test('many short turns in a row are no block', async (t) => {
   assert.equal(server.output.stderr, '');
 });
 
+test('a turn is not to blame for the time in which the whole process was stopped', async (t) => {
+  const { server, directory } = await start(t, 4 * thresholdMs);
+  const file = join(directory, 'release');
+  const answer = server.text(`/worker?${new URLSearchParams({ file })}`);
+  await sleep(2 * thresholdMs); // it has been looked at
+  server.child.kill('SIGSTOP');
+  await sleep(6 * thresholdMs);
+  writeFiles(directory, { release: '' });
+  server.child.kill('SIGCONT');
+  assert.equal(await answer, '');
+  assert.equal(server.output.stderr, '');
+});
+
 test('--watchdog-ms 0 is off', async (t) => {
   const { server, directory } = await start(t, 0);
   const file = join(directory, 'release');

@@ -32,6 +32,8 @@ function mistake(message: string): string {
 export function parseCron(expression: string): CronTrigger {
   const fields = expression.trim().split(/\s+/);
   if (fields.length !== FIELDS) throw new Error(`it must have ${FIELDS} fields: minute, hour, day of the month, month, day of the week`);
+  // croner takes it for another Sunday.
+  if (/(^|[,-])8/.test(fields[4]!)) throw new Error(ranges['dayOfWeek']);
   let cron: Cron;
   try {
     cron = new Cron(fields.join(' '), { mode: '5-part', timezone: 'UTC', alternativeWeekdays: true, paused: true });

@@ -14,6 +14,10 @@ import { illegalConstructor, wrongParameter } from './web-idl.js';
 
 /** Handlers of one shard that run or wait at the gates of their objects; further alarms that are due stay on the clock. */
 const AT_ONCE_MAX = 64;
+/** Handlers that take longer do not count there any more: those that wait for something for ever would silence all others. */
+const SLOW_MS = 10_000;
+/** All of one shard's, with the slow ones. */
+const AT_WORK_MAX = 10_000;
 /** Objects that only an alarm has woken stay in memory for other events until so many others were woken. */
 const WOKEN_MAX = 1_000;
 /** Clocks jump, and a timer of Node.js does not know: it looks at this interval at least. */
@@ -63,6 +67,8 @@ const deliverTurn = (delivery: AlarmDelivery): void => delivery.host.deliver(del
 /** One attempt to run one alarm. */
 class AlarmDelivery implements Delivery {
   seenLsn = 0;
+  /** Until then it is one of AT_ONCE_MAX. */
+  slow: NodeJS.Timeout | undefined;
 
   constructor(
     readonly host: ObjectHost,
@@ -90,7 +96,7 @@ class AlarmDelivery implements Delivery {
     if (failure === undefined) this.#returned(instance);
     else {
       if (instance.storage.dirty) shard.commit(instance); // a throw takes nothing back
-      if (instance.alive) this.#failed(failure.thrown);
+      if (instance.alive) this.#failed(failure.thrown, false);
     }
   }
 
@@ -100,18 +106,18 @@ class AlarmDelivery implements Delivery {
     try {
       host.native.alarmReturned(host.slot);
     } catch (error) {
-      host.reset(error);
+      host.reset(error, true);
       return;
     }
     host.shard.commit(instance);
   }
 
-  #failed(thrown: unknown): void {
+  #failed(thrown: unknown, byStorage: boolean): void {
     const { host } = this;
     const { report } = host.shard;
     let failure: number;
     try {
-      failure = host.native.alarmFailed(host.slot, Date.now());
+      failure = host.native.alarmFailed(host.slot, Date.now(), byStorage);
     } catch (error) {
       report(`${host.toString()}: what becomes of its failed alarm could not be stored:`, error);
       return;
@@ -125,13 +131,13 @@ class AlarmDelivery implements Delivery {
   }
 
   resolve(): void {
-    this.alarms.ended();
+    this.alarms.ended(this);
   }
 
   /** The object was reset, or could not be made, or has too much to do. A stop is no failure: it rings at the next start. */
   reject(error: unknown): void {
-    if (!this.alarms.stopped) this.#failed(error);
-    this.alarms.ended();
+    if (!this.alarms.stopped) this.#failed(error, this.host.resetByStorage);
+    this.alarms.ended(this);
   }
 
   resetSeen(): void {}
@@ -145,6 +151,8 @@ export class Alarms {
   /** What the timer waits for; -1: nothing. */
   #next = -1;
   #atWork = 0;
+  /** Those of them that are not slow. */
+  #quick = 0;
   #ringing = false;
   #stopped = false;
   #settled: (() => void) | undefined;
@@ -167,9 +175,13 @@ export class Alarms {
     this.changed();
   }
 
+  get #full(): boolean {
+    return this.#quick >= AT_ONCE_MAX || this.#atWork >= AT_WORK_MAX;
+  }
+
   /** The clock may have another first alarm now. */
   changed(): void {
-    if (this.#stopped || this.#ringing || this.#atWork >= AT_ONCE_MAX) return;
+    if (this.#stopped || this.#ringing || this.#full) return;
     const next = this.#shard.native.nextAlarm();
     if (next === this.#next) return;
     this.#wait(next, next - Date.now());
@@ -196,7 +208,7 @@ export class Alarms {
     if (this.#stopped) return;
     try {
       const now = Date.now();
-      while (this.#atWork < AT_ONCE_MAX && this.#startFirst(now));
+      while (!this.#full && this.#startFirst(now));
     } catch (error) {
       this.#shard.report('An alarm is due and cannot be run:', error);
       this.#wait(0, TROUBLE_MS);
@@ -213,11 +225,24 @@ export class Alarms {
     const namespace = this.#namespaces.get(number)!;
     const host = namespace.host(namespace.ids.stored(hex, name));
     if (!native.alarmDue(host.slot, now)) return true;
-    this.#atWork++;
     if (!host.awake) this.#noteWoken(host);
-    this.#shard.turn(deliverTurn, new AlarmDelivery(host, this));
+    this.#begun(new AlarmDelivery(host, this));
     return true;
   }
+
+  #begun(delivery: AlarmDelivery): void {
+    this.#atWork++;
+    this.#quick++;
+    delivery.slow = setTimeout(this.#isSlow, SLOW_MS, delivery);
+    delivery.slow.unref();
+    this.#shard.turn(deliverTurn, delivery);
+  }
+
+  readonly #isSlow = (delivery: AlarmDelivery): void => {
+    delivery.slow = undefined;
+    this.#quick--;
+    this.changed();
+  };
 
   /** A hundred thousand that sleep and are due at once are not to be in memory at once. */
   #noteWoken(host: ObjectHost): void {
@@ -231,8 +256,12 @@ export class Alarms {
     this.#oldest = (this.#oldest + 1) % length;
   }
 
-  ended(): void {
+  ended(delivery: AlarmDelivery): void {
     this.#atWork--;
+    if (delivery.slow !== undefined) {
+      clearTimeout(delivery.slow);
+      this.#quick--;
+    }
     if (this.#atWork === 0) this.#settled?.();
     this.changed();
   }

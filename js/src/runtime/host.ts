@@ -147,6 +147,8 @@ export class ObjectHost implements StateHost, StorageHost {
   /** When the object was reset last, by Shard.resetClock (0: never), and why. */
   resetAt = 0;
   resetError: unknown;
+  /** It was reset because storage has failed: a commit, or a statement that took its transaction along. */
+  resetByStorage = false;
   #instance: Instance | undefined;
   readonly #waiting = new Map<number, Delivery | Waiting>();
   readonly #running = new Set<Delivery>();
@@ -317,7 +319,7 @@ export class ObjectHost implements StateHost, StorageHost {
    * The instance is gone, with what it has not committed: everyone who waits gets the error, the next
    * call constructs anew.
    */
-  reset(thrown: unknown): void {
+  reset(thrown: unknown, byStorage = false): void {
     const instance = this.#instance;
     if (instance === undefined) return;
     const { storage } = instance;
@@ -325,6 +327,7 @@ export class ObjectHost implements StateHost, StorageHost {
     storage.alive = false;
     this.resetAt = this.shard.resetClock.tick();
     this.resetError = error;
+    this.resetByStorage = byStorage;
     this.#instance = undefined;
     const refused = [...this.#running];
     this.#running.clear();
@@ -390,7 +393,7 @@ export class ObjectHost implements StateHost, StorageHost {
   }
 
   breakDown(error: Error): void {
-    this.reset(error);
+    this.reset(error, true);
   }
 
   commitNow(): void {

@@ -30,7 +30,9 @@ const HEAP_GROWTH_BYTES = 16 << 20;
 const GROWTH_BYTES_PER_MS = 1 << 20;
 const LOOK_MS_MIN = 10;
 const LOOK_MS_MAX = 1000;
-/** When nothing can leave, trying costs the others a tenth of the time at most. */
+/** Making room that brings less than this part of the limit is not worth being tried again at once... */
+const WORTH_PART = 1 / 100;
+/** ... but after so many times what it took: it costs the others a tenth of the time at most. */
 const REST_WHEN_STUCK = 10;
 const COMPLAINT_MS = 60_000;
 
@@ -111,13 +113,14 @@ export class MemoryLimit {
     let resident = this.#memory.resident();
     let restMs = 0;
     if (resident >= high) {
+      const before = resident;
       const evicted = this.#makeRoom();
       resident = this.#memory.resident();
-      if (evicted === 0 && resident >= high) restMs = REST_WHEN_STUCK * (performance.now() - nowMs);
+      if (resident >= high && before - resident < WORTH_PART * this.#limit) restMs = REST_WHEN_STUCK * (performance.now() - nowMs);
       if (evicted === 0 && resident > this.#limit) this.#complain(resident, nowMs);
     }
-    const pauseMs = Math.max(LOOK_MS_MIN, (high - resident) / GROWTH_BYTES_PER_MS, restMs);
-    return Math.min(LOOK_MS_MAX, pauseMs);
+    const pauseMs = Math.max(LOOK_MS_MIN, (high - resident) / GROWTH_BYTES_PER_MS);
+    return Math.max(Math.min(LOOK_MS_MAX, pauseMs), restMs);
   }
 
   /** -> how many objects have left. */

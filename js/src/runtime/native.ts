@@ -82,7 +82,7 @@ export interface NativeShard {
   alarmDue(slot: number, nowMs: number): boolean;
   alarmBegins(slot: number, nowMs: number): [scheduledMs: number, retryCount: number] | null;
   alarmReturned(slot: number): void;
-  alarmFailed(slot: number, nowMs: number): number;
+  alarmFailed(slot: number, nowMs: number, byStorage: boolean): number;
   setAlarm(slot: number, timeMs: number, nowMs: number): void;
   deleteAlarm(slot: number): void;
   getAlarm(slot: number): number | null;

@@ -318,7 +318,7 @@ export class Shard implements OutputGate {
       lsn = this.native.commit(host.slot, storage.unconfirmedWrites);
     } catch (error) {
       if (instance.stray) this.#noteStrayLoss(error);
-      host.reset(error);
+      host.reset(error, true);
       return;
     }
     instance.observe(lsn);

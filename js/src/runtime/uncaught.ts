@@ -25,6 +25,9 @@ class Blame {
 
 /** For a thread that serves one project. */
 export function reportUncaught(shard: Shard): void {
+  // What is printed when nobody reads it any more (a pipe whose reader has ended) is lost. As an uncaught
+  // exception it would be reported, which is printing: without end.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   Object.defineProperty(process, 'domain', {
     configurable: true,
     get: () => (shard.current === undefined ? undefined : new Blame(shard, shard.current)),
