@@ -253,23 +253,3 @@ test('a renamed class keeps its objects, and a new class of the old name has non
   assert.equal(await server.text('/NEW'), '2');
   assert.equal(await server.text('/OLD'), '1');
 });
-
-test('a server goes on when nobody reads what it prints any more', async (t) => {
-  const directory = project(t, `
-    let reports = 0;
-    const print = console.error;
-    console.error = (...parts) => { reports++; print(...parts); };
-    export class Thing extends DurableObject {}
-    export default {
-      fetch(request) {
-        if (new URL(request.url).pathname === '/fail') throw new Error('on purpose');
-        return new Response(String(reports));
-      },
-    };`);
-  const server = await serve(t, directory, { data: join(directory, 'data'), args: ['--threads', '1'] });
-  server.child.stderr.destroy();
-  for (let i = 0; i < 3; i++) assert.equal((await fetch(`${server.url}/fail`)).status, 500);
-  // Each answer comes after everything that the one before it has brought about.
-  for (let i = 0; i < 20; i++) await server.text('/');
-  assert.equal(await server.text('/'), '3');
-});

@@ -170,13 +170,7 @@ function announce(project: Project, port: number, options: ServeOptions): void {
   console.log(`Perdure serves ${project.name} on http://${host}:${port} (data in ${dataDirectory(project, options)})`);
 }
 
-/** Whoever read what is printed may be gone: a server goes on. Otherwise each report of that error would make another. */
-function outliveReaders(): void {
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
-}
-
 async function serve(directory: string, options: ServeOptions): Promise<void> {
-  outliveReaders();
   process.setSourceMapsEnabled(true);
   const project = loadProject(directory, configOption(options));
   const bundleDirectory = temporaryDirectory();
@@ -197,7 +191,8 @@ async function serve(directory: string, options: ServeOptions): Promise<void> {
 }
 
 async function dev(directory: string, options: ServeOptions): Promise<void> {
-  outliveReaders();
+  // Whoever read what is printed may be gone. What serves does the same (runtime/uncaught.ts).
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const { hasColors, startDev } = await import('./dev/dev.js');
   const running = await startDev({
     host: options.host,
