@@ -12,6 +12,7 @@ import type { Output, OutputGate } from './http.js';
 import { Observer } from './observer.js';
 import type { Identity } from './ids.js';
 import { Link } from './links.js';
+import { TurnQueue } from './turn-queue.js';
 import { DurableObjectNamespace, type ObjectClass, ObjectNamespace, type StorageKind } from './namespace.js';
 import type { NativeEngine, NativeShard } from './native.js';
 import { ResetClock } from './reset-clock.js';
@@ -122,6 +123,7 @@ export class Shard implements OutputGate {
   readonly #durableWaits: DurableWait[] = [];
   readonly #sweep: NodeJS.Timeout;
   readonly #namespaces = new Map<string, ObjectNamespace>();
+  readonly #turns = new TurnQueue();
   readonly resetClock: ResetClock;
   /** By index: the ways to the other shards; empty when there are none. */
   #links: (Link | undefined)[] = [];
@@ -216,7 +218,7 @@ export class Shard implements OutputGate {
    * would not do: the reactions of several events would run interleaved.)
    */
   turn<T>(action: (argument: T) => void, argument: T): void {
-    setImmediate(action, argument);
+    this.#turns.add(action, argument);
   }
 
   /** In a turn of its own: goes on with code of `sender`, when that one's gate lets it. */
