@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -36,7 +37,8 @@ bool is_last(ResponseEvent::Kind kind) {
 
 Connection::Connection(Shared& shared, int socket)
     : shared_(shared),
-      events_(shared.events[shared.next_sink++ % shared.events.size()]),
+      own_events_(&shared.events[shared.next_sink++ % shared.events.size()]),
+      events_(own_events_),
       socket_(socket),
       index_(shared.connections.size()),
       parser_(shared.options.header_bytes_max, shared.options.body_bytes_max) {
@@ -180,13 +182,33 @@ void Connection::start_request() {
   chunked_ = false;
   body_left_.reset();
 
-  RequestEvent& event = events_.emplace_back();
+  std::string head = parser_.take_head();
+  route(head);
+  RequestEvent& event = events_->emplace_back();
   event.kind = RequestEvent::Kind::kRequest;
   event.id = request_;
-  event.head = parser_.take_head();
+  event.head = std::move(head);
   event.body_complete = parser_.body_complete();
   if (parser_.expects_continue() && !event.body_complete) output(kContinue);
   update_request_deadline();
+}
+
+// Where the last request for the same target was better off, or to the connection's own sink.
+void Connection::route(std::string_view head) {
+  if (shared_.events.size() == 1) return;
+  const std::size_t method_end = head.find('\n');
+  const std::string_view target = head.substr(0, head.find('\n', method_end + 1));
+  route_ = std::hash<std::string_view>{}(target) % Shared::kRoutes;
+  const std::uint16_t sink = shared_.routes[route_];
+  const bool is_known = sink != 0 && sink != Shared::kManyRoutes;
+  events_ = is_known ? &shared_.events[sink - 1] : own_events_;
+}
+
+// Of a target whose requests go to several sinks, one must not get them all.
+void Connection::note_route(std::uint16_t sink) {
+  if (sink == 0 || sink > shared_.events.size() || shared_.routes.empty()) return;
+  std::uint16_t& known = shared_.routes[route_];
+  known = known == 0 || known == sink ? sink : Shared::kManyRoutes;
 }
 
 std::size_t Connection::parse_body(std::string_view input) {
@@ -209,14 +231,14 @@ std::size_t Connection::parse_body(std::string_view input) {
 
 void Connection::hand_over(std::string part, bool complete) {
   unconsumed_ += part.size();
-  const bool joins = !events_.empty() && events_.back().id == request_ &&
-                     events_.back().kind != RequestEvent::Kind::kWritable;
+  const bool joins = !events_->empty() && events_->back().id == request_ &&
+                     events_->back().kind != RequestEvent::Kind::kWritable;
   if (!joins) {
-    RequestEvent& event = events_.emplace_back();
+    RequestEvent& event = events_->emplace_back();
     event.kind = RequestEvent::Kind::kBody;
     event.id = request_;
   }
-  RequestEvent& event = events_.back();
+  RequestEvent& event = events_->back();
   if (event.body.empty()) {
     event.body = std::move(part);
   } else {
@@ -247,6 +269,7 @@ void Connection::on_response(ResponseEvent& event) {
   // Nothing may follow the last event; there is nobody to tell.
   if (answered_) return;
   answered_ = is_last(event.kind);
+  note_route(event.next_sink);
   if (event.kind == ResponseEvent::Kind::kChunk) unacknowledged_ += event.body.size();
   if (waiting_.empty() && shared_.gate.is_open(event.depends_on)) {
     apply(event);
@@ -419,7 +442,7 @@ void Connection::check_writable() {
   if (phase_ != Phase::kRequest || unacknowledged_ <= limit || answered_) return;
   if (waiting_bytes_ + output_.size() >= limit / 2) return;
   unacknowledged_ = 0;
-  RequestEvent& event = events_.emplace_back();
+  RequestEvent& event = events_->emplace_back();
   event.kind = RequestEvent::Kind::kWritable;
   event.id = request_;
 }
@@ -507,7 +530,7 @@ void Connection::fail(std::string_view why) {
 
 void Connection::cancel_request(std::string_view why) {
   if (phase_ != Phase::kRequest || answered_) return;
-  RequestEvent& event = events_.emplace_back();
+  RequestEvent& event = events_->emplace_back();
   event.kind = RequestEvent::Kind::kCancel;
   event.id = request_;
   event.error = why;

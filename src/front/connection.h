@@ -27,9 +27,13 @@ class Connection;
 // What the connections of one server share. Only the front's thread touches it (but the waker).
 struct Shared {
   static constexpr std::size_t kReadBytes = 64 << 10;
+  static constexpr std::size_t kRoutes = 64 << 10;
+  static constexpr std::uint16_t kManyRoutes = 0xffff;
 
   Shared(ServerOptions server_options, std::size_t sinks, Durability* durability)
-      : options(std::move(server_options)), gate(durability, waker), events(sinks) {}
+      : options(std::move(server_options)), gate(durability, waker), events(sinks) {
+    if (sinks > 1) routes.resize(kRoutes);
+  }
 
   const ServerOptions options;
   Waker waker;
@@ -47,9 +51,12 @@ struct Shared {
 
   std::vector<std::vector<RequestEvent>> events;  // for each sink, at the end of the turn
   std::size_t next_sink = 0;                      // of the next connection
-  std::vector<Connection*> to_flush;              // have output since the last flush
-  std::vector<Connection*> to_read;               // had more to read than one turn allows
-  std::string scratch;                            // where a response head is written
+  // By the hash of method and target: which sink (from 1) is to get such requests; 0 or
+  // kManyRoutes: any.
+  std::vector<std::uint16_t> routes;
+  std::vector<Connection*> to_flush;         // have output since the last flush
+  std::vector<Connection*> to_read;          // had more to read than one turn allows
+  std::string scratch;                       // where a response head is written
   std::array<char, kReadBytes> read_buffer;  // only what cannot be parsed yet is copied out of it
 };
 
@@ -104,6 +111,8 @@ class Connection {
   std::size_t parse_head(std::string_view input);
   std::size_t parse_body(std::string_view input);
   void start_request();
+  void route(std::string_view head);
+  void note_route(std::uint16_t sink);
   void hand_over(std::string part, bool complete);
   void answer_fault(const RequestFault& fault);
 
@@ -134,7 +143,10 @@ class Connection {
   void update_request_deadline();
 
   Shared& shared_;
-  std::vector<RequestEvent>& events_;  // for the sink that gets this client's requests
+  // For the sinks: the one of this client, and the one of its request in flight.
+  std::vector<RequestEvent>* own_events_;
+  std::vector<RequestEvent>* events_;
+  std::size_t route_ = 0;  // of the request in flight, in shared_.routes
   int socket_;
   std::size_t index_;  // in shared_.connections
   Phase phase_ = Phase::kIdle;

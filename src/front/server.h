@@ -80,11 +80,15 @@ struct ResponseEvent {
   std::string head;
   std::string body;  // kWhole, kChunk
   std::uint64_t consumed = 0;
+  // kWhole, kHead: the sink (from 1) that would have been nearer to what the request needs, for
+  // later ones with the same method and target; 0: nothing is known.
+  std::uint16_t next_sink = 0;
 };
 
 // HTTP/1.1 on one thread of its own: accepts, parses (Boost.Beast), hands requests to the sinks in
-// batches, sends responses once the log is durable as far as they depend on it. All requests of one
-// connection go to one sink; connections take turns.
+// batches, sends responses once the log is durable as far as they depend on it. Requests of one
+// connection go to one sink, and connections take turns, unless a response for the same target has
+// said which sink is better (ResponseEvent::next_sink).
 class Server {
  public:
   // Binds and listens; throws Error(kIo) that names the address, with its own text for a port in

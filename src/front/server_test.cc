@@ -126,6 +126,33 @@ TEST_F(ServerTest, ConnectionsTakeTurnsAmongTheSinks) {
   }
 }
 
+TEST_F(ServerTest, AResponseSaysWhichSinkGetsTheNextRequestForItsTarget) {
+  TestSink second;
+  options_.port = 0;
+  server_ =
+      std::make_unique<Server>(options_, std::vector<RequestSink*>{&sink_, &second}, &durability_);
+  TestClient client(port());
+  const auto ask = [&](TestSink& sink, std::string_view target, std::uint16_t next_sink) {
+    client.send("GET " + std::string(target) + " HTTP/1.1\r\nHost: a\r\n\r\n");
+    ResponseEvent answer;
+    answer.id = sink.next().id;
+    answer.body = "hi";
+    answer.next_sink = next_sink;
+    std::vector<ResponseEvent> events;
+    events.push_back(std::move(answer));
+    server_->send(events);
+    return client.read_response().body;
+  };
+  EXPECT_EQ(ask(sink_, "/a?name=1", 2), "hi");
+  EXPECT_EQ(ask(second, "/a?name=1", 0), "hi");
+  EXPECT_EQ(ask(second, "/a?name=1", 7), "hi") << "there are two";
+  EXPECT_EQ(ask(second, "/a?name=1", 2), "hi");
+  EXPECT_EQ(ask(sink_, "/a?name=2", 0), "hi") << "another target";
+  EXPECT_EQ(ask(second, "/a?name=1", 1), "hi");
+  EXPECT_EQ(ask(sink_, "/a?name=1", 2), "hi") << "its requests go to several";
+  EXPECT_EQ(ask(sink_, "/a?name=1", 0), "hi");
+}
+
 TEST_F(ServerTest, KeepsTheConnection) {
   start_echo();
   TestClient client(port());

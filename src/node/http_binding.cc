@@ -51,17 +51,21 @@ class RequestQueue final : public front::RequestSink {
   std::vector<front::RequestEvent> events_;
 };
 
-std::shared_ptr<RequestQueue> HttpFront::add_queue(Waker& waker) {
+std::shared_ptr<RequestQueue> HttpFront::add_queue(Waker& waker, std::size_t shard) {
   const std::lock_guard lock(mutex_);
   if (server_ != nullptr) throw Error(ErrorCode::kInvalid, "The server listens already.");
-  return queues_.emplace_back(std::make_shared<RequestQueue>(waker));
+  if (queues_.size() <= shard) queues_.resize(shard + 1);
+  return queues_[shard] = std::make_shared<RequestQueue>(waker);
 }
 
 std::uint16_t HttpFront::listen(front::ServerOptions options, Durability* durability) {
   const std::lock_guard lock(mutex_);
   if (server_ != nullptr) throw Error(ErrorCode::kInvalid, "The server listens already.");
   std::vector<front::RequestSink*> sinks;
-  for (const auto& queue : queues_) sinks.push_back(queue.get());
+  for (const auto& queue : queues_) {
+    if (queue == nullptr) throw Error(ErrorCode::kInvalid, "A shard has no queue yet.");
+    sinks.push_back(queue.get());
+  }
   server_ = std::make_shared<front::Server>(std::move(options), std::move(sinks), durability);
   return server_->port();
 }
@@ -92,10 +96,10 @@ namespace {
 // The front as one shard's JavaScript holds it.
 class HttpHost {
  public:
-  HttpHost(napi_env env, ShardHost& shard)
+  HttpHost(napi_env env, ShardHost& shard, std::size_t index)
       : shard_(shard),
         directory_(shard.engine.directory),
-        queue_(directory_->http->add_queue(shard.open_waker())) {
+        queue_(directory_->http->add_queue(shard.open_waker(), index)) {
     shard_.waker->keep(env);
   }
   ~HttpHost() { queue_->close(); }
@@ -175,7 +179,7 @@ void append_body(napi_env env, napi_value value, napi_valuetype type, std::strin
 }
 
 napi_value respond(napi_env env, napi_callback_info info) {
-  Call<HttpHost, 6> call(env, info);
+  Call<HttpHost, 7> call(env, info);
   front::ResponseEvent event;
   event.kind = static_cast<front::ResponseEvent::Kind>(call.uint(0));
   event.id = call.u64(1);
@@ -183,6 +187,7 @@ napi_value respond(napi_env env, napi_callback_info info) {
   event.depends_on = call.u64(3);
   if (call.type(4) == napi_string) append_latin1(env, call.args[4], event.head);
   append_body(env, call.args[5], call.type(5), event.body);
+  event.next_sink = static_cast<std::uint16_t>(call.uint(6));
   call.self->outbox.push_back(std::move(event));
   return nullptr;
 }
@@ -218,8 +223,9 @@ napi_value close_http(napi_env env, napi_callback_info info) {
 }  // namespace
 
 napi_value open_http(napi_env env, napi_callback_info info) {
-  Call<ShardHost, 0> call(env, info);
-  HttpHost* host = owned_by_environment(env, std::make_unique<HttpHost>(env, *call.self));
+  Call<ShardHost, 1> call(env, info);
+  HttpHost* host =
+      owned_by_environment(env, std::make_unique<HttpHost>(env, *call.self, call.uint(0)));
   napi_value out = make_object(env);
   method<take>(env, out, "take", host);
   method<respond>(env, out, "respond", host);

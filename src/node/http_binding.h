@@ -17,8 +17,8 @@ class Waker;
 // The HTTP front of a process: one server, and a queue of requests for each shard. Any thread.
 class HttpFront {
  public:
-  // Makes the queue of a shard, which is woken by `waker`. Before listen().
-  std::shared_ptr<RequestQueue> add_queue(Waker& waker);
+  // Makes the queue of a shard (counted from 0), which is woken by `waker`. Before listen().
+  std::shared_ptr<RequestQueue> add_queue(Waker& waker, std::size_t shard);
 
   // Accepts connections from now on; returns the port. Throws Error as front::Server does.
   std::uint16_t listen(front::ServerOptions options, Durability* durability);
@@ -44,7 +44,7 @@ class HttpFront {
 // one environment that starts the others.
 void define_http_front(napi_env env, napi_value engine, void* self);
 
-// shard.openHttp() -> this shard's side of the front.
+// shard.openHttp(shard's index) -> this shard's side of the front.
 napi_value open_http(napi_env env, napi_callback_info info);
 
 }  // namespace perdure::node

@@ -74,7 +74,7 @@ export class HttpServer {
   constructor(shard: Shard, handle: (request: Request) => unknown) {
     this.#shard = shard;
     this.#handle = handle;
-    this.#server = shard.native.openHttp();
+    this.#server = shard.native.openHttp(shard.index);
     shard.onFlush = () => this.#flush();
     this.#fetchLabel = shard.native.label('', 'fetch()');
   }
@@ -305,9 +305,14 @@ export class HttpServer {
   /** Every output depends on what the code behind it has seen (rule 1); what it wrote is committed first. */
   #send(kind: number, exchange: Exchange, status: number, head: string | undefined, body: string | Uint8Array | undefined): void {
     this.#shard.commitAll();
-    this.#server.respond(kind, exchange.id, status, this.#shard.dependsOn(exchange), head, body);
+    this.#server.respond(kind, exchange.id, status, this.#shard.dependsOn(exchange), head, body, this.#nextSink(exchange));
     if (++this.#unflushed >= FLUSH_RESPONSES) this.#shard.flush();
     else this.#shard.flushSoon();
+  }
+
+  /** Later requests like this one are better off on the shard that it has called: counted from 1; 0: here. */
+  #nextSink({ calledShard }: Exchange): number {
+    return calledShard < 0 || calledShard === this.#shard.index ? 0 : calledShard + 1;
   }
 
   #flush(): void {

@@ -200,6 +200,8 @@ export class Link implements StreamExchange {
 
   constructor(
     readonly shard: Shard,
+    /** Of the other shard. */
+    readonly index: number,
     port: MessagePort,
   ) {
     this.#port = port;

@@ -378,6 +378,8 @@ class StubTarget {
 
   deliver(call: Call): void {
     const seenAt = this.#resetsSeenAt!;
+    const { observer } = call;
+    if (observer.calledShard < 0) observer.calledShard = this.link?.index ?? this.namespace.shard.index;
     if (this.link !== undefined) {
       this.link.call(call, this.identity, seenAt);
       return;

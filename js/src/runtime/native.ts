@@ -93,7 +93,7 @@ export interface NativeShard {
   keep(): void;
   unkeep(): void;
   close(): void;
-  openHttp(): NativeHttp;
+  openHttp(shard: number): NativeHttp;
 }
 
 /** Kinds of request events (front::RequestEvent::Kind); BODY_COMPLETE is added to the first two. */
@@ -113,7 +113,7 @@ export const ABORT = 4;
 /** A shard's side of the HTTP front. */
 export interface NativeHttp {
   take(): (number | string | ArrayBuffer | undefined)[];
-  respond(kind: number, id: number, status: number, lsn: number, head: string | undefined, body: string | Uint8Array | ArrayBuffer | undefined): void;
+  respond(kind: number, id: number, status: number, lsn: number, head: string | undefined, body: string | Uint8Array | ArrayBuffer | undefined, nextSink: number): void;
   consumed(id: number, bytes: number): void;
   flush(): void;
   stopped(): boolean;

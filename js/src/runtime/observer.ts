@@ -4,6 +4,8 @@
  */
 export class Observer {
   #observedLsn = 0;
+  /** Which shard has the object that its code has called first; -1: none yet. */
+  calledShard = -1;
 
   /** The LSN of the last commit that it has seen the effects of. */
   get observedLsn(): number {

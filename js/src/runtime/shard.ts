@@ -172,7 +172,7 @@ export class Shard implements OutputGate {
   /** Has the objects that belong to other shards called there. */
   connect({ index, ports }: Placement): void {
     this.#index = index;
-    this.#links = ports.map((port) => port && new Link(this, port));
+    this.#links = ports.map((port, other) => port && new Link(this, other, port));
   }
 
   /** The other shards' calls are let in: once all namespaces are bound, as they may name any. */
