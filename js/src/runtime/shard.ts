@@ -105,7 +105,10 @@ export class Shard implements OutputGate {
   /** By task: why a commit failed although nobody knew, when its code ran, which object it belonged to. */
   readonly #strayLosses = new Map<number, unknown>();
   #task = 0;
+  /** Somebody has asked for its number. */
   #taskKnown = false;
+  /** Its end is going to be noticed. */
+  #ending = false;
   /** Work that goes on beside requests. */
   readonly background: Background;
   readonly alarms: Alarms;
@@ -245,7 +248,7 @@ export class Shard implements OutputGate {
     header[TURN]!++;
     header[TURN_SLOT] = instance === undefined ? 0 : instance.host.slot + 1;
     header[TURN_LABEL] = instance === undefined ? 0 : -instance.label;
-    if (observer !== this.elsewhere) void resolved.then(this.#leaveAtEnd);
+    if (observer !== this.elsewhere) this.#noteEnd();
   }
 
   /** Whose code runs now. */
@@ -253,12 +256,23 @@ export class Shard implements OutputGate {
     return { sender: this.current, section: this.section, observer: this.observer };
   }
 
+  /** Has the end of this turn noticed. */
+  #noteEnd(): void {
+    if (this.#ending) return;
+    this.#ending = true;
+    void resolved.then(this.#endLater);
+  }
+
   /** A tick that a promise reaction asks for comes when there are no more reactions; the one after it, behind the code's own ticks. */
-  readonly #leaveAtEnd = (): void => process.nextTick(process.nextTick, this.#leave);
-  readonly #leave = (): void => {
+  readonly #endLater = (): void => process.nextTick(process.nextTick, this.#end);
+  readonly #end = (): void => {
+    this.#ending = false;
     this.current = undefined;
     this.section = ROOT;
     this.observer = this.elsewhere;
+    if (!this.#taskKnown) return;
+    this.#taskKnown = false;
+    this.#task++;
   };
 
   // What code has seen.
@@ -276,18 +290,10 @@ export class Shard implements OutputGate {
    * the same one, whoever's code it is.
    */
   task(): number {
-    if (!this.#taskKnown) {
-      this.#taskKnown = true;
-      void resolved.then(this.#endTask);
-    }
+    this.#taskKnown = true;
+    this.#noteEnd();
     return this.#task;
   }
-
-  readonly #endTask = (): void =>
-    process.nextTick(process.nextTick, () => {
-      this.#task++;
-      this.#taskKnown = false;
-    });
 
   /** What this task has sent leaves in the next turns: it looks here, and after them nobody does. */
   #noteStrayLoss(error: unknown): void {
