@@ -18,7 +18,7 @@ process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
 
 async function start() {
   const begun = performance.now();
-  const child = spawn(process.execPath, [join(root, 'bin/perdure'), 'serve', join(root, 'bench/alarms'), '--port', '0', '--data', data], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [join(root, 'bin/perdure'), 'serve', join(root, 'bench/alarms'), '--port', '0', '--data', data, '--threads', '1'], { stdio: ['ignore', 'pipe', 'inherit'] });
   process.on('exit', () => child.kill('SIGKILL'));
   let said = '';
   for await (const part of child.stdout) if ((said += part).includes('\n')) break;
