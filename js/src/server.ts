@@ -1,6 +1,6 @@
 /** `perdure serve`: a project's Worker and objects behind the HTTP front, on one thread or several. */
 import { once } from 'node:events';
-import { setTimeout } from 'node:timers'; // user code may replace the globals
+import { clearTimeout, setTimeout } from 'node:timers'; // user code may replace the globals
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { ProjectError } from './project.js';
 import { loadNative, type NativeEngine } from './runtime/native.js';
@@ -35,12 +35,12 @@ const STOP_GRACE_MS = 10_000;
 const STOP_MARGIN_MS = 5_000;
 
 /** All that was answered is in the log: the next start has it. */
-function giveUpAfter(ms: number): void {
+function giveUpAfter(ms: number): NodeJS.Timeout {
   const timer = setTimeout(() => {
     console.error('perdure: code keeps a thread from stopping. The process ends without it; the next start recovers from the log.');
     process.exit(1);
   }, ms);
-  timer.unref();
+  return timer.unref();
 }
 
 /** A shard on a thread of its own, as this thread sees it. */
@@ -197,7 +197,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     recovery: engine.recovery,
     async stop() {
       const deadline = Date.now() + STOP_GRACE_MS;
-      giveUpAfter(STOP_GRACE_MS + STOP_MARGIN_MS);
+      const givesUp = giveUpAfter(STOP_GRACE_MS + STOP_MARGIN_MS);
       engine.stopListening(STOP_GRACE_MS);
       const cut = await running.frontStopped();
       engine.closeListener();
@@ -206,6 +206,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       if (left.length > 0) console.error(`Stopped with ${left.length} promises given to waitUntil() not settled: ${some([...new Set(left)])}`);
       if (ringing > 0) console.error(`Stopped with ${ringing} alarm handlers running: they run again at the next start.`);
       await running.close();
+      clearTimeout(givesUp);
       engine.close();
     },
   };

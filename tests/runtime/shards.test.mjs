@@ -3,11 +3,13 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { root, temporaryDirectory } from '../support/files.mjs';
+import { root, temporaryDirectory, wranglerJson, writeFiles } from '../support/files.mjs';
 import { startLab } from '../support/lab.mjs';
+import { serve } from '../support/perdure.mjs';
 import { placed } from '../support/placed.mjs';
 
 const threads = 3;
+
 test('objects are spread over the threads, and each is one object wherever it is called', async (t) => {
   const lab = await startLab(t, { threads });
   const { here, there } = await placed(lab);
@@ -182,6 +184,69 @@ test('a clean stop waits for work on every thread, and everything is there after
   assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
   const again = await startLab(t, { data: lab.data, threads: 2 });
   assert.equal(await again.object(there, ({ kv }) => kv.get('late')), 1);
+});
+
+test('a stop gives up on a thread that user code never lets go of, and loses nothing', async (t) => {
+  const lab = await startLab(t, { threads });
+  const { here, there } = await placed(lab);
+  await lab.object(there, ({ kv }) => kv.put('n', 1));
+  lab.object(here, () => { for (;;); }).catch(() => {});
+  // It is blocked when its thread does not answer any more.
+  const blocked = () => Promise.race([lab.object(here, () => 'runs').catch(() => {}), new Promise((resolve) => setTimeout(resolve, 500, 'blocked'))]);
+  while ((await blocked()) !== 'blocked');
+  const { code, stderr } = await lab.stop();
+  assert.equal(code, 1);
+  assert.match(stderr, /code keeps a thread from stopping\. The process ends without it; the next start recovers from the log\./);
+  const again = await startLab(t, { data: lab.data, threads });
+  assert.equal(await again.object(there, ({ kv }) => kv.get('n')), 1);
+});
+
+test('what the code of any thread has printed has left when a server ends', async (t) => {
+  const lab = await startLab(t, { threads });
+  const { here, there } = await placed(lab);
+  const lines = 20_000;
+  await Promise.all([here, there].map((name) => lab.object(name, (_, name, lines) => {
+    for (let i = 0; i < lines; i++) console.log(`line ${i} of ${name}, and a little more so that no pipe takes all of it at once`);
+  }, name, lines)));
+  const { code, stdout } = await lab.stop();
+  assert.equal(code, 0);
+  assert.equal(stdout.split('\n').filter((line) => line.startsWith('line ')).length, 2 * lines);
+});
+
+test('later requests for a target run on the thread whose object the first has called', async (t) => {
+  const directory = writeFiles(temporaryDirectory(t), {
+    'wrangler.jsonc': wranglerJson({
+      main: 'index.js',
+      durable_objects: { bindings: [{ name: 'THING', class_name: 'Thing' }] },
+      migrations: [{ tag: 'v1', new_sqlite_classes: ['Thing'] }],
+    }),
+    'index.js': `
+      import { threadId } from 'node:worker_threads';
+      import { DurableObject } from 'cloudflare:workers';
+      export class Thing extends DurableObject {
+        thread() { return threadId; }
+      }
+      export default {
+        async fetch(request, env) {
+          const { searchParams } = new URL(request.url);
+          const of = searchParams.get('name') ?? (await request.text());
+          return Response.json([threadId, await env.THING.getByName(of).thread()]);
+        },
+      };`,
+  });
+  const server = await serve(t, directory, { data: join(directory, 'data'), args: ['--threads', `${threads}`] });
+  const names = Array.from({ length: 12 }, (_, n) => `name ${n}`);
+  const ask = async (name) => JSON.parse(await server.text(`/?${new URLSearchParams({ name })}`));
+  for (const name of names) await ask(name);
+  for (const name of names) {
+    const [worker, object] = await ask(name);
+    assert.equal(worker, object, name);
+  }
+  // One target for objects of several threads is no reason to run all of it on one.
+  const post = async (name) => JSON.parse(await server.text('/', { method: 'POST', body: name }));
+  for (const name of names) await post(name);
+  const workers = await Promise.all(Array.from({ length: 30 }, (_, n) => post(names[n % names.length])));
+  assert.ok(new Set(workers.map(([worker]) => worker)).size > 1, 'requests for it run on several threads');
 });
 
 test('process.exit() on any thread ends the process', async (t) => {
