@@ -377,10 +377,15 @@ test('colours are for terminals that want them', async (t) => {
     return stdout + stderr;
   };
   const terminal = ['sh', '-c', 'exec script -qec "$*" /dev/null', 'sh'];
+  // Each of these tells Node.js something about colours; CI is set where tests run by themselves.
+  const inherited = Object.fromEntries(
+    ['CI', 'COLORTERM', 'FORCE_COLOR', 'NODE_DISABLE_COLORS', 'NO_COLOR', 'TF_BUILD', 'TMUX'].map((name) => [name, undefined]),
+  );
+  const env = { ...inherited, TERM: 'xterm-256color' };
   const runs = {
     pipe: [{}, false],
-    terminal: [{ wrapper: terminal, env: { TERM: 'xterm-256color', FORCE_COLOR: undefined, NO_COLOR: undefined } }, true],
-    'terminal without colours': [{ wrapper: terminal, env: { TERM: 'xterm-256color', FORCE_COLOR: undefined, NO_COLOR: '1' } }, false],
+    terminal: [{ wrapper: terminal, env }, true],
+    'terminal without colours': [{ wrapper: terminal, env: { ...env, NO_COLOR: '1' } }, false],
   };
   for (const [name, [options, colored]] of Object.entries(runs)) {
     const text = await print(options);
