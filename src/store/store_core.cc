@@ -48,7 +48,7 @@ void StoreCore::open_log() {
   options.directory = options_.directory / "log";
   options.segment_bytes = options_.segment_bytes;
   options.flush_on_append = options_.flush_on_append;
-  options.keep_segments = options_.keep_segments;
+  options.history = options_.history;
   options.on_poisoned = options_.on_poisoned;
   log_ = log::Log::open(options, [this](const log::RecordView& record) { replay(record); });
   for (const auto& [number, file] : dirty_) file->recovered(log_->epoch());
