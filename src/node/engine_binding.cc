@@ -37,6 +37,7 @@ namespace {
 // A data directory in memory: the log gives its room back early, as it is the memory of a test.
 constexpr char kMemoryDirectory[] = "/memory";
 constexpr std::uint64_t kMemorySegmentBytes = 4 << 20;
+constexpr std::uint64_t kMemoryHistoryBytesMax = 64 << 20;
 
 // Committed pages that wait for the checkpoint may take this part of the process's memory; commits
 // wait for it at twice that (store::StoreOptions::dirty_bytes_max).
@@ -295,6 +296,7 @@ napi_value open_engine(napi_env env, napi_callback_info info) {
     options.directory = kMemoryDirectory;
     options.segment_bytes = kMemorySegmentBytes;
     options.checkpoint_log_bytes = 2 * kMemorySegmentBytes;
+    options.history.bytes_max = kMemoryHistoryBytesMax;
   } else {
     options.directory = call.utf8(0);
   }
