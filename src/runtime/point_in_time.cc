@@ -100,14 +100,14 @@ void PointInTime::check_kept(const State& now, const Bookmark& bookmark, Lsn tar
   const std::int64_t earliest_ms = history.earliest_ms();
   try {
     const log::Undo undo = history.undo(now.file->number(), now.head.last_lsn, now.head.location,
-                                        target, kRestoreBytesMax);
+                                        target, store_.transaction_bytes_max());
     // The state was replaced then.
     if (undo.oldest_ms < earliest_ms) refuse_expired(bookmark, earliest_ms);
   } catch (const Error& error) {
     if (error.code() == ErrorCode::kFull) {
       refuse(ErrorCode::kFull, bookmark,
              "is too far away: going there changes more than " +
-                 std::to_string(kRestoreBytesMax >> 20) + " MiB of the database.");
+                 std::to_string(store_.transaction_bytes_max() >> 20) + " MiB of the database.");
     }
     if (error.code() != ErrorCode::kNotFound) throw;
     refuse_unreachable(now, bookmark, target);
@@ -153,7 +153,7 @@ std::optional<DueRestore> PointInTime::due(const PastOf& object) {
     undo.pages_now = undo.pages_then = file->page_count();
     if (scheduled->target_lsn && *scheduled->target_lsn != head.last_lsn) {
       undo = store_.log().history().undo(file->number(), head.last_lsn, head.location,
-                                         *scheduled->target_lsn, kRestoreBytesMax);
+                                         *scheduled->target_lsn, store_.transaction_bytes_max());
     }
     due.restored = std::make_unique<store::Database>(store_, file, std::move(undo));
     due.alarm_ms = store::stored_alarm_time(*due.restored);
