@@ -55,6 +55,7 @@ struct Undo {
 struct HistoryUsage {
   std::uint64_t files = 0;
   std::uint64_t bytes = 0;             // of these files
+  std::uint64_t commits = 0;           // in them
   std::uint64_t waiting_segments = 0;  // of the log, which are still to become history
 };
 
