@@ -40,7 +40,8 @@ struct CommitInfo {
   std::uint32_t flags = 0;  // Commit::flags
 };
 
-// What taking back an object's newest commits does.
+// What taking back an object's newest commits does. Where there is none to take back, the sizes are
+// 0 when the head itself is not kept any more.
 struct Undo {
   std::uint32_t page_size = 0;
   std::uint32_t pages_now = 0;

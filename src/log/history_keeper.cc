@@ -191,7 +191,7 @@ void HistoryKeeper::expire(Lock& lock) {
     if (number < last) release_waiting(number, lock);
   }
   while (!stopping_ && bytes_locked() > options_.history.bytes_max) {
-    if (!drop_oldest("it is larger than its limit", lock)) break;
+    if (!drop_oldest("all of it is larger than its limit", lock)) break;
   }
 }
 
