@@ -12,6 +12,7 @@ import { ROOT, type Section, Sections } from './sections.js';
 import type { Shard } from './shard.js';
 import { DurableObjectState, type StateHost } from './state.js';
 import { DurableObjectStorage, StorageCore, type StorageHost } from './storage.js';
+import type { TimerLine } from './timers.js';
 import { passThrown } from './values.js';
 
 /** Something to be delivered to the object, and where its outcome goes. */
@@ -43,6 +44,8 @@ export class Instance extends Observer {
   stray = false;
   /** How many timers it has. */
   timers = 0;
+  /** The order of those; made with the first one. */
+  timerLine: TimerLine | undefined;
   /** What was called last, for the watchdog: a number of ObjectNamespace.label(). */
   label = 0;
   /** Set when it has ended by a reset: what it sent after its last commit must not leave. */

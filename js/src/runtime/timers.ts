@@ -23,10 +23,73 @@ const GLOBAL = 'ServiceWorkerGlobalScope';
 
 type Callback = (...args: unknown[]) => void;
 
+const fireNext = (line: TimerLine): void => line.fireNext();
+
+/**
+ * The timers of one object in the order in which they fire. Node.js keeps a list for each delay, so when several
+ * have become due at once, those of one delay may go before earlier ones of another.
+ */
+export class TimerLine {
+  /** That have not fired, the first due first. */
+  readonly #pending: ObjectTimer[] = [];
+  /** That are to fire in the turns that were asked for. */
+  readonly #due: ObjectTimer[] = [];
+
+  constructor(readonly shard: Shard) {}
+
+  /** The place of `timer`, or where it belongs. */
+  #place({ dueMs, id }: ObjectTimer): number {
+    const pending = this.#pending;
+    let from = 0;
+    let to = pending.length;
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      const other = pending[middle]!;
+      if (other.dueMs < dueMs || (other.dueMs === dueMs && other.id < id)) from = middle + 1;
+      else to = middle;
+    }
+    return from;
+  }
+
+  add(timer: ObjectTimer): void {
+    this.#pending.splice(this.#place(timer), 0, timer);
+  }
+
+  /** Before its time is changed. */
+  remove(timer: ObjectTimer): void {
+    const place = this.#place(timer);
+    if (this.#pending[place] === timer) this.#pending.splice(place, 1);
+  }
+
+  /** In the task that Node.js runs for `timer`: it is due, and so are all that come before it. */
+  fired(timer: ObjectTimer): void {
+    const before = this.#pending.splice(0, this.#place(timer));
+    for (const earlier of before) earlier.overtaken();
+    this.remove(timer);
+    if (before.length === 0 && this.#due.length === 0) {
+      timer.fire();
+      return;
+    }
+    for (const due of [...before, timer]) {
+      this.#due.push(due);
+      this.shard.turn(fireNext, this);
+    }
+  }
+
+  fireNext(): void {
+    this.#due.shift()!.fire();
+  }
+}
+
 /** One timer of an object. */
 class ObjectTimer implements Resumption {
   readonly timeout: NodeJS.Timeout;
   readonly id: number;
+  /** By performance.now(). */
+  dueMs: number;
+  readonly #delayMs: number;
+  readonly #line: TimerLine;
+  readonly #nodesRefresh: () => NodeJS.Timeout;
   readonly #release: () => void;
   readonly #forget: () => void;
   /** Of the code that has set it. */
@@ -38,25 +101,54 @@ class ObjectTimer implements Resumption {
     readonly timers: Map<number, ObjectTimer>,
     readonly instance: Instance,
     start: (fire: () => void) => NodeJS.Timeout,
+    delayMs: number | undefined,
     readonly repeats: boolean,
     readonly callback: Callback,
     readonly args: unknown[],
   ) {
-    this.#section = instance.host.shard.section;
-    this.timeout = start(() => this.#fire());
+    const { shard } = instance.host;
+    this.#section = shard.section;
+    this.timeout = start(() => this.#line.fired(this));
     this.id = Number(this.timeout);
     timers.set(this.id, this);
+    this.#nodesRefresh = this.timeout.refresh;
+    // workerd counts whole milliseconds, and lets those of 0 fire before those of 1.
+    this.#delayMs = Math.max(0, Math.trunc(Number(delayMs)) || 0);
+    this.dueMs = performance.now() + this.#delayMs;
+    this.#line = instance.timerLine ??= new TimerLine(shard);
+    this.#line.add(this);
     this.#release = instance.hold();
     this.#forget = instance.onReset(() => this.clear());
     instance.timers++;
     // What Node's own timers can do beside clearTimeout().
     const clear = (): NodeJS.Timeout => this.clear();
-    Object.assign(this.timeout, { close: clear });
+    Object.assign(this.timeout, { close: clear, refresh: () => this.#refresh() });
     disposesWith(this.timeout, clear);
   }
 
-  /** In the timer's task, which is the object's turn if its gate is open. */
-  #fire(): void {
+  /** Its time begins anew, in the line only. */
+  #restart(): void {
+    this.#line.remove(this);
+    this.dueMs = performance.now() + this.#delayMs;
+    this.#line.add(this);
+  }
+
+  #refresh(): NodeJS.Timeout {
+    if (!this.timers.has(this.id)) return this.timeout; // it has run, or was cleared
+    this.#restart();
+    return this.#nodesRefresh.call(this.timeout);
+  }
+
+  /** It leaves the line before Node.js has got to it. */
+  overtaken(): void {
+    if (this.repeats) this.#nodesRefresh.call(this.timeout);
+    else node.clearTimeout(this.timeout);
+  }
+
+  /** In a turn of its own, which is the object's if its gate is open. */
+  fire(): void {
+    if (!this.timers.has(this.id)) return; // cleared in a turn before
+    if (this.repeats) this.#restart();
     if (this.#waits) return; // an interval runs once, however long the gate was closed
     this.#waits = true;
     this.instance.host.resume(this.instance, this.#section, this);
@@ -78,6 +170,7 @@ class ObjectTimer implements Resumption {
   clear(): NodeJS.Timeout {
     if (this.timers.delete(this.id)) {
       node.clearTimeout(this.timeout);
+      this.#line.remove(this);
       this.instance.timers--;
       this.#release();
       this.#forget();
@@ -218,7 +311,7 @@ export function installTimers(shard: Shard): void {
       if (!instance.alive) throw new Error('This Durable Object has been reset or evicted; it cannot set timers any more.');
       if (instance.timers >= TIMERS_MAX)
         throw new DOMException(`You have exceeded the number of active timeouts you may set. max active timeouts: ${TIMERS_MAX}`, 'QuotaExceededError');
-      return new ObjectTimer(timers, instance, (fire) => start(fire, delayMs), repeats, callback, args).timeout;
+      return new ObjectTimer(timers, instance, (fire) => start(fire, delayMs), delayMs, repeats, callback, args).timeout;
     };
   const clear = (timeout?: NodeJS.Timeout | string | number): void => {
     const id = typeof timeout === 'object' && timeout !== null ? timeout[Symbol.toPrimitive]?.() : Number(timeout);
