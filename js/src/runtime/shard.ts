@@ -126,7 +126,6 @@ export class Shard implements OutputGate {
   readonly #durableWaits: DurableWait[] = [];
   readonly #sweep: NodeJS.Timeout;
   readonly #namespaces = new Map<string, ObjectNamespace>();
-  readonly #turns = new TurnQueue();
   readonly resetClock: ResetClock;
   /** By index: the ways to the other shards; empty when there are none. */
   #links: (Link | undefined)[] = [];
@@ -256,9 +255,9 @@ export class Shard implements OutputGate {
     return { sender: this.current, section: this.section, observer: this.observer };
   }
 
-  /** Has the end of this turn noticed. */
+  /** Has the end of this turn noticed, if it is not one of the queue's. */
   #noteEnd(): void {
-    if (this.#ending) return;
+    if (this.#ending || this.#turns.running) return;
     this.#ending = true;
     void resolved.then(this.#endLater);
   }
@@ -274,6 +273,7 @@ export class Shard implements OutputGate {
     this.#taskKnown = false;
     this.#task++;
   };
+  readonly #turns = new TurnQueue(this.#end, () => this.#noteEnd());
 
   // What code has seen.
 

@@ -3,6 +3,7 @@
  * gate, a pending timer keeps its object in memory, and ends with it when it is reset. Other code gets
  * Node's own behaviour.
  */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import * as node from 'node:timers';
 import { promisify } from 'node:util';
 import type { Instance, Resumption } from './host.js';
@@ -96,6 +97,8 @@ class ObjectTimer implements Resumption {
   readonly #section: number;
   /** It has fired, and the gate has not let it through yet. */
   #waits = false;
+  /** With what the code that set it has in each AsyncLocalStorage; the turn that calls it may be another one's. */
+  readonly #callback: Callback;
 
   constructor(
     readonly timers: Map<number, ObjectTimer>,
@@ -103,11 +106,12 @@ class ObjectTimer implements Resumption {
     start: (fire: () => void) => NodeJS.Timeout,
     delayMs: number | undefined,
     readonly repeats: boolean,
-    readonly callback: Callback,
+    callback: Callback,
     readonly args: unknown[],
   ) {
     const { shard } = instance.host;
     this.#section = shard.section;
+    this.#callback = AsyncLocalStorage.bind(callback);
     this.timeout = start(() => this.#line.fired(this));
     this.id = Number(this.timeout);
     timers.set(this.id, this);
@@ -159,7 +163,7 @@ class ObjectTimer implements Resumption {
     if (!this.timers.has(this.id)) return; // cleared while it waited
     const { host } = this.instance;
     try {
-      this.callback.apply(this.timeout, this.args);
+      this.#callback.apply(this.timeout, this.args);
     } catch (error) {
       // An exception that leaves the task would take the next timers with it into this turn.
       host.shard.report(`${host.toString()}: a timer has thrown:`, error);
@@ -192,14 +196,17 @@ function disposesWith(timer: object, clear: () => unknown): void {
 class ImmediateCall implements Resumption {
   #cleared = false;
   readonly #place: Place;
+  /** As a timer's. */
+  readonly #callback: Callback;
   /** The object stays in memory until it has run or is cleared. */
   readonly #release: (() => void) | undefined;
 
   constructor(
     readonly shard: Shard,
-    readonly callback: Callback,
+    callback: Callback,
     readonly args: unknown[],
   ) {
+    this.#callback = AsyncLocalStorage.bind(callback);
     this.#place = shard.place();
     this.#release = this.#place.sender?.hold();
   }
@@ -218,7 +225,7 @@ class ImmediateCall implements Resumption {
     const { sender } = this.#place;
     if (this.#cleared || sender?.alive === false) return;
     try {
-      this.callback(...this.args);
+      this.#callback(...this.args);
     } catch (error) {
       if (sender === undefined) throw error;
       this.shard.report(`${sender.host.toString()}: an immediate has thrown:`, error);
