@@ -273,16 +273,16 @@ export class Shard implements OutputGate {
     this.#taskKnown = false;
     this.#task++;
   };
-  readonly #turns = new TurnQueue(this.#end, () => this.#noteEnd());
+  readonly #turns = new TurnQueue(this.#end, () => this.#noteEnd(), () => this.#flushGathered());
 
   // What code has seen.
 
   /** What an output that `observer` makes now depends on. */
-  dependsOn(observer: Observer): number {
+  dependsOn(observer: Observer, coreLsn = observer.coreLsn): number {
     const anybody = this.elsewhere;
     // It may have looked anywhere.
     if (observer === anybody) return this.#closed ? 0 : this.native.appendedLsn();
-    return Math.max(observer.observedLsn, anybody.observedLsn);
+    return Math.max(observer.observedLsn, coreLsn, anybody.observedLsn);
   }
 
   /**
@@ -365,18 +365,22 @@ export class Shard implements OutputGate {
   flushSoon(): void {
     if (this.#flushScheduled) return;
     this.#flushScheduled = true;
-    setImmediate(this.#flushScheduledNow);
+    if (!this.#turns.running) setImmediate(this.#flushLater);
   }
 
-  readonly #flushScheduledNow = (): void => {
+  readonly #flushLater = (): void => this.#flushGathered();
+
+  #flushGathered(): void {
+    if (!this.#flushScheduled) return;
     this.#flushScheduled = false;
     if (!this.#closed) this.flush();
-  };
+  }
 
-  /** Commits go to the disk, responses to the front. */
+  /** Commits go to the disk, responses to the front, messages to the other shards. */
   flush(): void {
     this.native.flushLog();
     this.onFlush?.();
+    for (const link of this.#links) link?.flush();
   }
 
   // Durability.

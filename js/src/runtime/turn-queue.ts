@@ -42,10 +42,14 @@ export class TurnQueue {
   /** The code that runs is a turn of this queue, and will be told apart from the next one when it ends. */
   running = false;
 
-  /** `ended` is called when a turn has ended, `threw` when something was thrown out of it, before Node.js knows; neither without a Drain. */
+  /**
+   * `ended` is called when a turn has ended, `threw` when something was thrown out of it, before Node.js knows, and
+   * `allEnded` after the last turn of an immediate; none of them without a Drain.
+   */
   constructor(
     readonly ended: () => void,
     readonly threw: () => void,
+    readonly allEnded: () => void,
   ) {}
 
   /** Runs `action(argument)` after what was added before. */
@@ -86,6 +90,7 @@ export class TurnQueue {
     } finally {
       this.running = false;
       if (cells > 0) this.threw();
+      this.allEnded();
     }
   }
 
