@@ -60,7 +60,10 @@ void Store::Impl::run_checkpointer() {
       checkpoint();
     } catch (const Error& error) {
       // A full disk may get room again: commits are refused meanwhile when it comes to that.
-      if (error.code() == ErrorCode::kFull) continue;
+      if (error.code() == ErrorCode::kFull) {
+        core.log().history().give_up_oldest();
+        continue;
+      }
       return fail(error.what());
     } catch (const std::exception& error) {
       return fail(error.what());
@@ -118,6 +121,8 @@ log::Log& Store::log() noexcept { return impl_->core.log(); }
 const log::RecoveryReport& Store::recovery() const noexcept { return impl_->recovery; }
 
 ObjectNumber Store::number_max() const noexcept { return impl_->core.number_max(); }
+
+std::int64_t Store::now_ms() const { return impl_->core.now_ms(); }
 
 std::uint64_t Store::dirty_bytes() const noexcept { return impl_->core.dirty_bytes(); }
 

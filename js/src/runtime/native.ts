@@ -87,6 +87,10 @@ export interface NativeShard {
   setAlarm(slot: number, timeMs: number, nowMs: number): void;
   deleteAlarm(slot: number): void;
   getAlarm(slot: number): number | null;
+  beginSession(slot: number): boolean;
+  currentBookmark(slot: number): string;
+  bookmarkForTime(slot: number, timeMs: number): string;
+  restoreAtNextSession(slot: number, bookmark: string): string;
   flushLog(): void;
   durableLsn(): number;
   appendedLsn(): number;
@@ -123,7 +127,7 @@ export interface NativeHttp {
 
 export interface Native {
   /** undefined: in memory, with nothing left after close(). */
-  openEngine(directory: string | undefined, memoryBytes?: number): NativeEngine;
+  openEngine(directory: string | undefined, memoryBytes?: number, historyMs?: number, historyBytes?: number): NativeEngine;
   releaseFreeMemory(): void;
   /** The engine that another thread has opened; only that one closes it, when all shards are closed. */
   attachEngine(token: number): NativeEngine;
