@@ -720,6 +720,8 @@ std::uint64_t Log::bytes_since_checkpoint() const noexcept {
 
 CheckpointStart Log::begin_checkpoint() { return impl_->begin_checkpoint(); }
 
+LogId Log::id() const noexcept { return impl_->id; }
+
 History& Log::history() noexcept { return impl_->history; }
 
 void Log::complete_checkpoint(const CheckpointStart& start) { impl_->complete_checkpoint(start); }

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/lsn.h"
 #include "log/history.h"
+#include "log/log_id.h"
 #include "log/record.h"
 
 namespace perdure::log {
@@ -109,6 +110,9 @@ class Log final : public Durability {
   // Reads the record at `location`; kNotFound when its segment is gone, kCorrupt when damaged.
   // `buffer` keeps the bytes that the view points into. Any thread.
   RecordView read(RecordLocation location, std::vector<std::byte>& buffer) const;
+
+  // Random, chosen when the log was created: LSNs mean something in this log alone.
+  [[nodiscard]] LogId id() const noexcept;
 
   // The past of each object. Any thread; belongs to the log.
   [[nodiscard]] History& history() noexcept;

@@ -210,6 +210,13 @@ void Object::set_alarm(std::uint64_t time_ms, std::uint64_t now_ms) {
   alarm_->set({.time_ms = at_ms, .due_ms = at_ms}, savepoints_);
 }
 
+void Object::restore_alarm(std::optional<std::uint64_t> time_ms) {
+  if (!time_ms) return delete_alarm();
+  assert(transaction_open_);
+  if (alarm_ == nullptr) alarm_ = std::make_unique<AlarmState>(std::nullopt);
+  alarm_->set({.time_ms = *time_ms, .due_ms = *time_ms}, savepoints_);
+}
+
 void Object::delete_alarm() {
   assert(transaction_open_);
   if (alarm_ != nullptr) alarm_->remove(savepoints_);
@@ -219,6 +226,10 @@ bool Object::alarm_changed() const noexcept { return alarm_ != nullptr && alarm_
 
 std::optional<Alarm> Object::alarm_to_store() const noexcept {
   return alarm_ == nullptr ? std::nullopt : alarm_->to_store();
+}
+
+std::optional<Alarm> Object::stored_alarm() const noexcept {
+  return alarm_ == nullptr ? std::nullopt : alarm_->stored_alarm();
 }
 
 std::optional<std::uint64_t> Object::next_alarm_ms() const noexcept {
@@ -244,7 +255,7 @@ bool Object::alarm_returned() {
 
 AlarmFailure Object::alarm_failed(std::uint64_t now_ms, std::uint64_t retry_first_ms,
                                   AlarmFault fault) {
-  assert(alarm_at_work() && !transaction_open_);
+  assert(alarm_at_work());
   const AlarmFailure failure = alarm_->failed(now_ms, retry_first_ms, fault);
   drop_unused_alarm();
   return failure;

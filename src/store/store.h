@@ -99,6 +99,9 @@ class Store {
   };
   void place_files(std::span<const Placement> placements);
 
+  // The clock that commits get their times from, in milliseconds since 1970.
+  [[nodiscard]] std::int64_t now_ms() const;
+
   // Bytes of committed pages that are not in their files yet.
   [[nodiscard]] std::uint64_t dirty_bytes() const noexcept;
 

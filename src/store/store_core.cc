@@ -158,6 +158,14 @@ std::shared_ptr<DatabaseFile> StoreCore::take_dirty(ObjectNumber number) {
 
 // ---- when to checkpoint
 
+std::int64_t StoreCore::now_ms() const {
+  if (options_.history.now_ms) return options_.history.now_ms();
+  using std::chrono::system_clock;
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             system_clock::now().time_since_epoch())
+      .count();
+}
+
 bool StoreCore::checkpoint_due() const {
   return dirty_bytes() >= options_.dirty_bytes_max ||
          log_->bytes_since_checkpoint() >= options_.checkpoint_log_bytes;

@@ -38,7 +38,8 @@ export interface NativeShard {
   arrive(slot: number, event: number, section: number): number;
   constructed(slot: number): void;
   next(slot: number): number;
-  finish(slot: number, nowMs: number): void;
+  /** -> what the object has seen and committed so far. */
+  finish(slot: number, nowMs: number): number;
   /** -> what the object has seen and committed so far. */
   seenLsn(slot: number): number;
   openSection(slot: number, request: number, section: number, nowMs: number): number;
@@ -86,6 +87,10 @@ export interface NativeShard {
   setAlarm(slot: number, timeMs: number, nowMs: number): void;
   deleteAlarm(slot: number): void;
   getAlarm(slot: number): number | null;
+  beginSession(slot: number): boolean;
+  currentBookmark(slot: number): string;
+  bookmarkForTime(slot: number, timeMs: number): string;
+  restoreAtNextSession(slot: number, bookmark: string): string;
   flushLog(): void;
   durableLsn(): number;
   appendedLsn(): number;
@@ -122,7 +127,7 @@ export interface NativeHttp {
 
 export interface Native {
   /** undefined: in memory, with nothing left after close(). */
-  openEngine(directory: string | undefined, memoryBytes?: number): NativeEngine;
+  openEngine(directory: string | undefined, memoryBytes?: number, historyMs?: number, historyBytes?: number): NativeEngine;
   releaseFreeMemory(): void;
   /** The engine that another thread has opened; only that one closes it, when all shards are closed. */
   attachEngine(token: number): NativeEngine;
