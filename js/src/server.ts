@@ -18,6 +18,8 @@ export interface ServerOptions extends ShardSettings {
   port: number;
   /** How many shards, each on a thread of its own; the first on this one. */
   threads: number;
+  /** How long (0: not at all) and how much of the past is kept. */
+  history: { ms: number; bytes: number };
 }
 
 export interface RunningServer {
@@ -234,8 +236,8 @@ function operatedBy(engine: NativeEngine, shards: Shards, { dataDirectory, proje
 }
 
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { dataDirectory, host, port: wantedPort, threads, ...settings } = options;
-  const engine = loadNative().openEngine(dataDirectory, options.memoryLimit);
+  const { dataDirectory, host, port: wantedPort, threads, history, ...settings } = options;
+  const engine = loadNative().openEngine(dataDirectory, options.memoryLimit, history.ms, history.bytes);
   let shards: Shards | undefined;
   let port: number;
   try {
