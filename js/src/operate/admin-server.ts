@@ -11,7 +11,7 @@ import { clearExports } from './export.js';
 import type { Operated, Operation } from './operated.js';
 import { operations } from './operations.js';
 import { SOCKET_NAME, socketPath } from './socket.js';
-import { decodeJson, endFrame, failedFrame, partFrame } from './wire.js';
+import { endFrame, failedFrame, partFrame } from './wire.js';
 
 /** In paths; a client of another version is told so. */
 export const PROTOCOL = 'v1';
@@ -93,7 +93,7 @@ export class AdminServer {
     try {
       if (this.#running.size >= OPERATIONS_MAX) throw new OperateError('The server does too much for operators already. Try again.', 'unavailable');
       const operation = operationOf(request);
-      const args = decodeJson(await bodyOf(request));
+      const args: unknown = JSON.parse(await bodyOf(request));
       for await (const part of operation(this.#operated, args, signal)) await send(response, partFrame(part));
       response.end(endFrame());
     } catch (error) {
