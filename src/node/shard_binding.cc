@@ -123,10 +123,12 @@ napi_value next(napi_env env, napi_callback_info info) {
   return make_number(env, event.has_value() ? static_cast<double>(*event) : -1.0);
 }
 
+// -> what the object has seen and committed so far
 napi_value finish(napi_env env, napi_callback_info info) {
   Call<ShardHost, 2> call(env, info);
-  call.self->shard.at(call.uint(0)).core.finish(call.u64(1));
-  return nullptr;
+  auto& core = call.self->shard.at(call.uint(0)).core;
+  core.finish(call.u64(1));
+  return make_number(env, static_cast<double>(core.seen_lsn()));
 }
 
 // -> what the object has seen and committed so far

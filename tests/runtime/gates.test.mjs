@@ -132,6 +132,59 @@ test('sections go before events that wait, and an event of the outside waits for
   assert.ok(trace.indexOf('event') > trace.indexOf('s3 ends') && trace.indexOf('timer') > trace.indexOf('s3 ends'), String(trace));
 });
 
+test('timers that have become due together fire in the order of their times, each in a turn of its own', async () => {
+  const rounds = await lab.object('due together', async () => {
+    const rounds = [];
+    const burn = (ms) => { for (const end = performance.now() + ms; performance.now() < end;); };
+    for (let round = 0; round < 40; round++) {
+      const fired = [];
+      const timers = Array.from({ length: 12 }, (_, i) => {
+        const delay = (i * 7 + round) % 8;
+        const due = { from: performance.now() + delay };
+        const fires = new Promise((resolve) => setTimeout(resolve, delay)).then(() => fired.push(due)).then(() => fired.push('end of turn'));
+        due.to = performance.now() + delay;
+        burn(0.3);
+        return fires;
+      });
+      burn(round % 12);
+      await Promise.all(timers);
+      rounds.push(fired);
+    }
+    return rounds;
+  });
+  for (const fired of rounds) {
+    const dues = fired.filter((_, i) => i % 2 === 0);
+    for (let i = 1; i < dues.length; i++) assert.ok(dues[i].to >= Math.max(...dues.slice(0, i).map(({ from }) => from)), JSON.stringify(dues));
+    assert.ok(fired.every((step, i) => i % 2 === 0 || step === 'end of turn'), JSON.stringify(fired));
+  }
+});
+
+test('an interval and a timer that is refreshed keep their places among the others', async () => {
+  const { trace, runs } = await lab.object('interval and refresh', async () => {
+    const trace = [];
+    const burn = (ms) => { for (const end = performance.now() + ms; performance.now() < end;); };
+    let runs = 0;
+    const interval = setInterval(() => { trace.push('interval'); runs++; }, 4);
+    const refreshed = setTimeout(() => trace.push('refreshed'), 2);
+    const last = new Promise((resolve) => setTimeout(() => resolve(trace.push('last')), 300));
+    burn(5);
+    refreshed.refresh(); // due after the interval now
+    burn(300);
+    await last;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    clearInterval(interval);
+    const atEnd = runs;
+    refreshed.refresh(); // it has run: nothing happens
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    return { trace: trace.slice(0, 3), runs: [atEnd, runs, trace.filter((step) => step === 'refreshed').length] };
+  });
+  assert.deepEqual(trace, ['interval', 'refreshed', 'last']);
+  const [atEnd, later, refreshes] = runs;
+  assert.ok(atEnd > 1, `${atEnd} runs`);
+  assert.equal(later, atEnd, 'a cleared interval does not fire');
+  assert.equal(refreshes, 1);
+});
+
 test('timers that wait: a cleared one does not fire, an interval fires once', async () => {
   const { fired, inside, runs, elapsedMs } = await lab.object('timers', async ({ ctx }) => {
     const { section } = tracer(ctx);

@@ -246,6 +246,31 @@ program.inObject('timers', async ({ check, ctx }) => {
     await section(ctx, 's', 15);
     await Promise.all(fires);
   }));
+  await check('when one is due counts from when it was set', () => traced(async () => {
+    const fires = [timer('due at 8 ms', 8)];
+    for (const end = Date.now() + 5; Date.now() < end;);
+    fires.push(timer('due at 10 ms', 5));
+    await section(ctx, 's', 15);
+    await Promise.all(fires);
+  }));
+  await check('delays below a millisecond', () => traced(async () => {
+    const fires = [1, 0, 0.5, -1, 'x', 0.1].map((ms) => timer(`${ms} ms`, ms));
+    await section(ctx, 's', 5);
+    await Promise.all(fires);
+  }));
+  await check('delays with fractions', () => traced(async () => {
+    const fires = [6.9, 6.5, 6, 5.9].map((ms) => timer(`${ms} ms`, ms));
+    await section(ctx, 's', 15);
+    await Promise.all(fires);
+  }));
+  await check('an interval and timers', () => traced(async () => {
+    let runs = 0;
+    const id = setInterval(() => { step('interval'); if (++runs === 2) clearInterval(id); }, 3);
+    const fires = [timer('5 ms', 5), timer('2 ms', 2), timer('4 ms', 4)];
+    await section(ctx, 's', 9);
+    await Promise.all(fires);
+    await timer('after', 12);
+  }));
   await check('sections that wait go first', () => traced(async () => {
     const first = section(ctx, 's1', 10);
     const fires = timer('timer', 1);

@@ -12,6 +12,7 @@ import { ROOT, type Section, Sections } from './sections.js';
 import type { Shard } from './shard.js';
 import { DurableObjectState, type StateHost } from './state.js';
 import { DurableObjectStorage, StorageCore, type StorageHost } from './storage.js';
+import type { TimerLine } from './timers.js';
 import { passThrown } from './values.js';
 
 /** Something to be delivered to the object, and where its outcome goes. */
@@ -43,6 +44,8 @@ export class Instance extends Observer {
   stray = false;
   /** How many timers it has. */
   timers = 0;
+  /** The order of those; made with the first one. */
+  timerLine: TimerLine | undefined;
   /** What was called last, for the watchdog: a number of ObjectNamespace.label(). */
   label = 0;
   /** Set when it has ended by a reset: what it sent after its last commit must not leave. */
@@ -60,9 +63,8 @@ export class Instance extends Observer {
   }
 
   /** What the core knows beside: what storage has shown that was not durable when it was opened. */
-  override get observedLsn(): number {
-    const { native, slot } = this.host;
-    return this.alive ? Math.max(super.observedLsn, native.seenLsn(slot)) : super.observedLsn;
+  override get coreLsn(): number {
+    return this.alive ? this.host.native.seenLsn(this.host.slot) : 0;
   }
 
   get sections(): Sections {
@@ -168,6 +170,31 @@ function copyThrown(thrown: unknown, properties: Record<string, unknown>, id?: s
   }
 }
 
+/** The deliveries that have no outcome yet, in the order in which they began: mostly one at a time. */
+class Running {
+  #first: Delivery | undefined;
+  /** That began while there was a first one. */
+  #others: Set<Delivery> | undefined;
+
+  add(delivery: Delivery): void {
+    if (this.#first === undefined && (this.#others === undefined || this.#others.size === 0)) this.#first = delivery;
+    else (this.#others ??= new Set()).add(delivery);
+  }
+
+  /** False when it is not there. */
+  delete(delivery: Delivery): boolean {
+    if (this.#first !== delivery) return this.#others !== undefined && this.#others.delete(delivery);
+    this.#first = undefined;
+    return true;
+  }
+
+  takeAll(): Delivery[] {
+    const all = [...(this.#first === undefined ? [] : [this.#first]), ...(this.#others ?? [])];
+    this.#first = this.#others = undefined;
+    return all;
+  }
+}
+
 export class ObjectHost implements StateHost, StorageHost {
   readonly slot: number;
   readonly native: Shard['native'];
@@ -182,7 +209,7 @@ export class ObjectHost implements StateHost, StorageHost {
   resetByStorage = false;
   #instance: Instance | undefined;
   readonly #waiting = new Map<number, Delivery | Waiting>();
-  readonly #running = new Set<Delivery>();
+  readonly #running = new Running();
   /** A turn for the next waiting event is on its way. */
   #draining = false;
 
@@ -350,8 +377,7 @@ export class ObjectHost implements StateHost, StorageHost {
       this.#refuse(delivery);
       return false;
     }
-    this.native.finish(this.slot, this.shard.nowMs);
-    delivery.seenLsn = this.shard.dependsOn(instance);
+    delivery.seenLsn = this.shard.dependsOn(instance, this.native.finish(this.slot, this.shard.nowMs));
     return true;
   }
 
@@ -374,8 +400,7 @@ export class ObjectHost implements StateHost, StorageHost {
     this.resetError = error;
     this.resetByStorage = byStorage;
     this.#instance = undefined;
-    const refused = [...this.#running];
-    this.#running.clear();
+    const refused = this.#running.takeAll();
     for (const event of this.native.reset(this.slot, this.shard.nowMs)) {
       const waiting = this.#waiting.get(event)!;
       this.#waiting.delete(event);

@@ -3,7 +3,6 @@
  * another arrives there in order, and what has gathered in one turn of the event loop goes as one
  * message. With everything goes the LSN that it depends on.
  */
-import { setImmediate } from 'node:timers'; // user code may replace the globals
 import type { MessagePort } from 'node:worker_threads';
 import { endUnread, type Feed, nobodyReads, type Part, placeOf, type StreamSource } from './handover.js';
 import type { Delivery, Instance, ObjectHost } from './host.js';
@@ -214,11 +213,13 @@ export class Link implements StreamExchange {
   }
 
   send(message: Message): void {
-    if (this.#outbox.push(message) === 1) setImmediate(this.#flush);
+    if (this.#outbox.push(message) === 1) this.shard.flushSoon();
   }
 
-  readonly #flush = (): void => {
+  /** What has gathered leaves as one message. */
+  flush(): void {
     const batch = this.#outbox;
+    if (batch.length === 0) return;
     this.#outbox = [];
     try {
       this.#port.postMessage(batch);
@@ -226,7 +227,7 @@ export class Link implements StreamExchange {
       // One of them is what no message can carry: user code can make a Request of a class of its own say anything.
       for (const message of batch) this.#sendAlone(message);
     }
-  };
+  }
 
   #sendAlone(message: Message): void {
     try {

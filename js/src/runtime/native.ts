@@ -62,7 +62,8 @@ export interface NativeShard {
   arrive(slot: number, event: number, section: number): number;
   constructed(slot: number): void;
   next(slot: number): number;
-  finish(slot: number, nowMs: number): void;
+  /** -> what the object has seen and committed so far. */
+  finish(slot: number, nowMs: number): number;
   /** -> what the object has seen and committed so far. */
   seenLsn(slot: number): number;
   openSection(slot: number, request: number, section: number, nowMs: number): number;

@@ -37,6 +37,8 @@ export class Section {
   #inside = 0;
   #whenEmpty: (() => void) | undefined;
   timer: NodeJS.Timeout | undefined;
+  /** What the code that asked for it has in each AsyncLocalStorage; its callback runs in a turn that has nothing of that. */
+  readonly inContext = AsyncLocalStorage.snapshot();
 
   constructor(
     readonly owner: Sections,
@@ -149,8 +151,8 @@ export class Sections {
     running++;
     section.timer = setTimeout(() => this.#fail(tookTooLong()), SECTION_MS_MAX);
     const { body } = section;
-    callbacks
-      .run(section, async () => body(section))
+    section
+      .inContext(() => callbacks.run(section, async () => body(section)))
       .then(
         (value) => this.#end(section, value),
         (thrown: unknown) => this.#fail(thrown),

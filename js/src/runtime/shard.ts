@@ -131,7 +131,6 @@ export class Shard implements OutputGate {
   readonly #namespaces = new Map<string, ObjectNamespace>();
   /** By key: what only operators have asked for. */
   readonly #unserved = new Map<string, ObjectNamespace>();
-  readonly #turns = new TurnQueue();
   readonly resetClock: ResetClock;
   /** By index: the ways to the other shards; empty when there are none. */
   #links: (Link | undefined)[] = [];
@@ -275,9 +274,9 @@ export class Shard implements OutputGate {
     return { sender: this.current, section: this.section, observer: this.observer };
   }
 
-  /** Has the end of this turn noticed. */
+  /** Has the end of this turn noticed, if it is not one of the queue's. */
   #noteEnd(): void {
-    if (this.#ending) return;
+    if (this.#ending || this.#turns.running) return;
     this.#ending = true;
     void resolved.then(this.#endLater);
   }
@@ -293,15 +292,16 @@ export class Shard implements OutputGate {
     this.#taskKnown = false;
     this.#task++;
   };
+  readonly #turns = new TurnQueue(this.#end, () => this.#noteEnd(), () => this.#flushGathered());
 
   // What code has seen.
 
   /** What an output that `observer` makes now depends on. */
-  dependsOn(observer: Observer): number {
+  dependsOn(observer: Observer, coreLsn = observer.coreLsn): number {
     const anybody = this.elsewhere;
     // It may have looked anywhere.
     if (observer === anybody) return this.#closed ? 0 : this.native.appendedLsn();
-    return Math.max(observer.observedLsn, anybody.observedLsn);
+    return Math.max(observer.observedLsn, coreLsn, anybody.observedLsn);
   }
 
   /**
@@ -384,18 +384,22 @@ export class Shard implements OutputGate {
   flushSoon(): void {
     if (this.#flushScheduled) return;
     this.#flushScheduled = true;
-    setImmediate(this.#flushScheduledNow);
+    if (!this.#turns.running) setImmediate(this.#flushLater);
   }
 
-  readonly #flushScheduledNow = (): void => {
+  readonly #flushLater = (): void => this.#flushGathered();
+
+  #flushGathered(): void {
+    if (!this.#flushScheduled) return;
     this.#flushScheduled = false;
     if (!this.#closed) this.flush();
-  };
+  }
 
-  /** Commits go to the disk, responses to the front. */
+  /** Commits go to the disk, responses to the front, messages to the other shards. */
   flush(): void {
     this.native.flushLog();
     this.onFlush?.();
+    for (const link of this.#links) link?.flush();
   }
 
   // Durability.

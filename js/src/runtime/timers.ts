@@ -3,6 +3,7 @@
  * gate, a pending timer keeps its object in memory, and ends with it when it is reset. Other code gets
  * Node's own behaviour.
  */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import * as node from 'node:timers';
 import { promisify } from 'node:util';
 import type { Instance, Resumption } from './host.js';
@@ -23,40 +24,135 @@ const GLOBAL = 'ServiceWorkerGlobalScope';
 
 type Callback = (...args: unknown[]) => void;
 
+const fireNext = (line: TimerLine): void => line.fireNext();
+
+/**
+ * The timers of one object in the order in which they fire. Node.js keeps a list for each delay, so when several
+ * have become due at once, those of one delay may go before earlier ones of another.
+ */
+export class TimerLine {
+  /** That have not fired, the first due first. */
+  readonly #pending: ObjectTimer[] = [];
+  /** That are to fire in the turns that were asked for. */
+  readonly #due: ObjectTimer[] = [];
+
+  constructor(readonly shard: Shard) {}
+
+  /** The place of `timer`, or where it belongs. */
+  #place({ dueMs, id }: ObjectTimer): number {
+    const pending = this.#pending;
+    let from = 0;
+    let to = pending.length;
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      const other = pending[middle]!;
+      if (other.dueMs < dueMs || (other.dueMs === dueMs && other.id < id)) from = middle + 1;
+      else to = middle;
+    }
+    return from;
+  }
+
+  add(timer: ObjectTimer): void {
+    this.#pending.splice(this.#place(timer), 0, timer);
+  }
+
+  /** Before its time is changed. */
+  remove(timer: ObjectTimer): void {
+    const place = this.#place(timer);
+    if (this.#pending[place] === timer) this.#pending.splice(place, 1);
+  }
+
+  /** In the task that Node.js runs for `timer`: it is due, and so are all that come before it. */
+  fired(timer: ObjectTimer): void {
+    const before = this.#pending.splice(0, this.#place(timer));
+    for (const earlier of before) earlier.overtaken();
+    this.remove(timer);
+    if (before.length === 0 && this.#due.length === 0) {
+      timer.fire();
+      return;
+    }
+    for (const due of [...before, timer]) {
+      this.#due.push(due);
+      this.shard.turn(fireNext, this);
+    }
+  }
+
+  fireNext(): void {
+    this.#due.shift()!.fire();
+  }
+}
+
 /** One timer of an object. */
 class ObjectTimer implements Resumption {
   readonly timeout: NodeJS.Timeout;
   readonly id: number;
+  /** By performance.now(). */
+  dueMs: number;
+  readonly #delayMs: number;
+  readonly #line: TimerLine;
+  readonly #nodesRefresh: () => NodeJS.Timeout;
   readonly #release: () => void;
   readonly #forget: () => void;
   /** Of the code that has set it. */
   readonly #section: number;
   /** It has fired, and the gate has not let it through yet. */
   #waits = false;
+  /** With what the code that set it has in each AsyncLocalStorage; the turn that calls it may be another one's. */
+  readonly #callback: Callback;
 
   constructor(
     readonly timers: Map<number, ObjectTimer>,
     readonly instance: Instance,
     start: (fire: () => void) => NodeJS.Timeout,
+    delayMs: number | undefined,
     readonly repeats: boolean,
-    readonly callback: Callback,
+    callback: Callback,
     readonly args: unknown[],
   ) {
-    this.#section = instance.host.shard.section;
-    this.timeout = start(() => this.#fire());
+    const { shard } = instance.host;
+    this.#section = shard.section;
+    this.#callback = AsyncLocalStorage.bind(callback);
+    this.timeout = start(() => this.#line.fired(this));
     this.id = Number(this.timeout);
     timers.set(this.id, this);
+    this.#nodesRefresh = this.timeout.refresh;
+    // workerd counts whole milliseconds, and lets those of 0 fire before those of 1.
+    this.#delayMs = Math.max(0, Math.trunc(Number(delayMs)) || 0);
+    this.dueMs = performance.now() + this.#delayMs;
+    this.#line = instance.timerLine ??= new TimerLine(shard);
+    this.#line.add(this);
     this.#release = instance.hold();
     this.#forget = instance.onReset(() => this.clear());
     instance.timers++;
     // What Node's own timers can do beside clearTimeout().
     const clear = (): NodeJS.Timeout => this.clear();
-    Object.assign(this.timeout, { close: clear });
+    Object.assign(this.timeout, { close: clear, refresh: () => this.#refresh() });
     disposesWith(this.timeout, clear);
   }
 
-  /** In the timer's task, which is the object's turn if its gate is open. */
-  #fire(): void {
+  /** Its time begins anew, in the line only. */
+  #restart(): void {
+    this.#line.remove(this);
+    this.dueMs = performance.now() + this.#delayMs;
+    this.#line.add(this);
+  }
+
+  #refresh(): NodeJS.Timeout {
+    if (!this.timers.has(this.id)) return this.timeout; // it has run, or was cleared
+    this.#restart();
+    return this.#nodesRefresh.call(this.timeout);
+  }
+
+  /** It leaves the line before Node.js has got to it. */
+  overtaken(): void {
+    if (this.repeats) this.#nodesRefresh.call(this.timeout);
+    else node.clearTimeout(this.timeout);
+  }
+
+  /** In a turn of its own, which is the object's if its gate is open. */
+  fire(): void {
+    if (!this.timers.has(this.id)) return; // cleared in a turn before
+    if (this.repeats) this.#restart();
     if (this.#waits) return; // an interval runs once, however long the gate was closed
     this.#waits = true;
     this.instance.host.resume(this.instance, this.#section, this);
@@ -67,7 +163,7 @@ class ObjectTimer implements Resumption {
     if (!this.timers.has(this.id)) return; // cleared while it waited
     const { host } = this.instance;
     try {
-      this.callback.apply(this.timeout, this.args);
+      this.#callback.apply(this.timeout, this.args);
     } catch (error) {
       // An exception that leaves the task would take the next timers with it into this turn.
       host.shard.report(`${host.toString()}: a timer has thrown:`, error);
@@ -78,6 +174,7 @@ class ObjectTimer implements Resumption {
   clear(): NodeJS.Timeout {
     if (this.timers.delete(this.id)) {
       node.clearTimeout(this.timeout);
+      this.#line.remove(this);
       this.instance.timers--;
       this.#release();
       this.#forget();
@@ -99,14 +196,17 @@ function disposesWith(timer: object, clear: () => unknown): void {
 class ImmediateCall implements Resumption {
   #cleared = false;
   readonly #place: Place;
+  /** As a timer's. */
+  readonly #callback: Callback;
   /** The object stays in memory until it has run or is cleared. */
   readonly #release: (() => void) | undefined;
 
   constructor(
     readonly shard: Shard,
-    readonly callback: Callback,
+    callback: Callback,
     readonly args: unknown[],
   ) {
+    this.#callback = AsyncLocalStorage.bind(callback);
     this.#place = shard.place();
     this.#release = this.#place.sender?.hold();
   }
@@ -125,7 +225,7 @@ class ImmediateCall implements Resumption {
     const { sender } = this.#place;
     if (this.#cleared || sender?.alive === false) return;
     try {
-      this.callback(...this.args);
+      this.#callback(...this.args);
     } catch (error) {
       if (sender === undefined) throw error;
       this.shard.report(`${sender.host.toString()}: an immediate has thrown:`, error);
@@ -218,7 +318,7 @@ export function installTimers(shard: Shard): void {
       if (!instance.alive) throw new Error('This Durable Object has been reset or evicted; it cannot set timers any more.');
       if (instance.timers >= TIMERS_MAX)
         throw new DOMException(`You have exceeded the number of active timeouts you may set. max active timeouts: ${TIMERS_MAX}`, 'QuotaExceededError');
-      return new ObjectTimer(timers, instance, (fire) => start(fire, delayMs), repeats, callback, args).timeout;
+      return new ObjectTimer(timers, instance, (fire) => start(fire, delayMs), delayMs, repeats, callback, args).timeout;
     };
   const clear = (timeout?: NodeJS.Timeout | string | number): void => {
     const id = typeof timeout === 'object' && timeout !== null ? timeout[Symbol.toPrimitive]?.() : Number(timeout);
