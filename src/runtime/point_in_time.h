@@ -99,7 +99,8 @@ class PointInTime {
   [[nodiscard]] std::uint64_t tag(const PastOf& object);
   [[nodiscard]] std::optional<Lsn> find_target(const PastOf& object, const State& now,
                                                const Bookmark& bookmark);
-  void check_kept(const State& now, const Bookmark& bookmark, Lsn target);
+  [[nodiscard]] std::optional<log::Undo> undo_to(const State& now, const Bookmark& bookmark,
+                                                 Lsn target);
   [[noreturn]] void refuse_unreachable(const State& now, const Bookmark& bookmark, Lsn target);
 
   store::Store& store_;
