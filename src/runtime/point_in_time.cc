@@ -99,17 +99,20 @@ std::optional<Lsn> PointInTime::find_target(const PastOf& object, const State& n
   return target;
 }
 
-// Throws unless the object can be taken back to that state now.
-void PointInTime::check_kept(const State& now, const Bookmark& bookmark, Lsn target) {
-  if (target == now.head.last_lsn) return;
+// What takes the object back to that state now; nothing to do when it is there. Throws when it
+// cannot be taken back.
+std::optional<log::Undo> PointInTime::undo_to(const State& now, const Bookmark& bookmark,
+                                              Lsn target) {
+  if (target == now.head.last_lsn) return std::nullopt;
   if (target > now.head.last_lsn) refuse_unknown(bookmark);
   log::History& history = store_.log().history();
   const std::int64_t earliest_ms = history.earliest_ms();
   try {
-    const log::Undo undo = history.undo(now.file->number(), now.head.last_lsn, now.head.location,
-                                        target, store_.transaction_bytes_max());
+    log::Undo undo = history.undo(now.file->number(), now.head.last_lsn, now.head.location, target,
+                                  store_.transaction_bytes_max());
     // The state was replaced then.
     if (undo.oldest_ms < earliest_ms) refuse_expired(bookmark, earliest_ms);
+    return undo;
   } catch (const Error& error) {
     if (error.code() == ErrorCode::kFull) {
       refuse(ErrorCode::kFull, bookmark,
@@ -134,18 +137,58 @@ void PointInTime::refuse_unreachable(const State& now, const Bookmark& bookmark,
   refuse_unknown(bookmark);
 }
 
-PointInTime::Scheduled PointInTime::schedule(const PastOf& object, std::string_view bookmark) {
-  const Bookmark parsed = Bookmark::parse(bookmark);
-  const std::uint64_t object_tag = tag(object);
-  if (parsed.object != object_tag) {
+Bookmark PointInTime::parse(const PastOf& object, std::string_view text) {
+  const Bookmark parsed = Bookmark::parse(text);
+  if (parsed.object != tag(object)) {
     refuse(ErrorCode::kInvalid, parsed,
            "is of another object, or of an object of another data directory.");
   }
+  return parsed;
+}
+
+PointInTime::Scheduled PointInTime::schedule(const PastOf& object, std::string_view bookmark) {
+  const Bookmark parsed = parse(object, bookmark);
   const State now = state(object);
   const auto target = find_target(object, now, parsed);
-  if (target) check_kept(now, parsed, *target);
+  if (target) static_cast<void>(undo_to(now, parsed, *target));
   const auto [number, lsn] = catalog_.schedule_restore(object.ns, object.id, target);
-  return {.undo = {.lsn = now.head.last_lsn, .restore = number, .object = object_tag}, .lsn = lsn};
+  return {.undo = {.lsn = now.head.last_lsn, .restore = number, .object = parsed.object},
+          .lsn = lsn};
+}
+
+PointInTime::Plan PointInTime::plan(const PastOf& object, std::string_view bookmark) {
+  const Bookmark parsed = parse(object, bookmark);
+  const State now = state(object);
+  const Lsn target = find_target(object, now, parsed).value_or(now.head.last_lsn);
+  const auto undo = undo_to(now, parsed, target);
+  if (!undo) return {.target_lsn = target};
+  return {.target_lsn = target, .commits = undo->commits, .changed_pages = undo->pages.size()};
+}
+
+PointInTime::Past PointInTime::past(const PastOf& object, std::size_t most) {
+  const State now = state(object);
+  const std::uint64_t own_tag = tag(object);
+  Past past;
+  past.end = store_.log().history().walk(
+      now.file->number(), now.head.last_lsn, now.head.location, [&](const log::CommitInfo& commit) {
+        past.commits.push_back({{.lsn = commit.lsn, .restore = 0, .object = own_tag}, commit});
+        return past.commits.size() < most;
+      });
+  return past;
+}
+
+std::unique_ptr<store::ReadView> PointInTime::view(const PastOf& object,
+                                                   std::string_view bookmark) {
+  auto view = catalog_.view(object.ns, object.id);
+  // As the view has it: the object goes on.
+  State seen = state(object);
+  seen.head.last_lsn = view->lsn();
+  seen.head.location = view->location();
+  const Bookmark parsed = parse(object, bookmark);
+  const auto target = find_target(object, seen, parsed);
+  if (!target) return view;
+  if (auto undo = undo_to(seen, parsed, *target)) view->take_back(std::move(*undo));
+  return view;
 }
 
 std::optional<DueRestore> PointInTime::due(const PastOf& object) {

@@ -106,6 +106,38 @@ export class Instance extends Observer {
   }
 }
 
+/** What an operator has the object's storage do, as an event of the object: a transaction of its own. */
+class OperatorDelivery<T> implements Delivery {
+  seenLsn = 0;
+
+  constructor(
+    readonly host: ObjectHost,
+    readonly body: (core: StorageCore) => T,
+    readonly resolve: (value: unknown) => void,
+    readonly reject: (error: unknown) => void,
+  ) {}
+
+  run(): { value: T } | { thrown: unknown } {
+    const { shard, storage: core } = this.host;
+    try {
+      shard.commitAll(); // never a part of what the object's own code has begun
+      return { value: core!.transactionSync(() => this.body(core!)) };
+    } catch (thrown) {
+      return { thrown };
+    } finally {
+      core!.rollbacks++; // lists that are open read anew
+    }
+  }
+
+  pass(result: unknown): unknown {
+    return result;
+  }
+
+  resetSeen(): void {}
+}
+
+const operateTurn = (delivery: OperatorDelivery<unknown>): void => delivery.host.deliverOperator(delivery);
+
 /** A resumption that waits at the gate. */
 class Waiting {
   constructor(
@@ -390,6 +422,61 @@ export class ObjectHost implements StateHost, StorageHost {
   /** What a caller gets after a reset: an error of its own. */
   refusal(remote = false): unknown {
     return copyThrown(this.resetError, remote ? { durableObjectReset: true, remote } : { durableObjectReset: true });
+  }
+
+  /**
+   * Runs `body` on the object's storage, in a turn and a transaction of its own: when an instance is there, as
+   * one of its events, which waits at the gate; otherwise without making one of the class. Resolves when that is
+   * committed; rejects with what `body` has thrown, and nothing is written then.
+   */
+  async operate<T>(body: (core: StorageCore) => T): Promise<T> {
+    const outcome = (await new Promise<unknown>((resolve, reject) => {
+      this.shard.turn(operateTurn, new OperatorDelivery<unknown>(this, body, resolve, reject));
+    })) as { value: T } | { thrown: unknown };
+    if ('thrown' in outcome) throw outcome.thrown;
+    return outcome.value;
+  }
+
+  /** Of the instance; undefined: there is none. */
+  get storage(): StorageCore | undefined {
+    return this.#instance?.storage;
+  }
+
+  deliverOperator(delivery: Delivery): void {
+    if (this.#instance === undefined) this.#runAlone(delivery);
+    else this.deliver(delivery);
+  }
+
+  /** Runs it on an instance that is not of the class, and is gone before this turn ends: nothing else can arrive. */
+  #runAlone(delivery: Delivery): void {
+    const instance = new Instance(this, new StorageCore(this));
+    instance.object = {};
+    this.#instance = instance;
+    const event = this.shard.nextEvent();
+    this.#waiting.set(event, delivery);
+    this.native.arrive(this.slot, event, ROOT);
+    if (this.#beginSession()) {
+      this.native.constructed(this.slot);
+      this.native.next(this.slot);
+      this.#waiting.delete(event);
+      this.#run(delivery);
+    }
+    this.shard.evictIfPossible(this);
+  }
+
+  /**
+   * Takes the object back to the state that a bookmark names, at once: an instance is reset, whatever it does; ->
+   * the bookmark that takes the restore back. In a turn of its own. Throws when that cannot be, with nothing changed.
+   */
+  restore(bookmark: string): Promise<string> {
+    return new Promise((resolve, reject) => this.shard.turn(() => this.#restoreNow(bookmark).then(resolve, reject), undefined));
+  }
+
+  async #restoreNow(bookmark: string): Promise<string> {
+    const undo = this.native.restoreAtNextSession(this.slot, bookmark);
+    this.reset(new Error('This Durable Object has been restored to an older state by an operator.'));
+    await new Promise<unknown>((resolve, reject) => this.#runAlone(new OperatorDelivery<unknown>(this, () => undefined, resolve, reject)));
+    return undo;
   }
 
   evict(): void {

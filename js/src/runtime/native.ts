@@ -25,8 +25,30 @@ export interface NativeEngine {
   listen(host: string, port: number): number;
   stopListening(graceMs: number): void;
   closeListener(): void;
+  // What operators look at (src/node/admin_binding.h).
+  /** number, key, whether its objects have key-value storage, … */
+  namespaces(): (number | string | boolean)[];
+  openView(namespace: number, hexId: string, bookmark: string): Promise<[view: number, pageSize: number, pages: number]>;
+  viewQuery(view: number, sql: string, parameters: (string | number)[]): Promise<string[]>;
+  viewRows(view: number, most: number): Promise<ViewValue[]>;
+  viewPages(view: number, first: number, count: number): Promise<ArrayBuffer>;
+  viewPairs(view: number, namespace: number, hexId: string, file: string): Promise<void>;
+  interruptView(view: number): void;
+  closeView(view: number): void;
+  objectPath(namespace: number, hexId: string): string;
+  bookmark(namespace: number, hexId: string, timeMs: number): Promise<string>;
+  planRestore(namespace: number, hexId: string, bookmark: string): Promise<[lsn: number, commits: number, pages: number]>;
+  /** PAST_*, then seven values of each commit: PastCommit in js/src/operate/history.ts. */
+  past(namespace: number, hexId: string, most: number): Promise<(number | string)[]>;
+  /** bytes, milliseconds of the last commit, … */
+  currentHeads(numbers: number[]): number[];
+  whenDurable(): Promise<void>;
+  counters(): { appendedLsn: number; durableLsn: number; logBytesSinceCheckpoint: number; dirtyBytes: number; hasRoom: boolean };
   createShard(exchange: ArrayBuffer, onWake: () => void, alarmRetryMs: number): NativeShard;
 }
+
+/** A value of a row as a view shows it; whole numbers that a number does not have exactly are bigints. */
+export type ViewValue = null | number | bigint | string | ArrayBuffer;
 
 /** What `arrive` answers. */
 export const DELIVER = 0;
@@ -125,6 +147,12 @@ export interface NativeHttp {
   close(): void;
 }
 
+/**
+ * For a command that opens a data directory for a moment: how much of the past is kept is for those to say who serve it,
+ * so nothing expires meanwhile.
+ */
+export const NOTHING_EXPIRES = { historyMs: 3650 * 86_400_000, historyBytes: Number.MAX_SAFE_INTEGER };
+
 export interface Native {
   /** undefined: in memory, with nothing left after close(). */
   openEngine(directory: string | undefined, memoryBytes?: number, historyMs?: number, historyBytes?: number): NativeEngine;
@@ -136,6 +164,8 @@ export interface Native {
    * object's alarm is due (ms), if it has one.
    */
   copyDatabase(source: string, target: string, keyValueStorage: boolean): number | undefined;
+  /** What of log and history in a data directory is damaged, open or not: file, offset, problem, numbers of databases, … */
+  verifyLog(directory: string): Promise<(string | number | number[])[]>;
   /** The alarms in a copy of workerd's `metadata.sqlite`: id, milliseconds since 1970, name or '', … */
   foreignAlarms(copy: string): (string | number)[];
 }
