@@ -15,6 +15,7 @@ enum class ErrorCode {
   kPoisoned,  // the log failed to write or sync; nothing more is acknowledged
   kSql,       // SQLite's message
   kNotFound,
+  kRange,  // outside what there is; the message names that
 };
 
 // Every error that the engine throws. The message is for the user: it names the thing and says what

@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/lsn.h"
+#include "log/log_id.h"
 #include "log/record.h"
 
 // The bytes of segments, frames and the checkpoint file: see docs/log-format.md. Only src/log
@@ -32,13 +33,6 @@ inline constexpr std::size_t kEntryHeaderBytes = 12;
 inline constexpr std::size_t kSegmentOverheadBytes = 4 * kBlockBytes;
 // Offsets in a segment have 32 bits.
 inline constexpr std::uint64_t kSegmentFileBytesMax = (1ull << 32) - kBlockBytes;
-
-// Which log a file belongs to: random, chosen when the log is created.
-struct LogId {
-  std::uint64_t high = 0;
-  std::uint64_t low = 0;
-  friend bool operator==(const LogId&, const LogId&) = default;
-};
 
 [[nodiscard]] std::uint64_t random_number();
 [[nodiscard]] LogId new_log_id();

@@ -9,6 +9,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <thread>
 #include <utility>
@@ -148,6 +149,7 @@ struct Log::Impl {
   Entry read_entry(RecordLocation location, Bytes& buffer);
   std::uint64_t checkpoint_chain(const CheckpointStart& start) const;
   void free_segments_below(std::uint64_t segment);
+  std::optional<std::int64_t> oldest_time_ms();
 
   const LogOptions options;
   const LogId id;
@@ -197,6 +199,7 @@ struct Log::Impl {
   Subscribers subscribers;
   ReadFiles read_files;
   SegmentPool pool;
+  History history;
   std::thread flusher;
 };
 
@@ -219,8 +222,11 @@ Log::Impl::Impl(LogOptions log_options, RecoveredLog recovered)
       read_files(*options.file_system, options.directory),
       pool({options.file_system, options.directory, segment_file_bytes(options), id},
            current->number + 1, recovered.spare,
-           options.keep_segments ? std::vector<std::uint64_t>() : recovered.below) {
-  if (options.keep_segments) live.insert(recovered.below.begin(), recovered.below.end());
+           options.history.enabled ? std::vector<std::uint64_t>() : recovered.below),
+      history(options.history, {.read = [this](RecordLocation location,
+                                               Bytes& buffer) { return read(location, buffer); },
+                                .oldest_time_ms = [this] { return oldest_time_ms(); }}) {
+  if (options.history.enabled) live.insert(recovered.below.begin(), recovered.below.end());
   flusher = std::thread([this] { run_flusher(); });
 }
 
@@ -479,7 +485,7 @@ void Log::Impl::complete_checkpoint(const CheckpointStart& start) {
     checkpoint_bytes = checkpoint.appended_bytes;
     bytes_since_checkpoint.store(appended_bytes - checkpoint_bytes, std::memory_order_relaxed);
   }
-  if (!options.keep_segments) free_segments_below(start.next.segment);
+  if (!options.history.enabled) free_segments_below(start.next.segment);
 }
 
 void Log::Impl::free_segments_below(std::uint64_t segment) {
@@ -492,6 +498,23 @@ void Log::Impl::free_segments_below(std::uint64_t segment) {
   }
   for (const std::uint64_t number : freed) read_files.forget(number);
   if (!freed.empty()) pool.recycle(freed);
+}
+
+std::optional<std::int64_t> Log::Impl::oldest_time_ms() {
+  std::uint64_t oldest = 0;
+  {
+    const std::lock_guard lock(mutex);
+    oldest = *live.begin();
+  }
+  if (oldest == 1) return std::nullopt;
+  Bytes buffer;
+  const RecordLocation first{oldest, kSegmentHeaderBytes + kFrameHeaderBytes};
+  try {
+    return read(first, buffer).time_ms;
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kNotFound) return std::nullopt;
+    throw;
+  }
 }
 
 bool Log::Impl::is_live(std::uint64_t segment) const {
@@ -605,6 +628,10 @@ std::uint64_t Log::bytes_since_checkpoint() const noexcept {
 }
 
 CheckpointStart Log::begin_checkpoint() { return impl_->begin_checkpoint(); }
+
+LogId Log::id() const noexcept { return impl_->id; }
+
+History& Log::history() noexcept { return impl_->history; }
 
 void Log::complete_checkpoint(const CheckpointStart& start) { impl_->complete_checkpoint(start); }
 

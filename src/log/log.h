@@ -11,6 +11,8 @@
 #include "base/durability.h"
 #include "base/file.h"
 #include "base/lsn.h"
+#include "log/history.h"
+#include "log/log_id.h"
 #include "log/record.h"
 
 namespace perdure::log {
@@ -24,8 +26,8 @@ struct LogOptions {
   // Write and sync as soon as something is appended. Otherwise when flush() is called, somebody
   // waits, or a MiB has gathered: for an appender that works in batches and knows where one ends.
   bool flush_on_append = true;
-  // Keep segments below the checkpoint instead of reusing them.
-  bool keep_segments = false;
+  // What is kept of the segments below the checkpoint: see history().
+  HistoryOptions history = {};
   // Called once, on the flusher's thread, when writing or syncing failed (rule 6). The log is
   // poisoned by then: no waiter is ever told that its record is durable. The default prints the
   // message to stderr and ends the process with status 74 (EX_IOERR).
@@ -100,7 +102,7 @@ class Log final : public Durability {
   // Starts a new epoch. Records appended from now on belong to it.
   CheckpointStart begin_checkpoint();
   // To be called when every page changed by records up to `start.lsn` is in its file and synced:
-  // replay begins after `start.lsn` from now on, and segments wholly before it are reused.
+  // replay begins after `start.lsn` from now on, and segments wholly before it become history.
   // Waits until `start.lsn` is durable. Throws Error: kIo or kFull (this checkpoint is not
   // complete; begin another), kPoisoned, kInvalid when a later one was begun.
   void complete_checkpoint(const CheckpointStart& start);
@@ -108,6 +110,12 @@ class Log final : public Durability {
   // Reads the record at `location`; kNotFound when its segment is gone, kCorrupt when damaged.
   // `buffer` keeps the bytes that the view points into. Any thread.
   RecordView read(RecordLocation location, std::vector<std::byte>& buffer) const;
+
+  // Random, chosen when the log was created: LSNs mean something in this log alone.
+  [[nodiscard]] LogId id() const noexcept;
+
+  // The past of each object. Any thread; belongs to the log.
+  [[nodiscard]] History& history() noexcept;
 
  private:
   struct Impl;

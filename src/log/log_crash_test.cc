@@ -18,7 +18,7 @@ namespace perdure::log {
 namespace {
 
 // What was appended: the content of each record, and the last record of its group.
-struct History {
+struct AppendedRecords {
   std::mutex mutex;
   std::map<Lsn, std::uint64_t> numbers;
   std::map<Lsn, Lsn> group_ends;
@@ -41,7 +41,7 @@ class CrashTest {
  public:
   explicit CrashTest(std::uint64_t seed) : random_(seed) {
     test_.segment_bytes = 16 << 10;
-    test_.keep_segments = random_() % 2 == 0;
+    test_.history.enabled = random_() % 2 == 0;
     if (random_() % 2 == 0) test_.files.set_sync_delay(std::chrono::microseconds(50));
   }
 
@@ -141,7 +141,7 @@ class CrashTest {
 
   std::mt19937_64 random_;
   TestLog test_;
-  History history_;
+  AppendedRecords history_;
   std::mutex checkpoint_mutex_;
   Lsn acknowledged_ = 0;
   Lsn checkpoint_ = 0;

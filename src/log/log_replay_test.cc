@@ -15,93 +15,8 @@
 namespace perdure::log {
 namespace {
 
-using Random = std::mt19937_64;
-using State = std::vector<Bytes>;  // the pages of a database
-
 constexpr std::size_t kObjects = 8;
 constexpr int kCommits = 1500;
-constexpr std::size_t kPagesMax = 24;
-
-// A database with a random history, all of which is remembered.
-class Object {
- public:
-  Object(ObjectNumber number, std::uint32_t page_size) : number_(number), page_size_(page_size) {
-    states_.emplace_back();
-  }
-
-  void commit(Log& log, Random& random) {
-    const State& before = states_.back();
-    State after = before;
-    change(after, random);
-    const std::uint64_t epoch = log.epoch();
-    std::vector<PageChange> changes;
-    for (std::size_t i = 0; i < std::max(before.size(), after.size()); ++i) {
-      add_change(before, after, i, epoch, changes);
-    }
-    Bytes record;
-    encode_record({.object = number_,
-                   .number = states_.size(),
-                   .previous_lsn = last_.lsn,
-                   .previous = last_.location,
-                   .time_ms = static_cast<std::int64_t>(states_.size()),
-                   .page_size = page_size_,
-                   .pages_before = static_cast<std::uint32_t>(before.size()),
-                   .pages_after = static_cast<std::uint32_t>(after.size()),
-                   .changes = changes},
-                  record);
-    last_ = append_one(log, record);
-    states_.push_back(std::move(after));
-  }
-
-  [[nodiscard]] const std::vector<State>& states() const { return states_; }
-  [[nodiscard]] const Appended& last() const { return last_; }
-
- private:
-  void change(State& state, Random& random) const {
-    const auto kind = random() % 10;
-    if (state.empty() || (kind < 3 && state.size() < kPagesMax)) {
-      for (std::uint64_t pages = 1 + random() % 3; pages > 0; --pages) {
-        state.push_back(random() % 2 == 0 ? Bytes(page_size_) : random_bytes(random(), page_size_));
-      }
-    } else if (kind == 3) {
-      state.resize(random() % state.size());
-    }
-    for (std::uint64_t edits = random() % 5; edits > 0 && !state.empty(); --edits) {
-      edit(state[random() % state.size()], random);
-    }
-  }
-
-  void edit(Bytes& page, Random& random) const {
-    if (random() % 12 == 0) {
-      page = random() % 2 == 0 ? Bytes(page_size_) : random_bytes(random(), page_size_);
-      return;
-    }
-    const std::size_t at = random() % page_size_;
-    const Bytes bytes =
-        random_bytes(random(), std::min<std::size_t>(random() % 100, page_size_ - at));
-    std::copy(bytes.begin(), bytes.end(), page.begin() + static_cast<std::ptrdiff_t>(at));
-  }
-
-  void add_change(const State& before, const State& after, std::size_t i, std::uint64_t epoch,
-                  std::vector<PageChange>& changes) {
-    const std::span<const std::byte> old_page =
-        i < before.size() ? std::span<const std::byte>(before[i]) : std::span<const std::byte>();
-    const std::span<const std::byte> new_page =
-        i < after.size() ? std::span<const std::byte>(after[i]) : std::span<const std::byte>();
-    if (std::equal(old_page.begin(), old_page.end(), new_page.begin(), new_page.end())) return;
-    const bool is_first = std::exchange(image_epochs_[i], epoch) != epoch;
-    changes.push_back({.page = static_cast<std::uint32_t>(i + 1),
-                       .before = old_page,
-                       .after = new_page,
-                       .full_image = is_first});
-  }
-
-  const ObjectNumber number_;
-  const std::uint32_t page_size_;
-  std::vector<State> states_;  // by commit number
-  std::map<std::size_t, std::uint64_t> image_epochs_;
-  Appended last_;
-};
 
 std::vector<std::uint32_t> pages_of(const RecordView& record) {
   std::vector<std::uint32_t> pages;
@@ -135,7 +50,7 @@ class LogReplayTest : public testing::Test {
 
   LogReplayTest() {
     test_.segment_bytes = 256 << 10;
-    test_.keep_segments = true;
+    test_.history.enabled = true;
     test_.open();
     for (std::size_t i = 0; i < kObjects; ++i) {
       objects_.emplace_back(i + 1, std::uint32_t{512} << i % 4);
@@ -150,7 +65,7 @@ class LogReplayTest : public testing::Test {
 
   Start start_now(Lsn lsn) {
     Start start{lsn, {}};
-    for (const Object& object : objects_) start.commits.push_back(object.states().size() - 1);
+    for (const RandomObject& object : objects_) start.commits.push_back(object.states().size() - 1);
     return start;
   }
 
@@ -163,7 +78,7 @@ class LogReplayTest : public testing::Test {
   }
 
   // The records of an object after `lsn`, the first one first.
-  std::vector<RecordLocation> chain(const Object& object, Lsn lsn) {
+  std::vector<RecordLocation> chain(const RandomObject& object, Lsn lsn) {
     std::vector<RecordLocation> result;
     Appended at = object.last();
     Bytes buffer;
@@ -177,7 +92,7 @@ class LogReplayTest : public testing::Test {
     return result;
   }
 
-  void expect_forwards(const Object& object, Lsn lsn, std::size_t commit) {
+  void expect_forwards(const RandomObject& object, Lsn lsn, std::size_t commit) {
     State state = object.states()[commit];
     Bytes buffer;
     for (const RecordLocation& location : chain(object, lsn)) {
@@ -190,7 +105,7 @@ class LogReplayTest : public testing::Test {
   }
 
   // Every page that changes after the checkpoint may be torn in the file.
-  void expect_forwards_over_torn_pages(const Object& object, Lsn lsn, std::size_t commit) {
+  void expect_forwards_over_torn_pages(const RandomObject& object, Lsn lsn, std::size_t commit) {
     State state = object.states()[commit];
     std::set<std::uint32_t> torn;
     Bytes buffer;
@@ -217,7 +132,7 @@ class LogReplayTest : public testing::Test {
     EXPECT_EQ(state, object.states().back());
   }
 
-  void expect_backwards(const Object& object) {
+  void expect_backwards(const RandomObject& object) {
     State state = object.states().back();
     std::size_t commit = object.states().size() - 1;
     Bytes buffer;
@@ -235,7 +150,7 @@ class LogReplayTest : public testing::Test {
   const std::uint64_t seed_ = std::random_device{}();
   Random random_{seed_};
   TestLog test_;
-  std::vector<Object> objects_;
+  std::vector<RandomObject> objects_;
   std::vector<Start> starts_;
 };
 
@@ -250,7 +165,7 @@ TEST_F(LogReplayTest, ForwardsFromEachCheckpoint) {
 }
 
 TEST_F(LogReplayTest, BackwardsToTheStart) {
-  for (const Object& object : objects_) expect_backwards(object);
+  for (const RandomObject& object : objects_) expect_backwards(object);
 }
 
 TEST_F(LogReplayTest, TheSameAfterOpeningAgain) {
@@ -261,7 +176,7 @@ TEST_F(LogReplayTest, TheSameAfterOpeningAgain) {
   expect_backwards(objects_[i]);
 }
 
-TEST_F(LogReplayTest, RecoveryBringsEveryObjectToItsLastState) {
+TEST_F(LogReplayTest, RecoveryBringsEveryRandomObjectToItsLastState) {
   test_.log.reset();
   const Start& start = starts_.back();
   std::vector<State> states;

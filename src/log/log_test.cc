@@ -338,7 +338,7 @@ TEST_F(LogTest, SegmentsAreReusedBelowTheCheckpoint) {
 }
 
 TEST_F(LogTest, KeptSegmentsStayReadable) {
-  test_.keep_segments = true;
+  test_.history.enabled = true;
   open();
   for (std::uint64_t round = 0; round < 10; ++round) {
     append_durably(round * 30 + 1, round * 30 + 30, 5000);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -66,6 +67,96 @@ inline Appended append_one(Log& log, const Bytes& record) {
   return append_group(log, {record}).front();
 }
 
+using Random = std::mt19937_64;
+using State = std::vector<Bytes>;  // the pages of a database
+
+inline constexpr std::size_t kTestPagesMax = 24;
+
+// A database with a random history, all of which is remembered.
+class RandomObject {
+ public:
+  RandomObject(ObjectNumber number, std::uint32_t page_size)
+      : number_(number), page_size_(page_size) {
+    states_.emplace_back();
+  }
+
+  void commit(Log& log, Random& random, std::int64_t time_ms = 0) {
+    const State& before = states_.back();
+    State after = before;
+    change(after, random);
+    const std::uint64_t epoch = log.epoch();
+    std::vector<PageChange> changes;
+    for (std::size_t i = 0; i < std::max(before.size(), after.size()); ++i) {
+      add_change(before, after, i, epoch, changes);
+    }
+    Bytes record;
+    encode_record({.object = number_,
+                   .number = states_.size(),
+                   .previous_lsn = last_.lsn,
+                   .previous = last_.location,
+                   .time_ms = time_ms,
+                   .page_size = page_size_,
+                   .pages_before = static_cast<std::uint32_t>(before.size()),
+                   .pages_after = static_cast<std::uint32_t>(after.size()),
+                   .flags = static_cast<std::uint32_t>(states_.size() % 3),
+                   .changes = changes},
+                  record);
+    last_ = append_one(log, record);
+    states_.push_back(std::move(after));
+  }
+
+  [[nodiscard]] const std::vector<State>& states() const { return states_; }
+  [[nodiscard]] ObjectNumber number() const { return number_; }
+  [[nodiscard]] std::uint32_t page_size() const { return page_size_; }
+  [[nodiscard]] const Appended& last() const { return last_; }
+
+ private:
+  void change(State& state, Random& random) const {
+    const auto kind = random() % 10;
+    if (state.empty() || (kind < 3 && state.size() < kTestPagesMax)) {
+      for (std::uint64_t pages = 1 + random() % 3; pages > 0; --pages) {
+        state.push_back(random() % 2 == 0 ? Bytes(page_size_) : random_bytes(random(), page_size_));
+      }
+    } else if (kind == 3) {
+      state.resize(random() % state.size());
+    }
+    for (std::uint64_t edits = random() % 5; edits > 0 && !state.empty(); --edits) {
+      edit(state[random() % state.size()], random);
+    }
+  }
+
+  void edit(Bytes& page, Random& random) const {
+    if (random() % 12 == 0) {
+      page = random() % 2 == 0 ? Bytes(page_size_) : random_bytes(random(), page_size_);
+      return;
+    }
+    const std::size_t at = random() % page_size_;
+    const Bytes bytes =
+        random_bytes(random(), std::min<std::size_t>(random() % 100, page_size_ - at));
+    std::copy(bytes.begin(), bytes.end(), page.begin() + static_cast<std::ptrdiff_t>(at));
+  }
+
+  void add_change(const State& before, const State& after, std::size_t i, std::uint64_t epoch,
+                  std::vector<PageChange>& changes) {
+    const std::span<const std::byte> old_page =
+        i < before.size() ? std::span<const std::byte>(before[i]) : std::span<const std::byte>();
+    const std::span<const std::byte> new_page =
+        i < after.size() ? std::span<const std::byte>(after[i]) : std::span<const std::byte>();
+    if (std::equal(old_page.begin(), old_page.end(), new_page.begin(), new_page.end())) return;
+    const bool is_first = std::exchange(image_epochs_[i], epoch) != epoch;
+    changes.push_back({.page = static_cast<std::uint32_t>(i + 1),
+                       .before = old_page,
+                       .after = new_page,
+                       .full_image = is_first});
+  }
+
+  const ObjectNumber number_;
+  const std::uint32_t page_size_;
+  std::vector<State> states_;  // by commit number
+  std::map<std::size_t, std::uint64_t> image_epochs_;
+  Appended last_;
+};
+
 // A log on a simulated disk, in small segments.
 class TestLog {
  public:
@@ -75,7 +166,7 @@ class TestLog {
             .segment_bytes = segment_bytes,
             .pending_bytes_max = pending_bytes_max,
             .flush_on_append = flush_on_append,
-            .keep_segments = keep_segments,
+            .history = history,
             .on_poisoned = [this](const std::string& message) { poisoned.push_back(message); }};
   }
 
@@ -109,7 +200,7 @@ class TestLog {
   std::uint64_t segment_bytes = 64 << 10;
   std::uint64_t pending_bytes_max = 64 << 20;
   bool flush_on_append = true;
-  bool keep_segments = false;
+  HistoryOptions history{.enabled = false};
   std::vector<std::string> poisoned;
   std::vector<std::pair<Lsn, std::uint64_t>> replayed;
   std::unique_ptr<Log> log;

@@ -271,6 +271,14 @@ void RecordView::for_each_page(
   }
 }
 
+void RecordView::for_each_delta(
+    const std::function<void(std::uint32_t page, std::span<const std::byte> delta)>& visit) const {
+  const PageTable table(body_);
+  for (std::size_t i = 0; i < table.count(); ++i) {
+    visit(table.page(i), PageData(table.data(i)).delta);
+  }
+}
+
 void RecordView::redo(std::uint32_t page, std::span<std::byte> content) const {
   check_content(content, page_size);
   const auto found = PageTable(body_).find(page);

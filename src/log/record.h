@@ -68,6 +68,11 @@ class RecordView {
   void for_each_page(
       const std::function<void(std::uint32_t page, bool has_full_image)>& visit) const;
 
+  // Calls `visit(page, delta)` for each changed page in ascending order, with the delta
+  // (page_delta.h) of the page before and after the commit; where there is no page, of zeros.
+  void for_each_delta(
+      const std::function<void(std::uint32_t page, std::span<const std::byte> delta)>& visit) const;
+
   // `content` holds the page (page_size bytes) as it was before the commit and holds it after the
   // commit on return; where the record has a full image, the old content does not matter.
   // No effect when the record does not change the page.

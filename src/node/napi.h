@@ -125,6 +125,12 @@ napi_value guarded(napi_env env, napi_callback_info info) {
   try {
     return Body(env, info);
   } catch (const PendingException&) {
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kRange) {
+      napi_throw_range_error(env, nullptr, error.what());
+    } else {
+      napi_throw_error(env, nullptr, error.what());
+    }
   } catch (const std::exception& error) {
     napi_throw_error(env, nullptr, error.what());
   }

@@ -371,6 +371,7 @@ napi_value create_shard(napi_env env, napi_callback_info info) {
   define_sql(env, out, host);
   define_key_value(env, out, host);
   define_alarms(env, out, host);
+  define_bookmarks(env, out, host);
   return out;
 }
 

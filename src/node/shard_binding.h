@@ -65,5 +65,6 @@ napi_value create_shard(napi_env env, napi_callback_info info);
 void define_sql(napi_env env, napi_value shard, ShardHost* host);
 void define_key_value(napi_env env, napi_value shard, ShardHost* host);
 void define_alarms(napi_env env, napi_value shard, ShardHost* host);
+void define_bookmarks(napi_env env, napi_value shard, ShardHost* host);
 
 }  // namespace perdure::node

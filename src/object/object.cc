@@ -210,6 +210,13 @@ void Object::set_alarm(std::uint64_t time_ms, std::uint64_t now_ms) {
   alarm_->set({.time_ms = at_ms, .due_ms = at_ms}, savepoints_);
 }
 
+void Object::restore_alarm(std::optional<std::uint64_t> time_ms) {
+  if (!time_ms) return delete_alarm();
+  assert(transaction_open_);
+  if (alarm_ == nullptr) alarm_ = std::make_unique<AlarmState>(std::nullopt);
+  alarm_->set({.time_ms = *time_ms, .due_ms = *time_ms}, savepoints_);
+}
+
 void Object::delete_alarm() {
   assert(transaction_open_);
   if (alarm_ != nullptr) alarm_->remove(savepoints_);

@@ -147,6 +147,8 @@ class Object {
   // passed is now.
   [[nodiscard]] std::optional<std::uint64_t> get_alarm() const noexcept;
   void set_alarm(std::uint64_t time_ms, std::uint64_t now_ms);
+  // Storage is taken back to an older state, and this was the alarm's time then. A write, too.
+  void restore_alarm(std::optional<std::uint64_t> time_ms);
   void delete_alarm();  // deleteAll() does this too, where the compatibility date says so
   // The commit of the open transaction has to store alarm_to_store().
   [[nodiscard]] bool alarm_changed() const noexcept;

@@ -1,22 +1,16 @@
 #include "runtime/catalog.h"
 
 #include <algorithm>
-#include <cstring>
 #include <mutex>
 #include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
-#include <boost/unordered/unordered_flat_map.hpp>
-
 #include "base/error.h"
-#include "sqlite3.h"
-#include "store/database.h"
+#include "runtime/catalog_impl.h"
 #include "store/database_file.h"
 #include "store/foreign_database.h"
-#include "store/shared_key_value.h"
-#include "store/store.h"
 
 namespace perdure::runtime {
 namespace {
@@ -64,6 +58,12 @@ CREATE TABLE IF NOT EXISTS alarms (
   delays INTEGER NOT NULL,
   PRIMARY KEY (namespace, id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS restores (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  namespace INTEGER NOT NULL,
+  id BLOB NOT NULL UNIQUE,
+  target_lsn INTEGER
+);
 CREATE TABLE IF NOT EXISTS crons (
   expression TEXT PRIMARY KEY,
   last_ms INTEGER NOT NULL
@@ -103,44 +103,15 @@ constexpr char kFindPath[] =
     "WHERE objects.number = ?";
 constexpr char kInsertNamespace[] = "INSERT INTO namespaces (key, storage) VALUES (?, ?)";
 constexpr char kListNamespaces[] = "SELECT number, key, storage FROM namespaces";
-constexpr char kPutAlarm[] = "INSERT OR REPLACE INTO alarms VALUES (?, ?, ?, ?, ?, ?, ?)";
-constexpr char kRemoveAlarm[] = "DELETE FROM alarms WHERE namespace = ? AND id = ?";
-constexpr char kFindAlarm[] =
-    "SELECT name, time_ms, due_ms, retries, delays FROM alarms WHERE namespace = ? AND id = ?";
-constexpr char kListAlarms[] = "SELECT id, due_ms FROM alarms WHERE namespace = ?";
-constexpr char kKeysWithAlarms[] =
-    "SELECT key FROM namespaces WHERE EXISTS (SELECT 1 FROM alarms WHERE namespace = number)";
-constexpr char kListCrons[] = "SELECT expression, last_ms FROM crons";
-constexpr char kForgetCrons[] = "DELETE FROM crons";
-constexpr char kInsertCron[] = "INSERT INTO crons VALUES (?, ?)";
 constexpr char kMaxNumber[] = "SELECT max(number) FROM objects";
 
 // The catalog of a million objects is larger than an object's page cache (in KiB).
 constexpr char kCacheSize[] = "PRAGMA cache_size = -8192";
 
-// The map of objects without a row is not swept below this size.
-constexpr std::size_t kSweepMin = 1024;
-
-// A row of `objects`.
-struct KnownObject {
-  ObjectNumber number = 0;
-  NamespaceNumber ns = 0;
-  store::Head head;
-};
-
 // An adoption with key-value storage.
 struct KeyValueAdoption {
   store::KeyOwner owner;
   std::filesystem::path file;
-};
-
-struct IdHash {
-  // An id is the output of an HMAC: any eight bytes of it are a good hash.
-  std::size_t operator()(const ObjectId& id) const noexcept {
-    std::size_t hash;
-    std::memcpy(&hash, id.bytes().data(), sizeof hash);
-    return hash;
-  }
 };
 
 // As the column `storage` has them.
@@ -181,153 +152,6 @@ std::string folder_of(std::string_view key) {
 
 std::string path_of(std::string_view key, const ObjectId& id) {
   return kObjectsFolder + folder_of(key) + "/" + id.hex() + ".sqlite";
-}
-
-}  // namespace
-
-// Also what the store's checkpoint calls, so it lives until the store has closed.
-struct Catalog::Impl : store::CheckpointHooks, std::enable_shared_from_this<Catalog::Impl> {
-  explicit Impl(store::Store& store_of_catalog);
-
-  std::string path(ObjectNumber number) override;
-  void save_heads(std::span<const store::HeadUpdate> updates) override;
-  void closing() noexcept override;
-
-  // With the mutex held, except for insert_object() and the three above, which take it.
-  void open();
-  void upgrade();
-  void require_open();
-  NamespaceNumber open_namespace(std::string_view key, StorageKind kind);
-  std::shared_ptr<store::SharedKeyValue> open_key_values();
-  std::shared_ptr<store::DatabaseFile> object(NamespaceNumber ns, const ObjectId& id,
-                                              std::string_view name);
-  bool contains(NamespaceNumber ns, const ObjectId& id);
-  std::optional<StoredAlarm> find_alarm(NamespaceNumber ns, const ObjectId& id);
-  void put_alarm(NamespaceNumber ns, const ObjectId& id, std::string_view name,
-                 const object::Alarm& alarm);
-  void remove_alarm(NamespaceNumber ns, const ObjectId& id);
-  void note_adoptions(std::span<const Adoption> adoptions);
-  void finish_adoptions(std::span<const Adoption> adoptions);
-  std::vector<store::KeyOwner> unfinished_adoptions();
-  [[nodiscard]] bool is_key_value(NamespaceNumber ns) const {
-    return find_namespace(ns).kind == StorageKind::kKeyValue;
-  }
-  void insert_object(ObjectNumber number, NamespaceNumber ns, const ObjectId& id,
-                     const std::string& name);
-
-  store::Statement& prepared(store::Statement& statement, const char* sql);
-  template <typename Body>
-  void transaction(Body&& body);
-  std::optional<KnownObject> find(const ObjectId& id);
-  std::shared_ptr<store::DatabaseFile> new_object(NamespaceNumber ns, const ObjectId& id,
-                                                  std::string_view name);
-  void sweep_rowless();
-  [[nodiscard]] const Namespace& find_namespace(NamespaceNumber ns) const;
-  [[nodiscard]] const std::string& key_of(NamespaceNumber ns) const {
-    return find_namespace(ns).key;
-  }
-
-  struct Statements {
-    store::Statement find;
-    store::Statement insert;
-    store::Statement save_head;
-    store::Statement count_checkpoint;
-    store::Statement find_path;
-    store::Statement put_alarm;
-    store::Statement remove_alarm;
-    store::Statement find_alarm;
-  };
-
-  store::Store& store;
-  std::mutex mutex;
-  std::unique_ptr<store::Database> database;
-  Statements statements;
-  boost::unordered_flat_map<NamespaceNumber, Namespace> namespaces;
-  std::shared_ptr<store::SharedKeyValue> key_values;  // once asked for
-  ObjectNumber next_number = 0;
-  // Objects that have a number and no row yet. An entry goes with the row; those that were let go
-  // without a commit are swept when the map has doubled.
-  boost::unordered_flat_map<ObjectId, std::weak_ptr<store::DatabaseFile>, IdHash> rowless;
-  std::size_t sweep_at = kSweepMin;
-};
-
-namespace {
-
-// Runs a statement that returns nothing.
-void run(store::Database& database, store::Statement& statement) {
-  database.step(statement);
-  const int code = sqlite3_reset(statement.handle());
-  if (code != SQLITE_OK) throw database.error(code);
-}
-
-// Steps to the first row; the statement is reset when the guard goes.
-class Row {
- public:
-  Row(store::Database& database, store::Statement& statement) : handle_(statement.handle()) {
-    const int code = database.step(statement);
-    found_ = code == SQLITE_ROW;
-    if (code != SQLITE_ROW && code != SQLITE_DONE) {
-      const store::SqlError error = database.error(code);
-      sqlite3_reset(handle_);
-      throw error;
-    }
-  }
-  ~Row() { sqlite3_reset(handle_); }
-  Row(const Row&) = delete;
-  Row& operator=(const Row&) = delete;
-
-  explicit operator bool() const noexcept { return found_; }
-  [[nodiscard]] std::int64_t integer(int column) const {
-    return sqlite3_column_int64(handle_, column);
-  }
-  [[nodiscard]] std::string_view bytes(int column) const {
-    const auto* data = static_cast<const char*>(sqlite3_column_blob(handle_, column));
-    return {data, static_cast<std::size_t>(sqlite3_column_bytes(handle_, column))};
-  }
-
- private:
-  sqlite3_stmt* handle_;
-  bool found_ = false;
-};
-
-void bind_id(store::Statement& statement, int index, const ObjectId& id) {
-  sqlite3_bind_blob(statement.handle(), index, id.bytes().data(),
-                    static_cast<int>(id.bytes().size()), SQLITE_STATIC);
-}
-
-void bind_text(store::Statement& statement, int index, std::string_view text) {
-  sqlite3_bind_text(statement.handle(), index, text.data(), static_cast<int>(text.size()),
-                    SQLITE_STATIC);
-}
-
-// An id without a name has NULL.
-void bind_name(store::Statement& statement, int index, std::string_view name) {
-  if (name.empty()) {
-    sqlite3_bind_null(statement.handle(), index);
-  } else {
-    bind_text(statement, index, name);
-  }
-}
-
-void bind_integer(store::Statement& statement, int index, std::uint64_t value) {
-  sqlite3_bind_int64(statement.handle(), index, static_cast<std::int64_t>(value));
-}
-
-// Until the statement's next step.
-std::string_view column_bytes(const store::Statement& statement, int column) {
-  const auto* data = static_cast<const char*>(sqlite3_column_blob(statement.handle(), column));
-  return {data, static_cast<std::size_t>(sqlite3_column_bytes(statement.handle(), column))};
-}
-
-std::string column_text(const store::Statement& statement, int column) {
-  return std::string(column_bytes(statement, column));
-}
-
-// From the column `id`.
-ObjectId object_id(std::string_view column) {
-  ObjectId::Bytes bytes{};
-  std::memcpy(bytes.data(), column.data(), std::min(column.size(), bytes.size()));
-  return ObjectId(bytes);
 }
 
 [[noreturn]] void refuse_existing(const std::string& key, const ObjectId& id) {
@@ -394,18 +218,6 @@ void Catalog::Impl::require_open() {
 store::Statement& Catalog::Impl::prepared(store::Statement& statement, const char* sql) {
   if (!statement) statement = database->prepare(sql, store::Access::kEngine);
   return statement;
-}
-
-template <typename Body>
-void Catalog::Impl::transaction(Body&& body) {
-  database->begin();
-  try {
-    body();
-  } catch (...) {
-    database->rollback();
-    throw;
-  }
-  database->commit();
 }
 
 const Catalog::Namespace& Catalog::Impl::find_namespace(NamespaceNumber ns) const {
@@ -520,42 +332,6 @@ bool Catalog::Impl::contains(NamespaceNumber ns, const ObjectId& id) {
   if (known->head.commit_number > 0) return true;
   // The row precedes the first commit, and does not know of it until a checkpoint.
   return store.file(known->number, path_of(key_of(ns), id))->head().commit_number > 0;
-}
-
-std::optional<Catalog::StoredAlarm> Catalog::Impl::find_alarm(NamespaceNumber ns,
-                                                              const ObjectId& id) {
-  auto& statement = prepared(statements.find_alarm, kFindAlarm);
-  bind_integer(statement, 1, ns);
-  bind_id(statement, 2, id);
-  const Row row(*database, statement);
-  if (!row) return std::nullopt;
-  StoredAlarm found;
-  found.name = row.bytes(0);
-  found.alarm.time_ms = static_cast<std::uint64_t>(row.integer(1));
-  found.alarm.due_ms = static_cast<std::uint64_t>(row.integer(2));
-  found.alarm.retries = static_cast<std::uint32_t>(row.integer(3));
-  found.alarm.delays = static_cast<std::uint32_t>(row.integer(4));
-  return found;
-}
-
-void Catalog::Impl::put_alarm(NamespaceNumber ns, const ObjectId& id, std::string_view name,
-                              const object::Alarm& alarm) {
-  auto& statement = prepared(statements.put_alarm, kPutAlarm);
-  bind_integer(statement, 1, ns);
-  bind_id(statement, 2, id);
-  bind_name(statement, 3, name);
-  bind_integer(statement, 4, alarm.time_ms);
-  bind_integer(statement, 5, alarm.due_ms);
-  bind_integer(statement, 6, alarm.retries);
-  bind_integer(statement, 7, alarm.delays);
-  run(*database, statement);
-}
-
-void Catalog::Impl::remove_alarm(NamespaceNumber ns, const ObjectId& id) {
-  auto& statement = prepared(statements.remove_alarm, kRemoveAlarm);
-  bind_integer(statement, 1, ns);
-  bind_id(statement, 2, id);
-  run(*database, statement);
 }
 
 void Catalog::Impl::note_adoptions(std::span<const Adoption> adoptions) {
@@ -736,98 +512,10 @@ bool Catalog::contains(NamespaceNumber ns, const ObjectId& id) {
   return impl_->contains(ns, id);
 }
 
-std::optional<Catalog::StoredAlarm> Catalog::find_alarm(NamespaceNumber ns, const ObjectId& id) {
-  const std::scoped_lock lock(impl_->mutex);
-  impl_->require_open();
-  return impl_->find_alarm(ns, id);
-}
-
-void Catalog::for_each_alarm(
-    NamespaceNumber ns, const std::function<void(const ObjectId&, std::uint64_t due_ms)>& visit) {
-  const std::scoped_lock lock(impl_->mutex);
-  impl_->require_open();
-  store::Database& database = *impl_->database;
-  store::Statement list = database.prepare(kListAlarms, store::Access::kEngine);
-  bind_integer(list, 1, ns);
-  int code = 0;
-  while ((code = database.step(list)) == SQLITE_ROW) {
-    visit(object_id(column_bytes(list, 0)),
-          static_cast<std::uint64_t>(sqlite3_column_int64(list.handle(), 1)));
-  }
-  if (code != SQLITE_DONE) throw database.error(code);
-}
-
-std::vector<std::string> Catalog::keys_with_alarms() {
-  const std::scoped_lock lock(impl_->mutex);
-  impl_->require_open();
-  std::vector<std::string> keys;
-  store::Statement list = impl_->database->prepare(kKeysWithAlarms, store::Access::kEngine);
-  while (impl_->database->step(list) == SQLITE_ROW) keys.push_back(column_text(list, 0));
-  return keys;
-}
-
-std::vector<Catalog::CronRun> Catalog::cron_runs() {
-  const std::scoped_lock lock(impl_->mutex);
-  impl_->require_open();
-  std::vector<CronRun> runs;
-  store::Statement list = impl_->database->prepare(kListCrons, store::Access::kEngine);
-  while (impl_->database->step(list) == SQLITE_ROW) {
-    const auto last_ms = static_cast<std::uint64_t>(sqlite3_column_int64(list.handle(), 1));
-    runs.push_back({column_text(list, 0), last_ms});
-  }
-  return runs;
-}
-
-void Catalog::keep_cron_runs(std::span<const CronRun> runs) {
-  const std::scoped_lock lock(impl_->mutex);
-  impl_->require_open();
-  store::Database& database = *impl_->database;
-  store::Statement insert = database.prepare(kInsertCron, store::Access::kEngine);
-  impl_->transaction([&] {
-    database.execute(kForgetCrons);
-    for (const auto& [expression, last_ms] : runs) {
-      bind_text(insert, 1, expression);
-      bind_integer(insert, 2, last_ms);
-      run(database, insert);
-    }
-  });
-}
-
 Lsn Catalog::last_lsn() {
   const std::scoped_lock lock(impl_->mutex);
   impl_->require_open();
   return impl_->database->last_lsn();
 }
-
-// ---- AlarmChange
-
-Catalog::AlarmChange::AlarmChange(Catalog& catalog, NamespaceNumber ns, const ObjectId& id,
-                                  std::string_view name, const std::optional<object::Alarm>& alarm)
-    : impl_(catalog.impl_), ns_(ns), id_(id), name_(name), alarm_(alarm) {}
-
-Catalog::AlarmChange::~AlarmChange() {
-  if (lock_.owns_lock() && impl_->database->staged()) impl_->database->abandon_staged();
-}
-
-store::Database& Catalog::AlarmChange::stage() {
-  lock_ = std::unique_lock(impl_->mutex);
-  impl_->require_open();
-  store::Database& database = *impl_->database;
-  database.begin();
-  try {
-    if (alarm_) {
-      impl_->put_alarm(ns_, id_, name_, *alarm_);
-    } else {
-      impl_->remove_alarm(ns_, id_);
-    }
-  } catch (...) {
-    database.rollback();
-    throw;
-  }
-  database.stage_commit();
-  return database;
-}
-
-Lsn Catalog::AlarmChange::commit_alone() { return stage().publish_staged(); }
 
 }  // namespace perdure::runtime

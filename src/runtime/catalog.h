@@ -106,7 +106,7 @@ class Catalog {
   // A change of an object's alarm (none: it has none any more), to be committed together with what
   // the object commits, or by itself. The catalog is locked from stage() until this goes. One
   // thread.
-  class AlarmChange final : public store::Companion {
+  class AlarmChange : public store::Companion {
    public:
     AlarmChange(Catalog& catalog, NamespaceNumber ns, const ObjectId& id, std::string_view name,
                 const std::optional<object::Alarm>& alarm);
@@ -117,13 +117,47 @@ class Catalog {
     store::Database& stage() override;
     Lsn commit_alone();
 
-   private:
+   protected:
+    // Makes the change, in the open transaction.
+    virtual void make();
+
     const std::shared_ptr<Impl> impl_;
     const NamespaceNumber ns_;
     const ObjectId id_;
+
+   private:
     const std::string_view name_;
     const std::optional<object::Alarm> alarm_;
     std::unique_lock<std::mutex> lock_;
+  };
+
+  // A restore that waits for the next session of its object: see runtime/point_in_time.h.
+  struct ScheduledRestore {
+    std::uint32_t number = 0;       // 1 to kRestoreNumberMax
+    std::optional<Lsn> target_lsn;  // none: nothing is to be taken back
+  };
+  // What a record's flags have room for. Numbers begin anew after it.
+  static constexpr std::uint32_t kRestoreNumberMax = (1u << 24) - 1;
+  // Notes it, in place of the one that waited. Returns its number and what knowing it depends on.
+  struct NotedRestore {
+    std::uint32_t number = 0;
+    Lsn lsn = 0;
+  };
+  NotedRestore schedule_restore(NamespaceNumber ns, const ObjectId& id,
+                                std::optional<Lsn> target_lsn);
+  // Costs next to nothing while no object has one.
+  [[nodiscard]] std::optional<ScheduledRestore> find_restore(NamespaceNumber ns,
+                                                             const ObjectId& id);
+  // Returns what the object's state depends on now.
+  Lsn give_up_restore(const ObjectId& id);
+
+  // The restore is done, and this is the alarm of the restored state.
+  class RestoreChange final : public AlarmChange {
+   public:
+    using AlarmChange::AlarmChange;
+
+   private:
+    void make() override;
   };
 
   // Cron triggers: by expression, when its last run was due (or when it was there first), in

@@ -71,6 +71,56 @@ void Shard::close_storage(Slot slot) {
   object.buffer.reset();
 }
 
+// ---- point-in-time recovery
+
+namespace {
+
+PastOf past_of(const ShardObject& object) { return {object.ns, object.id, object.name}; }
+
+}  // namespace
+
+bool Shard::begin_session(Slot slot) {
+  ShardObject& object = at(slot);
+  if (object.kind != StorageKind::kSqlite) return false;
+  close_storage(slot);
+  const auto restore = point_in_time_.due(past_of(object));
+  if (!restore) return false;
+  object.core.will_write();
+  object.core.restore_alarm(restore->alarm_ms);
+  try {
+    Catalog::RestoreChange change(catalog_, object.ns, object.id, object.name,
+                                  object.core.alarm_to_store());
+    object.core.committed(restore->commit(change));
+  } catch (...) {
+    object.core.rolled_back();
+    throw;
+  }
+  tell_clock(object);
+  return true;
+}
+
+Bookmark Shard::current_bookmark(Slot slot) {
+  ShardObject& object = at(slot);
+  const Bookmark bookmark = point_in_time_.current(past_of(object));
+  // Also where the commit did not count for outputs: who has the bookmark may use it after a crash.
+  object.core.observe(bookmark.lsn);
+  return bookmark;
+}
+
+Bookmark Shard::bookmark_at(Slot slot, std::int64_t time_ms) {
+  ShardObject& object = at(slot);
+  const Bookmark bookmark = point_in_time_.at_time(past_of(object), time_ms);
+  object.core.observe(bookmark.lsn);
+  return bookmark;
+}
+
+Bookmark Shard::restore_at_next_session(Slot slot, std::string_view bookmark) {
+  ShardObject& object = at(slot);
+  const auto [undo, lsn] = point_in_time_.schedule(past_of(object), bookmark);
+  object.core.observe(lsn);
+  return undo;
+}
+
 void Shard::close() {
   objects_.clear();
   free_.clear();

@@ -11,6 +11,7 @@
 #include "runtime/alarm_clock.h"
 #include "runtime/catalog.h"
 #include "runtime/object_id.h"
+#include "runtime/point_in_time.h"
 #include "store/database.h"
 #include "store/key_value.h"
 #include "store/key_value_buffer.h"
@@ -45,7 +46,10 @@ class Shard {
   // A failed alarm is tried again after `alarm_retry_ms`, then after twice that, and so on.
   Shard(store::Store& store, Catalog& catalog,
         std::uint64_t alarm_retry_ms = object::AlarmState::kRetryFirstMs)
-      : store_(store), catalog_(catalog), alarm_retry_ms_(alarm_retry_ms) {}
+      : store_(store),
+        catalog_(catalog),
+        point_in_time_(store, catalog),
+        alarm_retry_ms_(alarm_retry_ms) {}
 
   [[nodiscard]] store::Store& store() noexcept { return store_; }
 
@@ -65,6 +69,18 @@ class Shard {
     ShardObject& object = at(slot);
     return object.kind == StorageKind::kSqlite ? run(key_value(object, slot)) : run(buffer(object));
   }
+  // A session of the object begins: it is about to be constructed. True: it was taken back to an
+  // older state, as restore_at_next_session() was told, with the alarm of that state on the clock.
+  // Statements prepared on the storage must be gone. Throws Error: the object is as it was; kFull:
+  // the next session tries again, others: it does not.
+  bool begin_session(Slot slot);
+  // Bookmarks (runtime/point_in_time.h), for code of the object, so for one with SQLite storage
+  // that has an instance.
+  Bookmark current_bookmark(Slot slot);
+  Bookmark bookmark_at(Slot slot, std::int64_t time_ms);
+  // Returns what takes the restore back.
+  Bookmark restore_at_next_session(Slot slot, std::string_view bookmark);
+
   // Rolls back what is open and closes the storage. Statements prepared on it must be gone.
   void close_storage(Slot slot);
 
@@ -139,6 +155,7 @@ class Shard {
 
   store::Store& store_;
   Catalog& catalog_;
+  PointInTime point_in_time_;
   const std::uint64_t alarm_retry_ms_;
   AlarmClock clock_;
   std::vector<std::unique_ptr<ShardObject>> objects_;

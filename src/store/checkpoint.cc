@@ -75,7 +75,9 @@ void Checkpoint::flush() {
   for (const Item& item : batch_) newest = std::max(newest, item.captured.last_lsn);
   core_.log().wait_durable(newest);
   for (Item& item : batch_) {
-    if (item.captured.pages.empty()) continue;  // only its head is to be saved
+    // Only its head is to be saved. (An empty database is one that was taken back to its
+    // beginning.)
+    if (item.captured.pages.empty() && item.captured.total_pages > 0) continue;
     write_step(item);
     const std::uint64_t size = std::uint64_t{item.captured.total_pages} * item.captured.page_size;
     if (item.out->size() != size) item.out->truncate(size);

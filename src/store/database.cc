@@ -98,6 +98,14 @@ struct Database::State {
 };
 
 Database::Database(Store&, std::shared_ptr<DatabaseFile> file)
+    : Database(std::move(file), nullptr) {}
+
+Database::Database(Store&, std::shared_ptr<DatabaseFile> file, log::Undo undo)
+    : Database(std::move(file), &undo) {
+  execute("PRAGMA query_only = ON");
+}
+
+Database::Database(std::shared_ptr<DatabaseFile> file, log::Undo* undo)
     : file_(std::move(file)), state_(std::make_unique<State>()) {
   // Throws, with more to say than SQLite would, when the file is damaged.
   static_cast<void>(file_->page_size());
@@ -113,6 +121,13 @@ Database::Database(Store&, std::shared_ptr<DatabaseFile> file)
   sqlite3_file* open = nullptr;
   sqlite3_file_control(handle_, "main", SQLITE_FCNTL_FILE_POINTER, &open);
   state_->open = open_file_of(open);
+  // Before SQLite reads anything.
+  try {
+    if (undo != nullptr) state_->open->show(std::move(*undo));
+  } catch (...) {
+    sqlite3_close_v2(handle_);
+    throw;
+  }
   sqlite3_rollback_hook(
       handle_, [](void* file_of_database) { static_cast<OpenFile*>(file_of_database)->rollback(); },
       state_->open);
@@ -257,6 +272,14 @@ Lsn Database::publish_staged() {
 }
 
 void Database::abandon_staged() noexcept { state_->open->abandon_staged(); }
+
+Lsn Database::restore(std::uint32_t flags, Companion& companion) {
+  OpenFile& open = *state_->open;
+  open.file().admit();
+  Database& other = companion.stage();
+  open.publish_shown(flags, *other.state_->open);
+  return std::max(last_lsn(), other.last_lsn());
+}
 
 void Database::rollback() {
   if (in_transaction()) run(state_->rollback, "ROLLBACK");

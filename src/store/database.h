@@ -15,6 +15,10 @@
 struct sqlite3;
 struct sqlite3_stmt;
 
+namespace perdure::log {
+struct Undo;
+}
+
 namespace perdure::store {
 
 class DatabaseFile;
@@ -83,6 +87,10 @@ class Database {
  public:
   // Opens (or creates, at the first commit) the database.
   Database(Store& store, std::shared_ptr<DatabaseFile> file);
+  // Opens it as it was before the commits that `undo` takes back, to be read only; nobody else has
+  // it open. The commits are those that come last: nothing is committed until this goes, other than
+  // by restore(). Throws Error(kInvalid) when they are not.
+  Database(Store& store, std::shared_ptr<DatabaseFile> file, log::Undo undo);
   ~Database();  // rolls back what is open
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
@@ -125,6 +133,12 @@ class Database {
   void abandon_staged() noexcept;
   [[nodiscard]] bool in_transaction() const noexcept;
 
+  // Of a database that was opened with an Undo: makes that its state, by one commit whose record
+  // has these flags (kRestoreFlag …) and is in one atomic group of the log with the companion's
+  // change. Returns what depends on both. Once; the database is to be closed then. Throws Error,
+  // with nothing changed: kFull, kPoisoned, kSql.
+  Lsn restore(std::uint32_t flags, Companion& companion);
+
   // The LSN of this object's last commit in this process, or of the recovered one; 0 when it has
   // none in the current log.
   [[nodiscard]] Lsn last_lsn() const noexcept;
@@ -139,6 +153,7 @@ class Database {
   [[nodiscard]] std::uint64_t memory_bytes() const;
 
  private:
+  Database(std::shared_ptr<DatabaseFile> file, log::Undo* undo);
   void run(Statement& statement, const char* sql);
   std::int64_t count_reserved_names();
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstring>
 
 #include "base/error.h"
@@ -23,13 +22,6 @@ constexpr std::size_t kScratchBytesMax = std::size_t{1} << 20;
 
 constexpr std::size_t kHeaderBytes = 100;
 constexpr char kMagic[] = "SQLite format 3";
-
-std::int64_t now_ms() {
-  using std::chrono::system_clock;
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             system_clock::now().time_since_epoch())
-      .count();
-}
 
 bool all_zeros(std::span<const std::byte> bytes) {
   return bytes.empty() || (bytes[0] == std::byte{0} &&
@@ -210,7 +202,7 @@ bool DatabaseFile::encode(const Change& change, std::uint64_t epoch,
     const auto old = before(page);
     if (!all_zeros(old)) scratch.changes.push_back({page, old, {}, false});
   }
-  if (scratch.changes.empty() && change.pages_after == pages_) return false;
+  if (scratch.changes.empty() && change.pages_after == pages_ && change.flags == 0) return false;
 
   record.clear();
   log::Commit commit;
@@ -218,10 +210,11 @@ bool DatabaseFile::encode(const Change& change, std::uint64_t epoch,
   commit.number = head_.commit_number + 1;
   commit.previous_lsn = head_.last_lsn;
   commit.previous = head_.location;
-  commit.time_ms = now_ms();
+  commit.time_ms = core_.now_ms();
   commit.page_size = change.page_size;
   commit.pages_before = pages_;
   commit.pages_after = change.pages_after;
+  commit.flags = change.flags;
   commit.changes = scratch.changes;
   log::encode_record(commit, record);
   return true;

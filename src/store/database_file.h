@@ -34,7 +34,13 @@ struct Change {
   std::span<ChangedPage> pages;  // ascending, none above pages_after
   std::uint32_t page_size = 0;
   std::uint32_t pages_after = 0;
+  // Of its record. With any set there is a record also when nothing changes.
+  std::uint32_t flags = 0;
 };
+
+// The flags of a record: what the commit is, and in the bits from kFlagsNumberShift on its number.
+inline constexpr std::uint32_t kRestoreFlag = 1;  // takes the database back to an older state
+inline constexpr unsigned kFlagsNumberShift = 8;
 
 // The newest committed pages of a file, copied out for the checkpoint. A large file is copied in
 // several steps; `content` holds those of the last step.

@@ -12,4 +12,7 @@ class Database;
 // alarm, too. Part of the open transaction; none deletes it. Throws SqlError.
 void store_alarm_time(Database& database, std::optional<std::uint64_t> time_ms);
 
+// What was stored; none when there is no alarm, or never was one. Throws SqlError.
+std::optional<std::uint64_t> stored_alarm_time(Database& database);
+
 }  // namespace perdure::store

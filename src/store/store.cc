@@ -119,6 +119,8 @@ const log::RecoveryReport& Store::recovery() const noexcept { return impl_->reco
 
 ObjectNumber Store::number_max() const noexcept { return impl_->core.number_max(); }
 
+std::int64_t Store::now_ms() const { return impl_->core.now_ms(); }
+
 std::uint64_t Store::dirty_bytes() const noexcept { return impl_->core.dirty_bytes(); }
 
 void Store::set_checkpoint_hooks(std::shared_ptr<CheckpointHooks> hooks) {

@@ -26,7 +26,7 @@ struct StoreOptions {
   std::uint64_t dirty_bytes_max = 128ull << 20;
   // Changed pages of one transaction; past it the statement fails with SQLITE_FULL.
   std::uint64_t transaction_bytes_max = 256ull << 20;
-  bool keep_segments = false;
+  log::HistoryOptions history;
   // See log::LogOptions. False: whoever commits calls log().flush() at the end of a batch.
   bool flush_on_append = true;
   std::function<void(const std::string&)> on_poisoned;  // see log::LogOptions
@@ -95,6 +95,9 @@ class Store {
     std::string to;
   };
   void place_files(std::span<const Placement> placements);
+
+  // The clock that commits get their times from, in milliseconds since 1970.
+  [[nodiscard]] std::int64_t now_ms() const;
 
   // Bytes of committed pages that are not in their files yet.
   [[nodiscard]] std::uint64_t dirty_bytes() const noexcept;

@@ -48,7 +48,7 @@ void StoreCore::open_log() {
   options.directory = options_.directory / "log";
   options.segment_bytes = options_.segment_bytes;
   options.flush_on_append = options_.flush_on_append;
-  options.keep_segments = options_.keep_segments;
+  options.history = options_.history;
   options.on_poisoned = options_.on_poisoned;
   log_ = log::Log::open(options, [this](const log::RecordView& record) { replay(record); });
   for (const auto& [number, file] : dirty_) file->recovered(log_->epoch());
@@ -157,6 +157,14 @@ std::shared_ptr<DatabaseFile> StoreCore::take_dirty(ObjectNumber number) {
 }
 
 // ---- when to checkpoint
+
+std::int64_t StoreCore::now_ms() const {
+  if (options_.history.now_ms) return options_.history.now_ms();
+  using std::chrono::system_clock;
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             system_clock::now().time_since_epoch())
+      .count();
+}
 
 bool StoreCore::checkpoint_due() const {
   return dirty_bytes() >= options_.dirty_bytes_max ||

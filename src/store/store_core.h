@@ -61,6 +61,8 @@ class StoreCore {
   std::vector<std::shared_ptr<DatabaseFile>> take_dirty();
   std::shared_ptr<DatabaseFile> take_dirty(ObjectNumber number);
 
+  [[nodiscard]] std::int64_t now_ms() const;
+
   void account(std::int64_t bytes) noexcept { dirty_bytes_.fetch_add(bytes); }
   [[nodiscard]] std::uint64_t dirty_bytes() const noexcept {
     const std::int64_t bytes = dirty_bytes_.load();

@@ -386,10 +386,47 @@ void OpenFile::abandon_staged() noexcept {
   clear();
 }
 
+void OpenFile::show(log::Undo undo) {
+  const std::uint32_t pages_now = file_->page_count();
+  if (undo.pages_now != pages_now || (pages_now != 0 && undo.page_size != file_->page_size())) {
+    throw Error(ErrorCode::kInvalid, "Database " + std::to_string(file_->number()) + " has " +
+                                         std::to_string(pages_now) + " pages, and not " +
+                                         std::to_string(undo.pages_now) +
+                                         ": something was committed meanwhile.");
+  }
+  page_size_ = undo.page_size;
+  pages_ = undo.pages_then;
+  started_ = true;
+  while (!undo.pages.empty()) {
+    const auto node = undo.pages.extract(undo.pages.begin());
+    if (node.key() > pages_) continue;
+    auto content = std::make_unique_for_overwrite<std::byte[]>(page_size_);
+    file_->read(node.key(), {content.get(), page_size_});
+    for (std::size_t i = 0; i < page_size_; ++i) content[i] ^= node.mapped()[i];
+    pending_.emplace(node.key(), std::move(content));
+  }
+}
+
+void OpenFile::publish_shown(std::uint32_t flags, OpenFile& staged) {
+  collect(pages_);
+  flags_ = flags;
+  file_->prepare(change(), record());
+  companion_ = &staged;
+  try {
+    publish();
+  } catch (...) {
+    companion_ = nullptr;
+    throw;
+  }
+  companion_ = nullptr;
+  clear();
+}
+
 void OpenFile::rollback() noexcept { clear(); }
 
 void OpenFile::clear() noexcept {
   started_ = false;
+  flags_ = 0;
   committing_ = false;
   prepared_ = false;
   doomed_ = false;

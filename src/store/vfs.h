@@ -10,6 +10,7 @@
 #include <boost/unordered/unordered_flat_map.hpp>
 
 #include "base/lsn.h"
+#include "log/history.h"
 #include "store/database_file.h"
 
 struct sqlite3_file;
@@ -51,6 +52,13 @@ class OpenFile {
   void publish_staged();
   // Gives it up: SQLite believes in a commit that is not there, so the file is broken().
   void abandon_staged() noexcept;
+  // Shows the database as it was before the commits that `undo` takes back: the pages of then lie
+  // on top like those of an open transaction, of which SQLite knows nothing. It only reads. Throws
+  // Error: kInvalid when the commits are not the last ones.
+  void show(log::Undo undo);
+  // Makes what is shown the database's state, in one atomic group with what is staged in the other
+  // file. Throws Error: the commit is lost.
+  void publish_shown(std::uint32_t flags, OpenFile& staged);
   // What the next commit takes along, into the same atomic group of the log; null: nothing.
   void set_companion(OpenFile* staged) noexcept { companion_ = staged; }
 
@@ -73,7 +81,7 @@ class OpenFile {
   void collect(std::uint32_t pages_after);
   void publish();
   [[nodiscard]] std::vector<std::byte>& record() noexcept;
-  [[nodiscard]] Change change() noexcept { return {changed_, page_size_, pages_}; }
+  [[nodiscard]] Change change() noexcept { return {changed_, page_size_, pages_, flags_}; }
   [[nodiscard]] std::uint32_t pages_in_header() const noexcept;
   void clear() noexcept;
 
@@ -82,6 +90,7 @@ class OpenFile {
   std::uint32_t page_size_ = 0;
   std::uint32_t pages_ = 0;         // of the database as the transaction leaves it
   std::uint32_t synced_pages_ = 0;  // pages_ at the last sync()
+  std::uint32_t flags_ = 0;         // of the record
   bool committing_ = false;         // since start_commit()
   bool prepared_ = false;           // by sync()
   bool started_ = false;            // page_size_ and pages_ are set

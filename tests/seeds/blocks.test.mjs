@@ -1,5 +1,4 @@
-// What the guides for Durable Objects storage show, block by block, as programs. Those whose parts are not
-// served yet are in pending.mjs.
+// What the guides for Durable Objects storage show, block by block, as programs.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { open } from '../../js/dist/index.js';
@@ -50,6 +49,58 @@ test('a synchronous transaction moves money or does not', () =>
     assert.throws(() => move(7, 'a', 'b'), /CHECK constraint failed/);
     assert.deepEqual(balances(), { a: 6, b: 4 });
   }));
+
+// The block as it is written: the object is younger than a day.
+class Recovering extends DurableObject {
+  async put(n) {
+    await this.ctx.storage.put('n', n);
+  }
+  get() {
+    return this.ctx.storage.get('n');
+  }
+  async recover() {
+    const bookmark = await this.ctx.storage.getCurrentBookmark();
+    const pastBookmark = await this.ctx.storage.getBookmarkForTime(
+      Date.now() - 24 * 60 * 60 * 1000, // 24 hours ago
+    );
+    await this.ctx.storage.onNextSessionRestoreBookmark(pastBookmark);
+    return bookmark;
+  }
+  async restore(bookmark) {
+    await this.ctx.storage.onNextSessionRestoreBookmark(bookmark);
+    this.ctx.abort('restore');
+  }
+  restart() {
+    this.ctx.abort('restart');
+  }
+}
+
+test('point-in-time recovery', async () => {
+  const recovering = lab.registry.namespace('RECOVERING', Recovering);
+  const object = () => recovering.getByName('a');
+  await object().put(1);
+  const bookmark = await object().recover();
+  assert.equal(await object().get(), 1, 'it is restored at the next restart');
+  await assert.rejects(object().restart(), { message: 'restart' });
+  assert.equal(await object().get(), undefined, 'a day ago there was nothing');
+  await assert.rejects(object().restore(bookmark), { message: 'restore' });
+  assert.equal(await object().get(), 1);
+});
+
+test('going back to a bookmark', async () => {
+  const bookmark = await inside(async ({ storage }) => {
+    await storage.put('n', 1);
+    return storage.getCurrentBookmark();
+  });
+  await inside(({ storage }) => storage.put('n', 2));
+  const restart = inside(async ({ ctx, storage }) => {
+    assert.equal(typeof (await storage.getBookmarkForTime(Date.now())), 'string');
+    await storage.onNextSessionRestoreBookmark(bookmark);
+    ctx.abort('restore');
+  });
+  await assert.rejects(restart, { message: 'restore' });
+  assert.equal(await inside(({ storage }) => storage.get('n')), 1);
+});
 
 test('synchronous key-value', () =>
   inside(({ kv }) => {

@@ -4,13 +4,12 @@
  * alarm() runs: an event of its object, without a caller.
  */
 import { clearTimeout, setImmediate, setTimeout } from 'node:timers'; // user code may replace the globals
-import { types } from 'node:util';
 import type { Delivery, Instance, ObjectHost } from './host.js';
 import type { ObjectNamespace } from './namespace.js';
 import { runtimeClass } from './platform-class.js';
 import { ROOT } from './sections.js';
 import type { Shard } from './shard.js';
-import { illegalConstructor, wrongParameter } from './web-idl.js';
+import { illegalConstructor } from './web-idl.js';
 
 /** Handlers of one shard that run or wait at the gates of their objects; further alarms that are due stay on the clock. */
 const AT_ONCE_MAX = 64;
@@ -30,18 +29,6 @@ export const ALARM_RETRY_MS = 2_000;
 /** What native.alarmFailed() answers. */
 const SUPERSEDED = 0;
 const DROPPED = 2;
-
-/** The argument of setAlarm() in milliseconds, cut to whole ones; `owner` is the class whose method it is. */
-export function alarmTime(time: unknown, owner: string): number {
-  const ms = typeof time === 'number' ? time : types.isDate(time) ? Date.prototype.getTime.call(time) : undefined;
-  if (ms === undefined) throw wrongParameter('setAlarm', owner, 1, 'date');
-  if (!Number.isFinite(ms)) throw new TypeError('The value cannot be converted because it is not a valid Date.');
-  if (ms > TIME_MS_MAX) throw new TypeError("This API doesn't support dates after 2189.");
-  return Math.trunc(ms);
-}
-
-/** What workerd takes, whatever its error says. */
-const TIME_MS_MAX = 9_223_372_036_854;
 
 export const NO_HANDLER = 'Your Durable Object class must have an alarm() handler in order to call setAlarm()';
 

@@ -246,6 +246,7 @@ export class ObjectHost implements StateHost, StorageHost {
     const state = new DurableObjectState(this, storage, new DurableObjectId(this.id), new DurableObjectStorage(storage));
     this.shard.enter(instance);
     this.runs('constructor');
+    if (!this.#beginSession()) return;
     try {
       instance.object = new this.namespace.objectClass(state, this.shard.env);
     } catch (thrown) {
@@ -255,6 +256,19 @@ export class ObjectHost implements StateHost, StorageHost {
     if (!storage.alive) return; // the constructor called abort() and caught what it threw
     this.native.constructed(this.slot);
     this.drain();
+  }
+
+  /** Takes the object back when it was told to; false when that has failed, which resets it. */
+  #beginSession(): boolean {
+    try {
+      if (!this.native.beginSession(this.slot)) return true;
+    } catch (error) {
+      this.reset(error, true);
+      return false;
+    }
+    this.shard.alarms.changed();
+    this.shard.flushSoon();
+    return true;
   }
 
   /** Runs what the gate lets through: one event, or the start of one section, in a turn. */
@@ -419,6 +433,10 @@ export class ObjectHost implements StateHost, StorageHost {
 
   breakDown(error: Error): void {
     this.reset(error, true);
+  }
+
+  flushSoon(): void {
+    this.shard.flushSoon();
   }
 
   commitNow(): void {

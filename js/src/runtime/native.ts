@@ -87,6 +87,10 @@ export interface NativeShard {
   setAlarm(slot: number, timeMs: number, nowMs: number): void;
   deleteAlarm(slot: number): void;
   getAlarm(slot: number): number | null;
+  beginSession(slot: number): boolean;
+  currentBookmark(slot: number): string;
+  bookmarkForTime(slot: number, timeMs: number): string;
+  restoreAtNextSession(slot: number, bookmark: string): string;
   flushLog(): void;
   durableLsn(): number;
   appendedLsn(): number;

@@ -1,9 +1,9 @@
 /** What ctx.storage and the `txn` of storage.transaction() have in common: the key-value operations and the alarm. */
-import { alarmTime, NO_HANDLER } from './alarms.js';
+import { NO_HANDLER } from './alarms.js';
 import { checkKey, type KeyValue, type ListOptions, listOptions } from './kv.js';
 import type { StorageCore } from './storage.js';
 import { decodeValue } from './values.js';
-import { checkOptions, illegalInvocation, isObject, wrongParameter } from './web-idl.js';
+import { checkOptions, illegalInvocation, isObject, timeParameter, wrongParameter } from './web-idl.js';
 
 /** Reads never wait, so `allowConcurrency` and `noCache` change nothing. */
 export interface GetOptions {
@@ -159,7 +159,7 @@ export class StorageOperations {
   setAlarm(scheduledTime: number | Date, options?: PutOptions): Promise<void> {
     StorageOperations.#checkThis(this);
     try {
-      const timeMs = alarmTime(scheduledTime, this.#name);
+      const timeMs = timeParameter(scheduledTime, 'setAlarm', this.#name);
       checkOptions(options, 'setAlarm', this.#name, 2, 'SetAlarmOptions');
       if (timeMs <= 0) throw new TypeError('setAlarm() cannot be called with an alarm time <= 0');
       if (!this.#core.hasAlarmHandler) throw new TypeError(NO_HANDLER);

@@ -1,5 +1,4 @@
 /** ctx.storage. */
-import { absent } from './absent.js';
 import { type Exchange, OUT_BEGAN } from './exchange.js';
 import { KeyValue, SyncKvStorage } from './kv.js';
 import type { NativeShard } from './native.js';
@@ -8,7 +7,7 @@ import { SqlEngine, type SqlOwner, SqlStorage } from './sql.js';
 import { ownOperations, type PutOptions, StorageOperations } from './storage-operations.js';
 import { refusedKv, refusedSql } from './refused.js';
 import { type TransactionBody, type TransactionHost, Transactions } from './transaction.js';
-import { checkOptions, illegalConstructor, illegalInvocation, isObject, wrongParameter } from './web-idl.js';
+import { checkOptions, illegalConstructor, illegalInvocation, isObject, timeParameter, wrongParameter } from './web-idl.js';
 
 /** What the storage needs of the object's host. */
 export interface StorageHost extends TransactionHost {
@@ -22,6 +21,8 @@ export interface StorageHost extends TransactionHost {
   breakDown(error: Error): void;
   /** Resolves once everything that the object has written is durable. */
   durable(): Promise<void>;
+  /** What was noted for the object beside its own commits goes to the disk. */
+  flushSoon(): void;
   /** The class has alarm(). */
   readonly hasAlarmHandler: boolean;
   readonly deleteAllDeletesAlarm: boolean;
@@ -120,6 +121,12 @@ export class StorageCore implements SqlOwner {
   deleteAll(): void {
     this.rollbacks++;
     this.#touchAlarm(() => this.native.deleteAll(this.slot, this.#host.deleteAllDeletesAlarm));
+  }
+
+  restoreAtNextSession(bookmark: string): string {
+    const undo = this.native.restoreAtNextSession(this.slot, bookmark);
+    this.#host.flushSoon();
+    return undo;
   }
 
   #touchAlarm(write: () => void): void {
@@ -261,22 +268,57 @@ export class DurableObjectStorage extends StorageOperations {
     return this.#core.transactionSync(body);
   }
 
+  // Point-in-time recovery. What the code has written before it asks is committed first; inside transaction() that
+  // is what was written before the transaction.
+
+  /** Names the state that the object has now. */
   getCurrentBookmark(): Promise<string> {
     DurableObjectStorage.#checkThis(this);
-    return this.#core.storageKind === 'kv' ? Promise.resolve(NO_BOOKMARK) : this.#noRecovery('getCurrentBookmark');
-  }
-  getBookmarkForTime(): Promise<never> {
-    DurableObjectStorage.#checkThis(this);
-    return this.#noRecovery('getBookmarkForTime');
-  }
-  onNextSessionRestoreBookmark(): Promise<never> {
-    DurableObjectStorage.#checkThis(this);
-    return this.#noRecovery('onNextSessionRestoreBookmark');
+    if (!this.#hasHistory) return Promise.resolve(NO_BOOKMARK);
+    return this.#afterCommit((core) => core.native.currentBookmark(core.slot));
   }
 
-  async #noRecovery(method: string): Promise<never> {
-    if (this.#core.storageKind === 'kv') throw new Error("This Durable Object's storage back-end does not implement point-in-time recovery.");
-    throw absent(`storage.${method}()`);
+  /** Names the state that the object had at that time, within what is kept. */
+  getBookmarkForTime(timestamp: number | Date): Promise<string> {
+    DurableObjectStorage.#checkThis(this);
+    return this.#getBookmarkForTime(timestamp);
+  }
+
+  async #getBookmarkForTime(timestamp: number | Date): Promise<string> {
+    const timeMs = timeParameter(timestamp, 'getBookmarkForTime', NAME);
+    this.#requireHistory();
+    return this.#afterCommit((core) => core.native.bookmarkForTime(core.slot, timeMs));
+  }
+
+  /** Has the object start with this state when it starts next; -> the bookmark that takes that back. */
+  onNextSessionRestoreBookmark(bookmark: string): Promise<string> {
+    DurableObjectStorage.#checkThis(this);
+    return this.#onNextSessionRestoreBookmark(arguments.length, bookmark);
+  }
+
+  async #onNextSessionRestoreBookmark(given: number, bookmark: string): Promise<string> {
+    if (given === 0) throw wrongParameter('onNextSessionRestoreBookmark', NAME, 1, 'string');
+    const text = `${bookmark}`;
+    this.#requireHistory();
+    return this.#afterCommit((core) => core.restoreAtNextSession(text));
+  }
+
+  get #hasHistory(): boolean {
+    return this.#core.storageKind === 'sqlite';
+  }
+
+  #requireHistory(): void {
+    if (!this.#hasHistory) throw new Error("This Durable Object's storage back-end does not implement point-in-time recovery.");
+  }
+
+  async #afterCommit<T>(ask: (core: StorageCore) => T): Promise<T> {
+    const core = this.#core;
+    core.check();
+    if (core.dirty) {
+      await core.committed();
+      core.check();
+    }
+    return ask(core);
   }
 }
 

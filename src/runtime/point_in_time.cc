@@ -1,0 +1,162 @@
+#include "runtime/point_in_time.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "base/utc.h"
+#include "log/history.h"
+#include "log/log.h"
+#include "store/database_file.h"
+#include "store/metadata.h"
+
+namespace perdure::runtime {
+namespace {
+
+std::uint32_t flags_of(std::uint32_t restore) {
+  return store::kRestoreFlag | restore << store::kFlagsNumberShift;
+}
+
+[[noreturn]] void refuse(ErrorCode code, const Bookmark& bookmark, const std::string& why) {
+  throw Error(code, "The bookmark " + quoted_bookmark(bookmark.text()) + " " + why);
+}
+
+[[noreturn]] void refuse_expired(const Bookmark& bookmark, std::int64_t earliest_ms) {
+  refuse(ErrorCode::kRange, bookmark,
+         "has expired: this object can be taken back to " + utc_text(earliest_ms) +
+             " at the earliest.");
+}
+
+[[noreturn]] void refuse_unknown(const Bookmark& bookmark) {
+  if (bookmark.restore == 0) {
+    refuse(ErrorCode::kInvalid, bookmark,
+           "names a state that this object has not had: it is from the future, or a crash has "
+           "taken that state back.");
+  }
+  refuse(ErrorCode::kInvalid, bookmark,
+         "undoes a restore that this object has not had: another one has taken its place, or it "
+         "was given up.");
+}
+
+}  // namespace
+
+// An object as it is now.
+struct PointInTime::State {
+  std::shared_ptr<store::DatabaseFile> file;
+  store::Head head;
+};
+
+PointInTime::State PointInTime::state(const PastOf& object) {
+  auto file = catalog_.object(object.ns, object.id, object.name);
+  const store::Head head = file->head();
+  return {std::move(file), head};
+}
+
+std::uint64_t PointInTime::tag(const PastOf& object) {
+  const log::LogId id = store_.log().id();
+  return bookmark_object(id.high, id.low, catalog_.find_namespace(object.ns).key, object.id);
+}
+
+Bookmark PointInTime::current(const PastOf& object) {
+  return {.lsn = state(object).head.last_lsn, .restore = 0, .object = tag(object)};
+}
+
+Bookmark PointInTime::at_time(const PastOf& object, std::int64_t time_ms) {
+  const std::int64_t now_ms = store_.now_ms();
+  const std::int64_t earliest_ms = store_.log().history().earliest_ms();
+  if (time_ms > now_ms || time_ms < earliest_ms) {
+    throw Error(ErrorCode::kRange, "There is no bookmark for " + utc_text(time_ms) +
+                                       ": this object can be taken back to times from " +
+                                       utc_text(earliest_ms) + " to " + utc_text(now_ms) + ".");
+  }
+  const auto [file, head] = state(object);
+  const Lsn lsn =
+      store_.log().history().at_time(file->number(), head.last_lsn, head.location, time_ms);
+  return {.lsn = lsn, .restore = 0, .object = tag(object)};
+}
+
+// The LSN of the state that the bookmark stands for; none when nothing is to be taken back.
+std::optional<Lsn> PointInTime::find_target(const PastOf& object, const State& now,
+                                            const Bookmark& bookmark) {
+  if (bookmark.restore != 0) {
+    // What a restore undoes that has not happened is the state as it is then.
+    const auto waiting = catalog_.find_restore(object.ns, object.id);
+    if (waiting && waiting->number == bookmark.restore) return std::nullopt;
+  } else if (bookmark.lsn == now.head.last_lsn) {
+    return bookmark.lsn;
+  }
+  if (bookmark.lsn >= now.head.last_lsn) refuse_unknown(bookmark);
+
+  log::History& history = store_.log().history();
+  const std::int64_t earliest_ms = history.earliest_ms();
+  std::optional<Lsn> target;
+  bool expired = false;
+  std::uint64_t changed_bytes = 0;
+  std::uint64_t largest_bytes = 0;
+  const auto visit = [&](const log::CommitInfo& commit) {
+    // The state before it was replaced too long ago.
+    expired = commit.time_ms < earliest_ms;
+    if (expired) return false;
+    const std::uint64_t pages = std::max(commit.pages_before, commit.pages_after);
+    changed_bytes += std::uint64_t{commit.changed_pages} * commit.page_size;
+    largest_bytes = std::max(largest_bytes, pages * commit.page_size);
+    const bool found = bookmark.restore == 0 ? commit.previous_lsn == bookmark.lsn
+                                             : commit.flags == flags_of(bookmark.restore);
+    if (found) target = commit.previous_lsn;
+    return !found && commit.previous_lsn > bookmark.lsn;
+  };
+  const auto end = history.walk(now.file->number(), now.head.last_lsn, now.head.location, visit);
+  if (expired || (end == log::History::End::kExpired && !target))
+    refuse_expired(bookmark, earliest_ms);
+  if (!target) refuse_unknown(bookmark);
+  // Whatever is changed cannot be more than each of these.
+  if (std::min(changed_bytes, largest_bytes) > kRestoreBytesMax) {
+    static_cast<void>(history.undo(now.file->number(), now.head.last_lsn, now.head.location,
+                                   *target, kRestoreBytesMax));
+  }
+  return target;
+}
+
+PointInTime::Scheduled PointInTime::schedule(const PastOf& object, std::string_view bookmark) {
+  const Bookmark parsed = Bookmark::parse(bookmark);
+  const std::uint64_t object_tag = tag(object);
+  if (parsed.object != object_tag) {
+    refuse(ErrorCode::kInvalid, parsed,
+           "is of another object, or of an object of another data directory.");
+  }
+  const State now = state(object);
+  const auto target = find_target(object, now, parsed);
+  const auto [number, lsn] = catalog_.schedule_restore(object.ns, object.id, target);
+  return {.undo = {.lsn = now.head.last_lsn, .restore = number, .object = object_tag}, .lsn = lsn};
+}
+
+std::optional<DueRestore> PointInTime::due(const PastOf& object) {
+  const auto scheduled = catalog_.find_restore(object.ns, object.id);
+  if (!scheduled) return std::nullopt;
+  const auto [file, head] = state(object);
+  DueRestore due;
+  due.number = scheduled->number;
+  try {
+    log::Undo undo;
+    undo.page_size = file->page_size();
+    undo.pages_now = undo.pages_then = file->page_count();
+    if (scheduled->target_lsn && *scheduled->target_lsn != head.last_lsn) {
+      undo = store_.log().history().undo(file->number(), head.last_lsn, head.location,
+                                         *scheduled->target_lsn, kRestoreBytesMax);
+    }
+    due.restored = std::make_unique<store::Database>(store_, file, std::move(undo));
+    due.alarm_ms = store::stored_alarm_time(*due.restored);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kPoisoned) throw;
+    catalog_.give_up_restore(object.id);
+    throw Error(error.code(), "The restore of the object " + object.id.hex() +
+                                  " is given up, and the object as it was: " + error.what());
+  }
+  return due;
+}
+
+Lsn DueRestore::commit(Catalog::RestoreChange& change) const {
+  return restored->restore(flags_of(number), change);
+}
+
+}  // namespace perdure::runtime

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/lsn.h"
+#include "runtime/bookmark.h"
+#include "runtime/catalog.h"
+#include "runtime/object_id.h"
+#include "store/database.h"
+#include "store/store.h"
+
+namespace perdure::runtime {
+
+// An object with SQLite storage whose past is asked for. The name is empty when its id has none.
+struct PastOf {
+  NamespaceNumber ns;
+  const ObjectId& id;
+  std::string_view name;
+};
+
+// A restore that is due, ready to be committed. The object's storage is closed until this is gone.
+struct DueRestore {
+  std::uint32_t number = 0;  // of its record: see Catalog::ScheduledRestore
+  std::unique_ptr<store::Database> restored;
+  std::optional<std::uint64_t> alarm_ms;  // of the restored state
+
+  // What the state of the object depends on then. Throws Error: kFull, kPoisoned; nothing has
+  // changed then.
+  Lsn commit(Catalog::RestoreChange& change) const;
+};
+
+// Point-in-time recovery of objects with SQLite storage: what their states are called, and how one
+// of them gets back to an older one. A state is what a commit of the object has left. A restore is
+// a commit like any other: it can be taken back by a restore, too.
+//
+// Any thread, as the catalog and the log's history are. They must outlive it.
+class PointInTime {
+ public:
+  // What a restore may change at most, in bytes of pages that differ: all of it is one commit.
+  static constexpr std::uint64_t kRestoreBytesMax = 256ull << 20;
+
+  PointInTime(store::Store& store, Catalog& catalog) : store_(store), catalog_(catalog) {}
+
+  // The last committed state.
+  [[nodiscard]] Bookmark current(const PastOf& object);
+
+  // The state at that time, in milliseconds since 1970. Throws Error(kRange) when it is in the
+  // future, or before what is kept.
+  [[nodiscard]] Bookmark at_time(const PastOf& object, std::int64_t time_ms);
+
+  // Has the object taken back to a bookmark when its next session begins (due()), instead of what
+  // was asked for before. Throws Error, with nothing changed: kInvalid for what is no bookmark of
+  // this object; kRange when it has expired; kFull past kRestoreBytesMax; kCorrupt, kIo.
+  struct Scheduled {
+    Bookmark undo;  // the state immediately before the restore
+    Lsn lsn = 0;    // what knowing it depends on
+  };
+  Scheduled schedule(const PastOf& object, std::string_view bookmark);
+
+  // At the beginning of a session, with the object's storage closed: the restore that was asked
+  // for, if any. When it cannot be made any more (its history was lost meanwhile) it is given up,
+  // and what is thrown says so: the object is as it was.
+  [[nodiscard]] std::optional<DueRestore> due(const PastOf& object);
+
+ private:
+  struct State;
+  [[nodiscard]] State state(const PastOf& object);
+  [[nodiscard]] std::uint64_t tag(const PastOf& object);
+  [[nodiscard]] std::optional<Lsn> find_target(const PastOf& object, const State& now,
+                                               const Bookmark& bookmark);
+
+  store::Store& store_;
+  Catalog& catalog_;
+};
+
+}  // namespace perdure::runtime
