@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/memory.h"
+#include "node/admin_binding.h"
 #include "node/http_binding.h"
 #include "node/shard_binding.h"
 #include "store/foreign_database.h"
@@ -281,6 +282,7 @@ napi_value make_engine(napi_env env, std::shared_ptr<DataDirectory> directory) {
   method<close_engine>(env, out, "close", engine);
   method<create_shard>(env, out, "createShard", engine);
   define_http_front(env, out, engine);
+  define_admin(env, out, engine);
   return out;
 }
 

@@ -11,6 +11,9 @@
 #include "runtime/catalog_impl.h"
 #include "store/database_file.h"
 #include "store/foreign_database.h"
+#include "store/read_view.h"
+#include "store/shared_key_value.h"
+#include "store/store.h"
 
 namespace perdure::runtime {
 namespace {
@@ -37,7 +40,9 @@ CREATE TABLE IF NOT EXISTS objects (
   commit_number INTEGER NOT NULL DEFAULT 0,
   last_lsn INTEGER NOT NULL DEFAULT 0,
   segment INTEGER NOT NULL DEFAULT 0,
-  segment_offset INTEGER NOT NULL DEFAULT 0
+  segment_offset INTEGER NOT NULL DEFAULT 0,
+  time_ms INTEGER NOT NULL DEFAULT 0,
+  bytes INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS checkpoints (
   id INTEGER PRIMARY KEY CHECK (id = 0),
@@ -70,20 +75,30 @@ CREATE TABLE IF NOT EXISTS crons (
 ) WITHOUT ROWID;
 )";
 
-// Catalogs were made without it at first.
-constexpr char kAddStorage[] =
-    "ALTER TABLE namespaces ADD COLUMN storage TEXT NOT NULL DEFAULT 'sqlite'";
+// Catalogs were made without these at first.
+struct AddedColumn {
+  const char* table;
+  const char* column;
+  const char* add;
+};
+constexpr AddedColumn kAddedColumns[] = {
+    {"namespaces", "storage",
+     "ALTER TABLE namespaces ADD COLUMN storage TEXT NOT NULL DEFAULT 'sqlite'"},
+    {"objects", "time_ms", "ALTER TABLE objects ADD COLUMN time_ms INTEGER NOT NULL DEFAULT 0"},
+    {"objects", "bytes", "ALTER TABLE objects ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0"},
+};
 
 // The row of the shared key-value file: it belongs to no namespace.
 constexpr char kInsertKeyValues[] =
     "INSERT OR IGNORE INTO objects (number, namespace, id) VALUES (2, 0, CAST('data.sqlite' AS "
     "BLOB))";
 constexpr char kFindKeyValues[] =
-    "SELECT commit_number, last_lsn, segment, segment_offset FROM objects WHERE number = 2";
+    "SELECT commit_number, last_lsn, segment, segment_offset, time_ms FROM objects "
+    "WHERE number = 2";
 
 constexpr char kFindObject[] =
-    "SELECT number, namespace, commit_number, last_lsn, segment, segment_offset FROM objects "
-    "WHERE id = ?";
+    "SELECT number, namespace, commit_number, last_lsn, segment, segment_offset, time_ms "
+    "FROM objects WHERE id = ?";
 constexpr char kInsertObject[] =
     "INSERT INTO objects (number, namespace, id, name) VALUES (?, ?, ?, ?)";
 // It has been committed to, elsewhere: the file, not the log, says what is in it.
@@ -95,8 +110,8 @@ constexpr char kFindUnfinished[] =
     "SELECT key, id FROM unfinished_adoptions JOIN namespaces ON namespaces.number = namespace";
 constexpr char kForgetUnfinished[] = "DELETE FROM unfinished_adoptions";
 constexpr char kSaveHead[] =
-    "UPDATE objects SET commit_number = ?2, last_lsn = ?3, segment = ?4, segment_offset = ?5 "
-    "WHERE number = ?1";
+    "UPDATE objects SET commit_number = ?2, last_lsn = ?3, segment = ?4, segment_offset = ?5, "
+    "time_ms = ?6, bytes = ?7 WHERE number = ?1";
 constexpr char kCountCheckpoint[] = "UPDATE checkpoints SET count = count + 1";
 constexpr char kFindPath[] =
     "SELECT key, id FROM objects JOIN namespaces ON namespaces.number = namespace "
@@ -158,13 +173,14 @@ std::string path_of(std::string_view key, const ObjectId& id) {
   throw Error(ErrorCode::kInvalid, "The object " + id.hex() + " of " + key + " exists already.");
 }
 
-// From four columns of a row of `objects`.
+// From five columns of a row of `objects`.
 store::Head head_of(const Row& row, int column) {
   store::Head head;
   head.commit_number = static_cast<std::uint64_t>(row.integer(column));
   head.last_lsn = static_cast<Lsn>(row.integer(column + 1));
   head.location.segment = static_cast<std::uint64_t>(row.integer(column + 2));
   head.location.offset = static_cast<std::uint32_t>(row.integer(column + 3));
+  head.time_ms = row.integer(column + 4);
   return head;
 }
 
@@ -197,10 +213,11 @@ void Catalog::Impl::open() {
 }
 
 void Catalog::Impl::upgrade() {
-  const int found =
-      sqlite3_table_column_metadata(database->handle(), "main", "namespaces", "storage", nullptr,
-                                    nullptr, nullptr, nullptr, nullptr);
-  if (found != SQLITE_OK) database->execute(kAddStorage);
+  for (const auto& [table, column, add] : kAddedColumns) {
+    const int found = sqlite3_table_column_metadata(database->handle(), "main", table, column,
+                                                    nullptr, nullptr, nullptr, nullptr, nullptr);
+    if (found != SQLITE_OK) database->execute(add);
+  }
 }
 
 // The store has been closed, or a failed commit left SQLite in doubt: then the database is opened
@@ -403,12 +420,14 @@ void Catalog::Impl::save_heads(std::span<const store::HeadUpdate> updates) {
   auto& statement = prepared(statements.save_head, kSaveHead);
   transaction([&] {
     run(*database, prepared(statements.count_checkpoint, kCountCheckpoint));
-    for (const auto& [number, head] : updates) {
+    for (const auto& [number, head, bytes] : updates) {
       bind_integer(statement, 1, number);
       bind_integer(statement, 2, head.commit_number);
       bind_integer(statement, 3, head.last_lsn);
       bind_integer(statement, 4, head.location.segment);
       bind_integer(statement, 5, head.location.offset);
+      bind_integer(statement, 6, static_cast<std::uint64_t>(head.time_ms));
+      bind_integer(statement, 7, bytes);
       run(*database, statement);
     }
   });
@@ -445,6 +464,34 @@ NamespaceNumber Catalog::open_namespace(std::string_view key, StorageKind kind) 
 Catalog::Namespace Catalog::find_namespace(NamespaceNumber ns) {
   const std::scoped_lock lock(impl_->mutex);
   return impl_->find_namespace(ns);
+}
+
+std::vector<std::pair<NamespaceNumber, Catalog::Namespace>> Catalog::namespaces() {
+  const std::scoped_lock lock(impl_->mutex);
+  return {impl_->namespaces.begin(), impl_->namespaces.end()};
+}
+
+std::unique_ptr<store::ReadView> Catalog::view(NamespaceNumber ns, const ObjectId& id) {
+  if (!contains(ns, id)) {
+    throw Error(ErrorCode::kNotFound,
+                "There is no object " + id.hex() + " in " + find_namespace(ns).key + ".");
+  }
+  if (find_namespace(ns).kind == StorageKind::kKeyValue) return view_key_values();
+  return std::make_unique<store::ReadView>(object(ns, id, {}));
+}
+
+std::string Catalog::path(NamespaceNumber ns, const ObjectId& id) {
+  const Namespace found = find_namespace(ns);
+  return found.kind == StorageKind::kKeyValue ? kKeyValueFileName : path_of(found.key, id);
+}
+
+std::unique_ptr<store::ReadView> Catalog::view_key_values() {
+  const auto shared = key_values();
+  return std::make_unique<store::ReadView>(impl_->store.file(kKeyValueNumber, kKeyValueFileName));
+}
+
+std::unique_ptr<store::ReadView> Catalog::view_catalog() {
+  return std::make_unique<store::ReadView>(impl_->store.file(store::kCatalogNumber, kFileName));
 }
 
 std::shared_ptr<store::SharedKeyValue> Catalog::key_values() {

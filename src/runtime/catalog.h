@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/lsn.h"
@@ -19,6 +20,7 @@
 
 namespace perdure::store {
 class DatabaseFile;
+class ReadView;
 class SharedKeyValue;
 class Store;
 }  // namespace perdure::store
@@ -68,6 +70,8 @@ class Catalog {
   };
   // Throws Error(kNotFound).
   [[nodiscard]] Namespace find_namespace(NamespaceNumber ns);
+  // All that have ever been opened.
+  [[nodiscard]] std::vector<std::pair<NamespaceNumber, Namespace>> namespaces();
 
   // The shared key-value file (number 2). Closed with the catalog's own database, when the store
   // closes.
@@ -79,6 +83,15 @@ class Catalog {
   // the id has none).
   std::shared_ptr<store::DatabaseFile> object(NamespaceNumber ns, const ObjectId& id,
                                               std::string_view name);
+
+  // The committed state of the file that has what the object stores: its own database, or the
+  // shared key-value file. Throws Error(kNotFound) when contains() is false.
+  std::unique_ptr<store::ReadView> view(NamespaceNumber ns, const ObjectId& id);
+  // Where the object's database is, or would be, relative to the data directory.
+  [[nodiscard]] std::string path(NamespaceNumber ns, const ObjectId& id);
+  // Of the shared key-value file, and of the catalog itself.
+  std::unique_ptr<store::ReadView> view_key_values();
+  std::unique_ptr<store::ReadView> view_catalog();
 
   // Makes objects of all of them in one commit, once the files are where the objects' databases
   // belong and the pairs are in the shared file. Pairs take many commits, so their objects are

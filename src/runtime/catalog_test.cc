@@ -1,5 +1,6 @@
 #include "runtime/catalog.h"
 
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -14,9 +15,11 @@
 #include "store/database.h"
 #include "store/database_file.h"
 #include "store/foreign_database.h"
+#include "store/read_view.h"
 #include "store/shared_key_value.h"
 #include "store/store.h"
 #include "store/store_testing.h"
+#include "store/view_database.h"
 
 namespace perdure::runtime {
 namespace {
@@ -535,6 +538,52 @@ TEST_F(CatalogTest, IsOfNoUseOnceTheStoreIsClosed) {
   store_->close();
   EXPECT_THROW(object("a"), Error);
   EXPECT_THROW(catalog_->key_values(), Error);
+}
+
+// What a list of the objects shows without opening each: docs/architecture.md, "Looking in from
+// outside".
+TEST_F(CatalogTest, KnowsWhenObjectsChangedLastAndHowLargeTheyAreAfterACheckpoint) {
+  open();
+  const auto before_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
+                             std::chrono::system_clock::now().time_since_epoch())
+                             .count();
+  write("a", 1);
+  const store::Head head = object("a")->head();
+  EXPECT_GE(head.time_ms, before_ms);
+  EXPECT_LT(head.time_ms, before_ms + 60'000);
+  store_->checkpoint();
+  store::ViewDatabase view(catalog_->view_catalog());
+  const auto text = [&view](const char* sql) {
+    store::Statement statement = view.prepare(sql);
+    EXPECT_TRUE(view.step(statement));
+    return std::string(reinterpret_cast<const char*>(sqlite3_column_text(statement.handle(), 0)));
+  };
+  EXPECT_EQ(text("SELECT time_ms FROM objects WHERE name = 'a'"), std::to_string(head.time_ms));
+  EXPECT_EQ(text("SELECT bytes FROM objects WHERE name = 'a'"), "8192");
+}
+
+TEST_F(CatalogTest, KnowsTheTimeOfTheLastCommitAfterACrash) {
+  open();
+  write("a", 1);
+  const std::int64_t time_ms = object("a")->head().time_ms;
+  crash();
+  open();
+  EXPECT_EQ(object("a")->head().time_ms, time_ms);
+}
+
+TEST_F(CatalogTest, ShowsWhatAnObjectHasCommitted) {
+  open();
+  const auto keyed = catalog_->open_namespace("test-Keyed", StorageKind::kKeyValue);
+  const ObjectId a = factory_.from_name("a");
+  EXPECT_EQ(message_of([&] { catalog_->view(ns_, a); }),
+            "There is no object " + a.hex() + " in test-Counter.");
+  EXPECT_EQ(message_of([&] { catalog_->view(keyed, a); }),
+            "There is no object " + a.hex() + " in test-Keyed.");
+  write("a", 7);
+  const auto view = catalog_->view(ns_, a);
+  EXPECT_EQ(view->page_count(), 2u);
+  EXPECT_EQ(view->lsn(), object("a")->head().last_lsn);
+  EXPECT_EQ(catalog_->namespaces().size(), 2u);
 }
 
 }  // namespace

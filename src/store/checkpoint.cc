@@ -91,7 +91,8 @@ void Checkpoint::flush() {
     item.out.reset();
     core_.open_files().close(item.file->number());
     item.file->drop_captured(item.captured);
-    heads_.push_back({item.file->number(), item.captured.head});
+    const std::uint64_t bytes = std::uint64_t{item.captured.total_pages} * item.captured.page_size;
+    heads_.push_back({item.file->number(), item.captured.head, bytes});
   }
   batch_.clear();
   batch_bytes_ = 0;

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "base/error.h"
 #include "log/log.h"
+#include "store/read_view.h"
 #include "store/store_core.h"
 
 namespace perdure::store {
@@ -162,6 +164,44 @@ std::uint32_t DatabaseFile::page_size() {
   return page_size_;
 }
 
+// ---- views
+
+void DatabaseFile::attach(ReadView& view) {
+  const std::scoped_lock lock(mutex_);
+  find_origin();
+  view.page_size_ = page_size_;
+  view.pages_ = pages_;
+  view.lsn_ = head_.last_lsn;
+  view.next_ = std::exchange(views_, &view);
+}
+
+void DatabaseFile::detach(ReadView& view) noexcept {
+  const std::scoped_lock lock(mutex_);
+  ReadView** at = &views_;
+  while (*at != &view) at = &(*at)->next_;
+  *at = view.next_;
+}
+
+void DatabaseFile::read(ReadView& view, std::uint32_t page, std::span<std::byte> out) {
+  const std::scoped_lock lock(mutex_);
+  if (!view.lost_.empty()) {
+    throw Error(ErrorCode::kFull, "The object has changed too much while it was being read (" +
+                                      view.lost_ + "). Try again, or read less at a time.");
+  }
+  const auto it = view.set_aside_.find(page);
+  if (it == view.set_aside_.end()) return read_locked(page, out);
+  std::memcpy(out.data(), it->second.data(), out.size());
+}
+
+void DatabaseFile::set_aside(const Change& change) noexcept {
+  for (ReadView* view = views_; view != nullptr; view = view->next_) {
+    for (const ChangedPage& changed : change.pages) {
+      if (changed.differs) view->set_aside(changed.page);
+    }
+    for (std::uint32_t page = change.pages_after + 1; page <= pages_; ++page) view->set_aside(page);
+  }
+}
+
 // ---- committing
 
 bool DatabaseFile::needs_full_image(std::uint32_t page, std::uint64_t epoch) noexcept {
@@ -210,7 +250,7 @@ bool DatabaseFile::encode(const Change& change, std::uint64_t epoch,
   commit.number = head_.commit_number + 1;
   commit.previous_lsn = head_.last_lsn;
   commit.previous = head_.location;
-  commit.time_ms = core_.now_ms();
+  commit.time_ms = prepared_time_ms_ = core_.now_ms();
   commit.page_size = change.page_size;
   commit.pages_before = pages_;
   commit.pages_after = change.pages_after;
@@ -297,13 +337,14 @@ void DatabaseFile::list_locked() {
 
 void DatabaseFile::advance(const Change& change, std::uint64_t epoch,
                            const log::Appended& appended) {
+  if (views_ != nullptr) set_aside(change);
   page_size_ = change.page_size;
   cut(change.pages_after);
   for (const ChangedPage& changed : change.pages) {
     if (changed.differs) store_page(changed, epoch, appended.lsn);
   }
   pages_ = change.pages_after;
-  head_ = {head_.commit_number + 1, appended.lsn, appended.location};
+  head_ = {head_.commit_number + 1, appended.lsn, appended.location, prepared_time_ms_};
 }
 
 void DatabaseFile::store_page(const ChangedPage& changed, std::uint64_t epoch, Lsn lsn) {
@@ -369,7 +410,7 @@ void DatabaseFile::replay(const log::RecordView& record) {
   });
   cut(record.pages_after);
   pages_ = record.pages_after;
-  head_ = {record.number, record.lsn, record.location};
+  head_ = {record.number, record.lsn, record.location, record.time_ms};
 }
 
 void DatabaseFile::recovered(std::uint64_t epoch) {

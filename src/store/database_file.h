@@ -20,6 +20,7 @@
 
 namespace perdure::store {
 
+class ReadView;
 class StoreCore;
 
 // A page that a transaction is about to commit; points into the transaction's memory.
@@ -102,6 +103,11 @@ class DatabaseFile : public std::enable_shared_from_this<DatabaseFile> {
   [[nodiscard]] std::uint32_t page_count();
   [[nodiscard]] std::uint32_t page_size();
 
+  // For ReadView alone: it shows the state of the moment when it is attached, until it is detached.
+  void attach(ReadView& view);
+  void detach(ReadView& view) noexcept;
+  void read(ReadView& view, std::uint32_t page, std::span<std::byte> out);
+
   // What of a commit may take time: waits for the checkpoint when too much is dirty, and runs the
   // hook. Throws Error(kFull).
   void admit();
@@ -134,6 +140,8 @@ class DatabaseFile : public std::enable_shared_from_this<DatabaseFile> {
   void set_listed(bool listed);
 
  private:
+  friend class ReadView;
+
   // What is known about the real file.
   enum class Origin : std::uint8_t {
     kUnknown,  // nothing: the disk must be asked
@@ -151,6 +159,7 @@ class DatabaseFile : public std::enable_shared_from_this<DatabaseFile> {
   bool encode(const Change& change, std::uint64_t epoch, std::vector<std::byte>& record);
   bool needs_full_image(std::uint32_t page, std::uint64_t epoch) noexcept;
   void store_page(const ChangedPage& changed, std::uint64_t epoch, Lsn lsn);
+  void set_aside(const Change& change) noexcept;
   void cut(std::uint32_t pages_after);
   void drop_page(std::uint32_t page);
   void account(std::int64_t bytes) noexcept;
@@ -169,6 +178,8 @@ class DatabaseFile : public std::enable_shared_from_this<DatabaseFile> {
   std::uint32_t smallest_since_capture_ = std::numeric_limits<std::uint32_t>::max();
   Head head_;
   std::uint64_t prepared_epoch_ = 0;
+  std::int64_t prepared_time_ms_ = 0;
+  ReadView* views_ = nullptr;  // the first of them
   PageMap map_;
   std::function<void()> before_first_commit_;
 };

@@ -131,6 +131,8 @@ std::shared_ptr<DatabaseFile> Store::file(ObjectNumber number, const std::string
   return impl_->core.file(number, path);
 }
 
+std::shared_ptr<DatabaseFile> Store::find(ObjectNumber number) { return impl_->core.find(number); }
+
 void Store::place_files(std::span<const Placement> placements) {
   FileSystem& file_system = impl_->core.file_system();
   const std::filesystem::path root = impl_->core.options().directory;

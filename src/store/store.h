@@ -37,11 +37,13 @@ struct Head {
   std::uint64_t commit_number = 0;
   Lsn last_lsn = 0;
   log::RecordLocation location;
+  std::int64_t time_ms = 0;  // since 1970, when the last commit was made; 0: not known
 };
 
 struct HeadUpdate {
   ObjectNumber number = 0;
   Head head;
+  std::uint64_t bytes = 0;  // of the database
 };
 
 // What the checkpoint needs from whoever knows what objects there are (the catalog).
@@ -86,6 +88,9 @@ class Store {
   // The file of a database; the same object for as long as somebody holds it or pages of it wait
   // for the checkpoint. `path` is relative to the data directory. Costs no system call.
   std::shared_ptr<DatabaseFile> file(ObjectNumber number, const std::string& path);
+
+  // The file of a database that is in memory; null when nobody holds it and it is clean.
+  std::shared_ptr<DatabaseFile> find(ObjectNumber number);
 
   // Moves files that are whole and synced to their paths, relative to the data directory and on its
   // file system; durable on return. For databases that were written elsewhere: nothing of the store

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+
+#include "node/engine_binding.h"
+
+namespace perdure::node {
+
+// What operators look at in an open data directory: views of committed states, read on the threads
+// that Node.js keeps for such work, so that neither the objects nor the event loop wait. What they
+// show is durable.
+//
+// engine.namespaces() -> [number, key, whether its objects have key-value storage, …]
+// engine.openView(namespace or -1, hexId or "") -> Promise<[view, page size, pages]>
+//   The object's own database or, with key-value storage, the shared file, without an id that of
+//   the namespace's kind; -1: the catalog.
+// engine.viewQuery(view, sql, parameters: (string | number)[]) -> Promise<column names>
+//   Runs all statements but the last one, and starts that.
+// engine.viewRows(view, most) -> Promise<values, row by row>; none at the end.
+//   null, number, bigint (beyond what a number has exactly), string, ArrayBuffer
+// engine.viewPages(view, first, count) -> Promise<ArrayBuffer>
+// engine.viewPairs(view, namespace, hexId, file) -> Promise: see store/pair_export.h
+// engine.interruptView(view): what it does now fails; closeView(view) must follow.
+// engine.closeView(view): after what it does now has ended, and before engine.close().
+//   One thing at a time on one view.
+// engine.objectPath(namespace, hexId) -> the file of its database, relative to the data directory
+// engine.currentHeads(numbers of databases) -> [bytes, ms of the last commit, …]; -1 for both where
+//   the catalog knows it all. engine.whenDurable() -> Promise: what was committed until now is.
+// engine.counters() -> { … } of log and store
+void define_admin(napi_env env, napi_value object, Engine* engine);
+
+}  // namespace perdure::node

@@ -1,0 +1,192 @@
+#include "store/view_database.h"
+
+#include <atomic>
+#include <cstring>
+#include <new>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "sqlite3.h"
+#include "store/sql_error.h"
+
+namespace perdure::store {
+
+// SQLite's way to the view: a VFS of its own, whose one file it is.
+struct ViewDatabase::Files {
+  explicit Files(std::shared_ptr<ReadView> view_of_database);
+  ~Files() { sqlite3_vfs_unregister(&vfs); }
+  Files(const Files&) = delete;
+  Files& operator=(const Files&) = delete;
+
+  int read(std::byte* out, std::size_t size, std::uint64_t offset) noexcept;
+
+  const std::shared_ptr<ReadView> view;
+  std::string name;
+  sqlite3_vfs vfs{};
+  std::vector<std::byte> page;
+  std::string last_error;  // of the last read
+};
+
+namespace {
+
+constexpr char kFileName[] = "view";
+
+struct Handle {
+  sqlite3_file base;
+  void* files;
+};
+
+int refuse_write(sqlite3_file*, const void*, int, sqlite3_int64) { return SQLITE_READONLY; }
+int refuse_truncate(sqlite3_file*, sqlite3_int64) { return SQLITE_READONLY; }
+int nothing_to_close(sqlite3_file*) { return SQLITE_OK; }
+int nothing_to_sync(sqlite3_file*, int) { return SQLITE_OK; }
+int nothing_to_lock(sqlite3_file*, int) { return SQLITE_OK; }
+int nobody_writes(sqlite3_file*, int* reserved) {
+  *reserved = 0;
+  return SQLITE_OK;
+}
+int no_control(sqlite3_file*, int, void*) { return SQLITE_NOTFOUND; }
+int sector_size(sqlite3_file*) { return 4096; }
+int device_characteristics(sqlite3_file*) { return SQLITE_IOCAP_IMMUTABLE; }
+int nothing_there(sqlite3_vfs*, const char*, int, int* result) {
+  *result = 0;
+  return SQLITE_OK;
+}
+int refuse_delete(sqlite3_vfs*, const char*, int) { return SQLITE_READONLY; }
+int full_pathname(sqlite3_vfs*, const char* name, int size, char* out) {
+  sqlite3_snprintf(size, out, "%s", name);
+  return SQLITE_OK;
+}
+
+}  // namespace
+
+ViewDatabase::Files::Files(std::shared_ptr<ReadView> view_of_database)
+    : view(std::move(view_of_database)), page(view->page_size()) {
+  static std::atomic<std::uint64_t> last{0};
+  static const auto self = [](sqlite3_file* file) {
+    return static_cast<Files*>(reinterpret_cast<Handle*>(file)->files);
+  };
+  static const sqlite3_io_methods kMethods = {
+      .iVersion = 1,
+      .xClose = nothing_to_close,
+      .xRead =
+          [](sqlite3_file* file, void* out, int size, sqlite3_int64 offset) {
+            return self(file)->read(static_cast<std::byte*>(out), static_cast<std::size_t>(size),
+                                    static_cast<std::uint64_t>(offset));
+          },
+      .xWrite = refuse_write,
+      .xTruncate = refuse_truncate,
+      .xSync = nothing_to_sync,
+      .xFileSize =
+          [](sqlite3_file* file, sqlite3_int64* size) {
+            const ReadView& of = *self(file)->view;
+            *size = static_cast<sqlite3_int64>(std::uint64_t{of.page_count()} * of.page_size());
+            return SQLITE_OK;
+          },
+      .xLock = nothing_to_lock,
+      .xUnlock = nothing_to_lock,
+      .xCheckReservedLock = nobody_writes,
+      .xFileControl = no_control,
+      .xSectorSize = sector_size,
+      .xDeviceCharacteristics = device_characteristics,
+      .xShmMap = nullptr,
+      .xShmLock = nullptr,
+      .xShmBarrier = nullptr,
+      .xShmUnmap = nullptr,
+      .xFetch = nullptr,
+      .xUnfetch = nullptr,
+  };
+  sqlite3_initialize();
+  name = "perdure-view-" + std::to_string(++last);
+  vfs = *sqlite3_vfs_find("unix");  // randomness, time, sleep
+  vfs.pNext = nullptr;
+  vfs.szOsFile = sizeof(Handle);
+  vfs.mxPathname = 32;
+  vfs.zName = name.c_str();
+  vfs.pAppData = this;
+  vfs.xOpen = [](sqlite3_vfs* of, sqlite3_filename file, sqlite3_file* out, int flags,
+                 int* out_flags) {
+    auto* handle = new (out) Handle{};
+    if (file == nullptr || (flags & SQLITE_OPEN_MAIN_DB) == 0) return SQLITE_CANTOPEN;
+    handle->files = of->pAppData;
+    handle->base.pMethods = &kMethods;
+    if (out_flags != nullptr) *out_flags = flags;
+    return SQLITE_OK;
+  };
+  vfs.xDelete = refuse_delete;
+  vfs.xAccess = nothing_there;
+  vfs.xFullPathname = full_pathname;
+  sqlite3_vfs_register(&vfs, 0);
+}
+
+int ViewDatabase::Files::read(std::byte* out, std::size_t size, std::uint64_t offset) noexcept {
+  try {
+    const std::uint64_t number = offset / view->page_size() + 1;
+    const std::size_t within = offset % view->page_size();
+    if (number > view->page_count()) {
+      std::memset(out, 0, size);
+      return SQLITE_IOERR_SHORT_READ;
+    }
+    if (within + size > view->page_size()) return SQLITE_IOERR_READ;
+    view->read(static_cast<std::uint32_t>(number), page);
+    std::memcpy(out, page.data() + within, size);
+    return SQLITE_OK;
+  } catch (const std::bad_alloc&) {
+    return SQLITE_NOMEM;
+  } catch (const std::exception& error) {
+    last_error = error.what();
+    return SQLITE_IOERR_READ;
+  }
+}
+
+ViewDatabase::ViewDatabase(std::shared_ptr<ReadView> view)
+    : files_(std::make_unique<Files>(std::move(view))), handle_(nullptr, sqlite3_close_v2) {
+  const int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+  sqlite3* opened = nullptr;
+  const int code = sqlite3_open_v2(kFileName, &opened, flags, files_->name.c_str());
+  handle_.reset(opened);  // there is one, with the error, when it failed
+  if (code != SQLITE_OK) throw make_sql_error(opened, code);
+  sqlite3_limit(opened, SQLITE_LIMIT_ATTACHED, 0);
+  // An interruption holds as long as some statement runs, so one always does: otherwise it would be
+  // lost on a statement that begins just after it.
+  running_ = prepare("SELECT 1");
+  step(running_);
+}
+
+ViewDatabase::~ViewDatabase() = default;
+
+const std::shared_ptr<ReadView>& ViewDatabase::view() const noexcept { return files_->view; }
+
+Statement ViewDatabase::prepare(std::string_view sql, std::size_t* tail) {
+  sqlite3_stmt* prepared = nullptr;
+  const char* rest = nullptr;
+  const int code = sqlite3_prepare_v3(handle_.get(), sql.data(), static_cast<int>(sql.size()), 0,
+                                      &prepared, &rest);
+  if (code != SQLITE_OK) throw error(code);
+  if (tail != nullptr) *tail = static_cast<std::size_t>(rest - sql.data());
+  Statement statement(prepared);
+  if (statement.writes())
+    throw SqlError(SQLITE_READONLY,
+                   "This statement would write, and only reading is allowed: "
+                   "SQLITE_READONLY");
+  return statement;
+}
+
+bool ViewDatabase::step(Statement& statement) {
+  const int code = sqlite3_step(statement.handle());
+  if (code != SQLITE_ROW && code != SQLITE_DONE) throw error(code);
+  return code == SQLITE_ROW;
+}
+
+void ViewDatabase::interrupt() noexcept { sqlite3_interrupt(handle_.get()); }
+
+// What stopped a read says more than SQLite does.
+SqlError ViewDatabase::error(int code) const {
+  if ((code & 0xff) == SQLITE_IOERR && !files_->last_error.empty())
+    return {code, files_->last_error};
+  return make_sql_error(handle_.get(), code);
+}
+
+}  // namespace perdure::store
