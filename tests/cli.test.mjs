@@ -44,7 +44,7 @@ test('--version and --help', async () => {
   assert.deepEqual(await runPerdure(['--version']), { code: 0, signal: null, stdout: '0.1.0\n', stderr: '' });
   const { code, stdout, stderr } = await runPerdure(['serve', '--help']);
   assert.match(stdout, /^Usage: perdure serve \[options\] \[DIR\]\n/);
-  for (const option of ['--port', '--host', '--data', '--threads', '--config', 'Examples:']) {
+  for (const option of ['--port', '--host', '--data', '--threads', '--history-days', '--history-limit', '--config', 'Examples:']) {
     assert.ok(stdout.includes(option), option);
   }
   assert.equal(stderr, '');

@@ -20,6 +20,8 @@ interface ServeOptions {
   memoryLimit?: number;
   watchdogMs: number;
   alarmRetryMs: number;
+  historyDays: number;
+  historyLimit: number;
   config?: string;
 }
 
@@ -35,12 +37,20 @@ function integerBetween(min: number, max: number): (text: string) => number {
 const UNITS = 'KMGT';
 
 /** A size in bytes: 512M, 2G. */
-function size(text: string): number {
-  const [, number, unit] = /^(\d{1,15})([KMGT])(?:i?B)?$/i.exec(text) ?? [];
-  const bytes = unit === undefined ? NaN : Number(number) * 1024 ** (UNITS.indexOf(unit.toUpperCase()) + 1);
-  if (bytes >= MEMORY_LIMIT_BYTES_MIN && bytes <= Number.MAX_SAFE_INTEGER) return bytes;
-  throw new InvalidArgumentError(`Give a size such as 512M or 2G, at least ${MEMORY_LIMIT_BYTES_MIN / 1024 ** 2}M.`);
+function sizeFrom(min: number): (text: string) => number {
+  return (text) => {
+    const [, number, unit] = /^(\d{1,15})([KMGT])(?:i?B)?$/i.exec(text) ?? [];
+    const bytes = unit === undefined ? NaN : Number(number) * 1024 ** (UNITS.indexOf(unit.toUpperCase()) + 1);
+    if (bytes >= min && bytes <= Number.MAX_SAFE_INTEGER) return bytes;
+    throw new InvalidArgumentError(`Give a size such as 512M or 2G, at least ${min / 1024 ** 2}M.`);
+  };
 }
+
+const DAY_MS = 86_400_000;
+const HISTORY_DAYS_MAX = 3650;
+/** Less than a segment of the log would keep nothing. */
+const HISTORY_LIMIT_BYTES_MIN = 64 * 1024 ** 2;
+const HISTORY_LIMIT_BYTES = 16 * 1024 ** 3;
 
 /** Each has a JavaScript environment and its memory. */
 const THREADS_MAX = 64;
@@ -60,9 +70,11 @@ function serveCommand(program: Command, name: string): Command {
     .option('--data <folder>', 'where the objects live (default: DIR/.perdure)')
     .option('--threads <number>', 'how many threads run the Worker and the objects (default: one for each core)', integerBetween(1, THREADS_MAX))
     .option('--idle-ms <milliseconds>', 'how long an object without work stays in memory', integerBetween(1, 86_400_000), 10_000)
-    .option('--memory-limit <size>', 'memory that the process may take, such as 512M or 2G (default: three quarters of what there is)', size)
+    .option('--memory-limit <size>', 'memory that the process may take, such as 512M or 2G (default: three quarters of what there is)', sizeFrom(MEMORY_LIMIT_BYTES_MIN))
     .option('--watchdog-ms <milliseconds>', 'code that keeps its thread for longer is reported; 0: never', integerBetween(0, 86_400_000), 5_000)
     .option('--alarm-retry-ms <milliseconds>', 'when a failed alarm is tried again; each further time comes after twice as long', integerBetween(1, 3_600_000), 2_000)
+    .option('--history-days <days>', 'how far back objects can be restored; 0: not at all', integerBetween(0, HISTORY_DAYS_MAX), 30)
+    .option('--history-limit <size>', 'disk space for that, past which the oldest is given up (default: 16G)', sizeFrom(HISTORY_LIMIT_BYTES_MIN), HISTORY_LIMIT_BYTES)
     .option('--config <file>', 'the configuration file, when it is not the one in DIR');
 }
 
@@ -162,7 +174,8 @@ function serverOptions(project: Project, bundle: string, options: ServeOptions):
   const { host, port, idleMs, watchdogMs, alarmRetryMs } = options;
   const memoryLimit = options.memoryLimit ?? defaultMemoryLimit();
   const threads = options.threads ?? Math.min(availableParallelism(), THREADS_MAX);
-  return { project, bundle, dataDirectory: dataDirectory(project, options), host, port, threads, idleMs, memoryLimit, watchdogMs, alarmRetryMs };
+  const history = { ms: options.historyDays * DAY_MS, bytes: options.historyLimit };
+  return { project, bundle, dataDirectory: dataDirectory(project, options), host, port, threads, history, idleMs, memoryLimit, watchdogMs, alarmRetryMs };
 }
 
 function announce(project: Project, port: number, options: ServeOptions): void {

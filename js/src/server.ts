@@ -14,6 +14,8 @@ export interface ServerOptions extends ShardSettings {
   port: number;
   /** How many shards, each on a thread of its own; the first on this one. */
   threads: number;
+  /** How long (0: not at all) and how much of the past is kept. */
+  history: { ms: number; bytes: number };
 }
 
 export interface RunningServer {
@@ -177,8 +179,8 @@ class Shards {
 }
 
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { dataDirectory, host, port: wantedPort, threads, ...settings } = options;
-  const engine = loadNative().openEngine(dataDirectory, options.memoryLimit);
+  const { dataDirectory, host, port: wantedPort, threads, history, ...settings } = options;
+  const engine = loadNative().openEngine(dataDirectory, options.memoryLimit, history.ms, history.bytes);
   let shards: Shards | undefined;
   let port: number;
   try {

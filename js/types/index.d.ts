@@ -19,6 +19,13 @@ export interface OpenOptions {
    * comes after twice as long. Default: 2,000.
    */
   alarmRetryMs?: number;
+  /** How far back objects can be restored (ctx.storage.getBookmarkForTime()), in days from 0 (not at all) to 3,650. Default: 30. */
+  historyDays?: number;
+  /**
+   * Disk space for that, in bytes, 64 MiB at least; past it the oldest is given up. Default: 16 GiB, and 64 MiB for
+   * ':memory:'.
+   */
+  historyBytes?: number;
 }
 
 export interface NamespaceOptions {

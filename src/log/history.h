@@ -51,6 +51,15 @@ struct Undo {
   std::uint64_t commits = 0;  // that are taken back
 };
 
+// What the history takes.
+struct HistoryUsage {
+  std::uint64_t files = 0;
+  std::uint64_t bytes = 0;             // of these files
+  std::uint64_t waiting_segments = 0;  // of the log, which are still to become history
+};
+
+class HistoryKeeper;
+
 // The past of the objects, read from their records. An object's commits form a chain that starts at
 // its head, the last commit: its LSN and the location of its record, as Log::append returned them,
 // or 0 and {0, 0} for an object without commits. Any thread; nothing is held between calls.
@@ -60,9 +69,12 @@ class History {
   struct Source {
     // As Log::read.
     std::function<RecordView(RecordLocation, std::vector<std::byte>& buffer)> read;
-    // The wall clock of the oldest record that can be read; nothing when there is no record, or
-    // the first one of the log is still there.
-    std::function<std::optional<std::int64_t>()> oldest_time_ms;
+    // The segments that can be read, ascending; at least one.
+    std::function<std::vector<std::uint64_t>()> live_segments;
+    // The wall clock of the first record of a segment; nothing when there is none yet.
+    std::function<std::optional<std::int64_t>(std::uint64_t segment)> first_time_ms;
+    // What is sealed.
+    HistoryKeeper& keeper;
   };
   History(HistoryOptions options, Source source);
   ~History();
@@ -95,6 +107,16 @@ class History {
   // The earliest time to which an object can be taken back now: the retention, or less when the
   // history is shorter than that.
   [[nodiscard]] std::int64_t earliest_ms() const;
+
+  // Does now what is done in the background: makes segments below the checkpoint into history files
+  // as far as that works, and removes what has expired.
+  void catch_up();
+
+  // Makes room on a full disk: removes the oldest part of the history, and says so on stderr. False
+  // when there is none.
+  bool give_up_oldest();
+
+  [[nodiscard]] HistoryUsage usage() const;
 
  private:
   struct Impl;

@@ -32,6 +32,7 @@ class HistoryTest : public testing::Test {
   HistoryTest() {
     test_.segment_bytes = 64 << 10;
     test_.history.enabled = true;
+    test_.now_ms = kStartMs;
     test_.open();
     for (std::size_t i = 0; i < 4; ++i) {
       objects_.emplace_back(i + 1, std::uint32_t{512} << i % 4);
@@ -40,17 +41,17 @@ class HistoryTest : public testing::Test {
   }
 
   void commit(std::size_t i) {
-    now_ms_ += static_cast<std::int64_t>(random_() % 3);
-    objects_[i].commit(*test_.log, random_, now_ms_);
-    commits_[i].push_back({objects_[i].last().lsn, now_ms_});
+    test_.now_ms += static_cast<std::int64_t>(random_() % 3);
+    objects_[i].commit(*test_.log, random_, test_.now_ms);
+    commits_[i].push_back({objects_[i].last().lsn, test_.now_ms});
   }
+
+  void checkpoint() { test_.log->complete_checkpoint(test_.log->begin_checkpoint()); }
 
   void commit_at_random(int count) {
     for (int i = 0; i < count; ++i) {
       commit(random_() % objects_.size());
-      if (random_() % 60 == 0) {
-        test_.log->complete_checkpoint(test_.log->begin_checkpoint());
-      }
+      if (random_() % 60 == 0) checkpoint();
     }
   }
 
@@ -121,7 +122,7 @@ class HistoryTest : public testing::Test {
       for (int count = 0; count < 30 && !HasFailure(); ++count) {
         expect_undo(i, random_() % objects_[i].states().size());
         expect_at_time(
-            i, kStartMs - 1 + static_cast<std::int64_t>(random_()) % (now_ms_ - kStartMs + 3));
+            i, kStartMs - 1 + static_cast<std::int64_t>(random_()) % (test_.now_ms - kStartMs + 3));
       }
       expect_walk(i);
     }
@@ -135,7 +136,6 @@ class HistoryTest : public testing::Test {
 
   const std::uint64_t seed_ = std::random_device{}();
   Random random_{seed_};
-  std::int64_t now_ms_ = kStartMs;
   TestLog test_;
   std::vector<RandomObject> objects_;
   std::vector<std::vector<Kept>> commits_;
@@ -146,18 +146,43 @@ TEST_F(HistoryTest, EveryObjectGoesBackToEachOfItsStates) {
   expect_everything();
 }
 
-TEST_F(HistoryTest, TheSameAfterOpeningAgain) {
-  commit_at_random(300);
-  test_.open();
-  commit_at_random(300);
+TEST_F(HistoryTest, TheSameAfterSealing) {
+  commit_at_random(1500);
   expect_everything();
+  checkpoint();
+  test_.log->history().catch_up();
+  EXPECT_GT(test_.log->history().usage().files, 3u);
+  EXPECT_EQ(test_.log->history().usage().waiting_segments, 0u);
+  expect_everything();
+  commit_at_random(100);
+  expect_everything();
+}
+
+TEST_F(HistoryTest, TheSameAfterOpeningAgain) {
+  for (int i = 0; i < 3; ++i) {
+    commit_at_random(300);
+    if (random_() % 2 == 0) test_.log->history().catch_up();
+    test_.open();
+  }
+  expect_everything();
+}
+
+// While the segments become history, under the hands of who reads them.
+TEST_F(HistoryTest, TheSameWhileItIsSealed) {
+  for (int round = 0; round < 5; ++round) {
+    commit_at_random(300);
+    checkpoint();
+    expect_everything();
+  }
+  test_.log->history().catch_up();
+  EXPECT_GT(test_.log->history().usage().files, 3u);
 }
 
 TEST_F(HistoryTest, AnObjectWithoutCommitsHasNoPast) {
   History& history = test_.log->history();
   EXPECT_EQ(history.walk(9, 0, {}, [](const CommitInfo&) { return true; }),
             History::End::kBeginning);
-  EXPECT_EQ(history.at_time(9, 0, {}, now_ms_), 0u);
+  EXPECT_EQ(history.at_time(9, 0, {}, test_.now_ms), 0u);
   EXPECT_EQ(history.undo(9, 0, {}, 0, kUndoBytesMax).commits, 0u);
   EXPECT_EQ(code_of([&] { (void)history.undo(9, 0, {}, 7, kUndoBytesMax); }), ErrorCode::kNotFound);
 }

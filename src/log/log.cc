@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cassert>
+#include <chrono>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
@@ -10,7 +11,6 @@
 #include <map>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <thread>
 #include <utility>
 
@@ -18,8 +18,10 @@
 #include "base/error.h"
 #include "log/format.h"
 #include "log/frame.h"
+#include "log/history_keeper.h"
 #include "log/recovery.h"
 #include "log/segment_pool.h"
+#include "log/segment_reader.h"
 
 namespace perdure::log {
 namespace {
@@ -42,6 +44,12 @@ constexpr std::size_t kReadAheadBytes = 4096;
   std::_Exit(kPoisonedStatus);
 }
 
+std::int64_t wall_clock_ms() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
 LogOptions checked(LogOptions options) {
   if (options.file_system == nullptr) {
     throw Error(ErrorCode::kInvalid, "The log needs a file system.");
@@ -51,6 +59,7 @@ LogOptions checked(LogOptions options) {
     throw Error(ErrorCode::kInvalid, "A log segment has between 1 byte and 4 GiB.");
   }
   if (!options.on_poisoned) options.on_poisoned = end_process;
+  if (!options.history.now_ms) options.history.now_ms = wall_clock_ms;
   return options;
 }
 
@@ -148,13 +157,18 @@ struct Log::Impl {
   bool is_live(std::uint64_t segment) const;
   Entry read_entry(RecordLocation location, Bytes& buffer);
   std::uint64_t checkpoint_chain(const CheckpointStart& start) const;
-  void free_segments_below(std::uint64_t segment);
-  std::optional<std::int64_t> oldest_time_ms();
+  std::vector<std::uint64_t> take_below(const RecoveredLog& recovered);
+  void retire_segments_below(std::uint64_t segment);
+  void free_segments(const std::vector<std::uint64_t>& numbers);
+  Lsn end_of_segment(std::uint64_t number);
+  std::vector<std::uint64_t> live_segments();
+  std::optional<std::int64_t> first_time_ms(std::uint64_t number);
 
   const LogOptions options;
   const LogId id;
   const RecoveryReport report;
   const std::uint64_t run = random_number();
+  const Lsn recovered_next_lsn;
 
   // Guards what follows.
   mutable std::mutex mutex;
@@ -167,7 +181,10 @@ struct Log::Impl {
   std::shared_ptr<Segment> current;              // where the next frame goes …
   std::uint64_t next_offset = 0;                 // … and where in it, when none is open
   std::vector<Bytes> kept_buffers;
-  std::set<std::uint64_t> live;  // segments that can be read
+  // The segments that can be read, and the LSN of the first record in each; 0 when only its header
+  // says it.
+  std::map<std::uint64_t, Lsn> live;
+  std::uint64_t history_end = 0;  // segments before it were handed to the keeper
   std::uint64_t pending_bytes = 0;
   std::uint64_t appended_bytes = 0;    // since the log was opened, or replayed
   std::uint64_t checkpoint_bytes = 0;  // of these, before the last complete checkpoint
@@ -198,6 +215,8 @@ struct Log::Impl {
   std::mutex checkpoint_mutex;  // one complete_checkpoint at a time
   Subscribers subscribers;
   ReadFiles read_files;
+  // The thread of each calls the other.
+  HistoryKeeper keeper;
   SegmentPool pool;
   History history;
   std::thread flusher;
@@ -207,9 +226,9 @@ Log::Impl::Impl(LogOptions log_options, RecoveredLog recovered)
     : options(std::move(log_options)),
       id(recovered.id),
       report(recovered.report),
+      recovered_next_lsn(recovered.next_lsn),
       current(recovered.segment),
       next_offset(recovered.offset),
-      live(recovered.live.begin(), recovered.live.end()),
       appended_bytes(recovered.report.bytes),
       last_chain(recovered.chain),
       appended_lsn(recovered.next_lsn - 1),
@@ -220,13 +239,29 @@ Log::Impl::Impl(LogOptions log_options, RecoveredLog recovered)
       chain(recovered.chain),
       proven_durable_lsn(recovered.proven_durable_lsn),
       read_files(*options.file_system, options.directory),
+      keeper({.file_system = options.file_system,
+              .log_directory = options.directory,
+              .history_directory = options.directory.parent_path() / kHistoryDirectory,
+              .segment_bytes = segment_file_bytes(options),
+              .id = id,
+              .history = options.history,
+              .end_of_segment = [this](std::uint64_t number) { return end_of_segment(number); },
+              .release = [this](std::uint64_t number) { free_segments({number}); }}),
       pool({options.file_system, options.directory, segment_file_bytes(options), id},
-           current->number + 1, recovered.spare,
-           options.history.enabled ? std::vector<std::uint64_t>() : recovered.below),
-      history(options.history, {.read = [this](RecordLocation location,
-                                               Bytes& buffer) { return read(location, buffer); },
-                                .oldest_time_ms = [this] { return oldest_time_ms(); }}) {
-  if (options.history.enabled) live.insert(recovered.below.begin(), recovered.below.end());
+           current->number + 1, recovered.spare, take_below(recovered),
+           [this] { return keeper.give_up_oldest(); }),
+      history(options.history,
+              {.read = [this](RecordLocation location,
+                              Bytes& buffer) { return read(location, buffer); },
+               .live_segments = [this] { return live_segments(); },
+               .first_time_ms = [this](std::uint64_t number) { return first_time_ms(number); },
+               .keeper = keeper}) {
+  {
+    const std::lock_guard lock(mutex);
+    for (const std::uint64_t number : recovered.live) live.emplace(number, 0);
+    history_end = recovered.live.front();
+  }
+  keeper.start();
   flusher = std::thread([this] { run_flusher(); });
 }
 
@@ -237,6 +272,7 @@ Log::Impl::~Impl() {
   }
   work.notify_all();
   flusher.join();
+  keeper.stop();
 }
 
 void Log::Impl::throw_if_poisoned() const {
@@ -309,7 +345,7 @@ bool Log::Impl::make_room(std::uint64_t bytes, std::unique_lock<std::mutex>& loc
   close_open_frame();
   current = std::move(next);
   next_offset = kSegmentHeaderBytes;
-  live.insert(current->number);
+  live.emplace(current->number, appended_lsn.load(std::memory_order_relaxed) + 1);
   return true;
 }
 
@@ -485,35 +521,90 @@ void Log::Impl::complete_checkpoint(const CheckpointStart& start) {
     checkpoint_bytes = checkpoint.appended_bytes;
     bytes_since_checkpoint.store(appended_bytes - checkpoint_bytes, std::memory_order_relaxed);
   }
-  if (!options.history.enabled) free_segments_below(start.next.segment);
+  retire_segments_below(start.next.segment);
 }
 
-void Log::Impl::free_segments_below(std::uint64_t segment) {
-  std::vector<std::uint64_t> freed;
-  {
-    const std::lock_guard lock(mutex);
-    const auto end = live.lower_bound(segment);
-    freed.assign(live.begin(), end);
-    live.erase(live.begin(), end);
+// What can be given back at once of the segments that recovery found below the checkpoint: all that
+// are sealed, and what a crash has left of those that had been given back before.
+std::vector<std::uint64_t> Log::Impl::take_below(const RecoveredLog& recovered) {
+  if (!options.history.enabled) return recovered.below;
+  std::vector<std::uint64_t> free;
+  std::vector<std::uint64_t> unsealed;
+  std::uint64_t next = recovered.live.front();
+  for (auto at = recovered.below.rbegin(); at != recovered.below.rend(); ++at) {
+    while (next > *at + 1 && keeper.first_lsn(next - 1)) --next;
+    // They are given back in order: where one is missing, the older ones were not needed any more.
+    const bool is_next = next == *at + 1;
+    if (is_next) next = *at;
+    const bool is_unsealed = is_next && !keeper.first_lsn(*at);
+    (is_unsealed ? unsealed : free).push_back(*at);
   }
-  for (const std::uint64_t number : freed) read_files.forget(number);
-  if (!freed.empty()) pool.recycle(freed);
+  std::reverse(free.begin(), free.end());
+  std::reverse(unsealed.begin(), unsealed.end());
+  for (const std::uint64_t number : unsealed) live.emplace(number, 0);
+  keeper.add(unsealed);
+  return free;
 }
 
-std::optional<std::int64_t> Log::Impl::oldest_time_ms() {
-  std::uint64_t oldest = 0;
+void Log::Impl::retire_segments_below(std::uint64_t segment) {
+  std::vector<std::uint64_t> retired;
   {
     const std::lock_guard lock(mutex);
-    oldest = *live.begin();
+    for (auto at = live.lower_bound(history_end); at != live.end() && at->first < segment; ++at) {
+      retired.push_back(at->first);
+    }
+    history_end = std::max(history_end, segment);
   }
-  if (oldest == 1) return std::nullopt;
+  if (options.history.enabled) {
+    keeper.add(retired);
+  } else {
+    free_segments(retired);
+  }
+}
+
+void Log::Impl::free_segments(const std::vector<std::uint64_t>& numbers) {
+  {
+    const std::lock_guard lock(mutex);
+    for (const std::uint64_t number : numbers) live.erase(number);
+  }
+  for (const std::uint64_t number : numbers) read_files.forget(number);
+  if (!numbers.empty()) pool.recycle(numbers);
+}
+
+// The LSN of the first record behind a segment that is below the checkpoint.
+Lsn Log::Impl::end_of_segment(std::uint64_t number) {
+  {
+    const std::lock_guard lock(mutex);
+    const auto next = live.find(number + 1);
+    if (next != live.end() && next->second != 0) return next->second;
+  }
+  if (const auto sealed = keeper.first_lsn(number + 1)) return *sealed;
+  SegmentReader next(id, number + 1, segment_path(options.directory, number + 1),
+                     read_files.get(number + 1));
+  const auto header = next.header();
+  if (!header) {
+    throw Error(ErrorCode::kCorrupt,
+                "The log segment " + next.path() + " does not match its checksum at byte 0.");
+  }
+  // Where recovery went on with a segment that was still empty, its header says nothing.
+  return header->first_lsn != 0 ? header->first_lsn : recovered_next_lsn;
+}
+
+std::vector<std::uint64_t> Log::Impl::live_segments() {
+  std::vector<std::uint64_t> numbers;
+  const std::lock_guard lock(mutex);
+  for (const auto& [number, lsn] : live) numbers.push_back(number);
+  return numbers;
+}
+
+std::optional<std::int64_t> Log::Impl::first_time_ms(std::uint64_t number) {
   Bytes buffer;
-  const RecordLocation first{oldest, kSegmentHeaderBytes + kFrameHeaderBytes};
   try {
-    return read(first, buffer).time_ms;
+    return read({number, kSegmentHeaderBytes + kFrameHeaderBytes}, buffer).time_ms;
   } catch (const Error& error) {
-    if (error.code() == ErrorCode::kNotFound) return std::nullopt;
-    throw;
+    // Nothing was appended to it yet, or it is not there any more.
+    if (error.code() == ErrorCode::kIo) throw;
+    return std::nullopt;
   }
 }
 

@@ -337,23 +337,6 @@ TEST_F(LogTest, SegmentsAreReusedBelowTheCheckpoint) {
   EXPECT_EQ(test_.log->recovery().cut_bytes, 0u);
 }
 
-TEST_F(LogTest, KeptSegmentsStayReadable) {
-  test_.history.enabled = true;
-  open();
-  for (std::uint64_t round = 0; round < 10; ++round) {
-    append_durably(round * 30 + 1, round * 30 + 30, 5000);
-    test_.log->complete_checkpoint(test_.log->begin_checkpoint());
-  }
-  for (int i = 0; i < 2; ++i) {
-    Bytes buffer;
-    for (std::size_t j = 0; j < locations_.size(); ++j) {
-      EXPECT_EQ(test_.log->read(locations_[j], buffer).number, j + 1);
-    }
-    open();
-    expect_replayed(1, 0);
-  }
-}
-
 TEST_F(LogTest, ALargeGroupGetsASegmentOfItsOwnSize) {
   Log& log = open();
   append_durably(1, 3);

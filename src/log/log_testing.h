@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -200,7 +201,8 @@ class TestLog {
   std::uint64_t segment_bytes = 64 << 10;
   std::uint64_t pending_bytes_max = 64 << 20;
   bool flush_on_append = true;
-  HistoryOptions history{.enabled = false};
+  std::atomic<std::int64_t> now_ms = 0;
+  HistoryOptions history{.enabled = false, .now_ms = [this] { return now_ms.load(); }};
   std::vector<std::string> poisoned;
   std::vector<std::pair<Lsn, std::uint64_t>> replayed;
   std::unique_ptr<Log> log;

@@ -64,6 +64,9 @@ class RecordView {
   std::uint32_t pages_after = 0;
   std::uint32_t flags = 0;
 
+  // Of the whole record.
+  [[nodiscard]] std::size_t encoded_bytes() const noexcept { return body_.size(); }
+
   // Calls `visit(page, has_full_image)` for each changed page in ascending order.
   void for_each_page(
       const std::function<void(std::uint32_t page, bool has_full_image)>& visit) const;

@@ -36,8 +36,9 @@ std::shared_ptr<Segment> move_into_place(const SegmentPool::Options& options,
 }  // namespace
 
 SegmentPool::SegmentPool(Options options, std::uint64_t next_number, std::shared_ptr<Segment> spare,
-                         std::vector<std::uint64_t> free)
+                         std::vector<std::uint64_t> free, std::function<bool()> make_room)
     : options_(std::move(options)),
+      make_room_(std::move(make_room)),
       next_number_(next_number),
       spare_(std::move(spare)),
       free_(std::move(free)) {
@@ -122,7 +123,7 @@ void SegmentPool::run() {
     std::shared_ptr<Segment> spare;
     std::string failure;
     try {
-      spare = prepare(number, free);
+      spare = prepare_or_make_room(number, free);
     } catch (const std::exception& error) {
       failure = error.what();
     }
@@ -132,6 +133,25 @@ void SegmentPool::run() {
     has_room_.store(spare_ != nullptr, std::memory_order_relaxed);
     changed_.notify_all();
     if (!spare_) wake_.wait_for(lock, kRetryMs, [this] { return stopping_ || retry_now_; });
+  }
+}
+
+std::shared_ptr<Segment> SegmentPool::prepare_or_make_room(std::uint64_t number,
+                                                           std::uint64_t free) {
+  for (;;) {
+    try {
+      return prepare(number, free);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kFull || !make_room_()) throw;
+    }
+    // A segment that was given back just now is the best there is.
+    const std::lock_guard lock(mutex_);
+    free = 0;
+    if (stopping_) throw Error(ErrorCode::kFull, "The log is closing.");
+    if (!free_.empty()) {
+      free = free_.front();
+      free_.erase(free_.begin());
+    }
   }
 }
 
@@ -147,15 +167,19 @@ std::shared_ptr<Segment> SegmentPool::prepare(std::uint64_t number, std::uint64_
   }
 }
 
+// It loses its old name for good before it is changed: whatever is called like a segment is whole.
 std::shared_ptr<Segment> SegmentPool::reuse(std::uint64_t number, std::uint64_t free) {
   FileSystem& files = *options_.file_system;
-  const auto from = segment_path(options_.directory, free);
-  const auto file = files.open(from, FileSystem::Mode::kReadWrite);
-  if (file->size() > options_.segment_file_bytes) file->truncate(options_.segment_file_bytes);
-  file->preallocate(options_.segment_file_bytes);
-  // The header comes first: whatever has the name of a segment is one.
-  write_spare_header(*file, options_.id, number);
-  return move_into_place(options_, from, number);
+  const auto temp = options_.directory / kSpareTempName;
+  files.rename(segment_path(options_.directory, free), temp);
+  files.sync_directory(options_.directory);
+  {
+    const auto file = files.open(temp, FileSystem::Mode::kReadWrite);
+    if (file->size() > options_.segment_file_bytes) file->truncate(options_.segment_file_bytes);
+    file->preallocate(options_.segment_file_bytes);
+    write_spare_header(*file, options_.id, number);
+  }
+  return move_into_place(options_, temp, number);
 }
 
 std::shared_ptr<Segment> SegmentPool::create(const Options& options, std::uint64_t number) {

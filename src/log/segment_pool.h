@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -29,9 +30,10 @@ class SegmentPool {
     LogId id;
   };
   // `next_number` is that of the spare; `spare` is null when there is none yet. `free` are the
-  // numbers of segments that are not needed any more.
+  // numbers of segments that are not needed any more. `make_room` is called on the pool's thread
+  // when the disk is full, and says whether it is worth trying again at once.
   SegmentPool(Options options, std::uint64_t next_number, std::shared_ptr<Segment> spare,
-              std::vector<std::uint64_t> free);
+              std::vector<std::uint64_t> free, std::function<bool()> make_room);
   ~SegmentPool();
   SegmentPool(const SegmentPool&) = delete;
   SegmentPool& operator=(const SegmentPool&) = delete;
@@ -54,6 +56,7 @@ class SegmentPool {
 
  private:
   void run();
+  std::shared_ptr<Segment> prepare_or_make_room(std::uint64_t number, std::uint64_t free);
   std::shared_ptr<Segment> prepare(std::uint64_t number, std::uint64_t free);
   std::shared_ptr<Segment> reuse(std::uint64_t number, std::uint64_t free);
   void remove_quietly(std::uint64_t number) noexcept;
@@ -61,6 +64,7 @@ class SegmentPool {
   void grow(std::uint64_t bytes, std::unique_lock<std::mutex>& lock);
 
   const Options options_;
+  const std::function<bool()> make_room_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;     // for the thread
   std::condition_variable changed_;  // for wait_ready

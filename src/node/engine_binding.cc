@@ -38,6 +38,10 @@ namespace {
 // A data directory in memory: the log gives its room back early, as it is the memory of a test.
 constexpr char kMemoryDirectory[] = "/memory";
 constexpr std::uint64_t kMemorySegmentBytes = 4 << 20;
+constexpr std::uint64_t kMemoryHistoryBytesMax = 64 << 20;
+
+// What such a directory keeps of the past, which is memory as well.
+constexpr std::uint64_t kMemoryHistoryBytesMax = 64 << 20;
 
 // Committed pages that wait for the checkpoint may take this part of the process's memory; commits
 // wait for it at twice that (store::StoreOptions::dirty_bytes_max).
@@ -287,7 +291,7 @@ napi_value make_engine(napi_env env, std::shared_ptr<DataDirectory> directory) {
 }
 
 napi_value open_engine(napi_env env, napi_callback_info info) {
-  Call<void, 2> call(env, info);
+  Call<void, 4> call(env, info);
   auto directory = std::make_shared<DataDirectory>();
   store::StoreOptions options;
   if (call.type(0) == napi_undefined) {
@@ -297,11 +301,17 @@ napi_value open_engine(napi_env env, napi_callback_info info) {
     options.directory = kMemoryDirectory;
     options.segment_bytes = kMemorySegmentBytes;
     options.checkpoint_log_bytes = 2 * kMemorySegmentBytes;
+    options.history.bytes_max = kMemoryHistoryBytesMax;
   } else {
     options.directory = call.utf8(0);
   }
   if (call.type(1) != napi_undefined)
     options.dirty_bytes_max = std::min(options.dirty_bytes_max, call.u64(1) / kDirtyPartOfMemory);
+  if (call.type(2) != napi_undefined) {
+    options.history.retention_ms = static_cast<std::int64_t>(call.number(2));
+    options.history.enabled = options.history.retention_ms > 0;
+  }
+  if (call.type(3) != napi_undefined) options.history.bytes_max = call.u64(3);
   options.flush_on_append = false;  // the shard knows where a batch ends: Shard.flush()
   directory->store = store::Store::open(std::move(options));
   directory->catalog = std::make_unique<runtime::Catalog>(*directory->store);

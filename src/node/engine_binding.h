@@ -38,9 +38,10 @@ struct Engine {
   const runtime::ObjectIdFactory& id_factory(std::uint32_t ns) const;
 };
 
-// exports.openEngine(directory: string | undefined, memoryBytes?: number) -> engine
+// exports.openEngine(directory: string | undefined, memoryBytes?, historyMs?, historyBytes?) -> engine
 //   undefined: in memory, touching no file; nothing is left after close()
 //   memoryBytes: what the process may take, which the engine keeps its own share of
+//   historyMs, historyBytes: how long and how much of the past is kept; 0 ms: nothing
 // exports.attachEngine(engine.token) -> the engine of another environment of this process, for this
 //   one. Only the one that opened it closes it, after all shards.
 // exports.releaseFreeMemory(): see base/memory.h

@@ -22,8 +22,6 @@ constexpr char kFileName[] = "catalog.sqlite";
 constexpr char kKeyValueFileName[] = "data.sqlite";
 constexpr char kObjectsFolder[] = "objects/";
 
-// Numbers up to this one are the engine's own databases.
-constexpr ObjectNumber kReservedNumbers = 16;
 constexpr ObjectNumber kKeyValueNumber = 2;
 
 constexpr char kSchema[] = R"(
@@ -198,7 +196,7 @@ Catalog::Impl::Impl(store::Store& store_of_catalog) : store(store_of_catalog) {
   store::Statement max = database->prepare(kMaxNumber, store::Access::kEngine);
   const Row row(*database, max);
   const auto highest = static_cast<ObjectNumber>(row ? row.integer(0) : 0);
-  next_number = std::max({highest, store.number_max(), kReservedNumbers}) + 1;
+  next_number = std::max({highest, store.number_max(), store::kReservedNumbers}) + 1;
 }
 
 void Catalog::Impl::open() {

@@ -60,7 +60,10 @@ void Store::Impl::run_checkpointer() {
       checkpoint();
     } catch (const Error& error) {
       // A full disk may get room again: commits are refused meanwhile when it comes to that.
-      if (error.code() == ErrorCode::kFull) continue;
+      if (error.code() == ErrorCode::kFull) {
+        core.log().history().give_up_oldest();
+        continue;
+      }
       return fail(error.what());
     } catch (const std::exception& error) {
       return fail(error.what());

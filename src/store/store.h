@@ -15,6 +15,11 @@ namespace perdure::store {
 
 class DatabaseFile;
 
+// The database number of the catalog: the checkpoint writes its file last, as it changes it.
+inline constexpr ObjectNumber kCatalogNumber = 1;
+// Numbers up to this one are the engine's own databases.
+inline constexpr ObjectNumber kReservedNumbers = 16;
+
 struct StoreOptions {
   std::filesystem::path directory;
   FileSystem* file_system = nullptr;  // null: the operating system's
@@ -26,7 +31,8 @@ struct StoreOptions {
   std::uint64_t dirty_bytes_max = 128ull << 20;
   // Changed pages of one transaction; past it the statement fails with SQLITE_FULL.
   std::uint64_t transaction_bytes_max = 256ull << 20;
-  log::HistoryOptions history;
+  // What is kept of the past of the objects, so that they can be taken back.
+  log::HistoryOptions history{.first_object = kReservedNumbers + 1};
   // See log::LogOptions. False: whoever commits calls log().flush() at the end of a batch.
   bool flush_on_append = true;
   std::function<void(const std::string&)> on_poisoned;  // see log::LogOptions
@@ -60,9 +66,6 @@ class CheckpointHooks {
   // The store is about to close: the last checkpoint is done, databases must be closed.
   virtual void closing() noexcept = 0;
 };
-
-// The database number of the catalog: the checkpoint writes its file last, as it changes it.
-inline constexpr ObjectNumber kCatalogNumber = 1;
 
 // One data directory: its lock, its log, the committed pages that are not in their files yet, the
 // checkpointer. Databases (store/database.h) are opened on it.

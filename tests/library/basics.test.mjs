@@ -184,7 +184,7 @@ test('what open() and namespace() refuse, they name', (t) => {
     [() => open({}), "open() needs storageDir: the folder where the objects live, or ':memory:'."],
     [() => open({ storageDir: '' }), "open() needs storageDir: the folder where the objects live, or ':memory:'."],
     [() => open({ storageDir: ':memory:', idleMs: 0 }), 'The idleMs of open() must be a whole number from 1 to 86400000.'],
-    [() => open({ storageDir: ':memory:', dir: 1 }), 'open() has no option "dir", only storageDir, idleMs, env, alarmRetryMs.'],
+    [() => open({ storageDir: ':memory:', dir: 1 }), 'open() has no option "dir", only storageDir, idleMs, env, alarmRetryMs, historyDays, historyBytes.'],
     [() => registry.namespace('', Counter), 'namespace() needs a name: a string that is not empty.'],
     [() => registry.namespace('X'), "The namespace \"X\" needs a class: namespace('X', MyClass)."],
     [() => registry.namespace('X', () => {}), "The namespace \"X\" needs a class: namespace('X', MyClass)."],

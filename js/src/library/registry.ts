@@ -16,6 +16,10 @@ export interface OpenOptions {
   env?: Record<string, unknown>;
   /** A failed alarm is tried again after this time, then after twice that, and so on. */
   alarmRetryMs?: number;
+  /** How far back objects can be restored; 0: not at all. */
+  historyDays?: number;
+  /** Disk space for that, past which the oldest is given up. */
+  historyBytes?: number;
 }
 
 export interface NamespaceOptions {
@@ -33,6 +37,11 @@ const IN_MEMORY = ':memory:';
 const IDLE_MS = 10_000;
 const IDLE_MS_MAX = 86_400_000;
 const ALARM_RETRY_MS_MAX = 3_600_000;
+const DAY_MS = 86_400_000;
+const HISTORY_DAYS = 30;
+const HISTORY_DAYS_MAX = 3_650;
+/** Less than a segment of the log would keep nothing. */
+const HISTORY_BYTES_MIN = 64 * 1024 ** 2;
 const CLOSE_GRACE_MS = 10_000;
 /** How often close() looks whether objects that work without a caller are done. */
 const CLOSE_POLL_MS = 5;
@@ -42,23 +51,27 @@ const openDirectories = new Set<string>();
 
 /** Opens the data directory, creating it when missing. One registry at a time has it open. */
 export function open(options: OpenOptions): Registry {
-  checkOptions('open', options, ['storageDir', 'idleMs', 'env', 'alarmRetryMs']);
-  const { storageDir, idleMs = IDLE_MS, env = {}, alarmRetryMs = ALARM_RETRY_MS } = options;
+  checkOptions('open', options, ['storageDir', 'idleMs', 'env', 'alarmRetryMs', 'historyDays', 'historyBytes']);
+  const { storageDir, idleMs = IDLE_MS, env = {}, alarmRetryMs = ALARM_RETRY_MS, historyDays = HISTORY_DAYS, historyBytes } = options;
   if (typeof storageDir !== 'string' || storageDir === '')
     throw new TypeError(`open() needs storageDir: the folder where the objects live, or '${IN_MEMORY}'.`);
   if (!Number.isInteger(idleMs) || idleMs < 1 || idleMs > IDLE_MS_MAX)
     throw new RangeError(`The idleMs of open() must be a whole number from 1 to ${IDLE_MS_MAX}.`);
   if (!Number.isInteger(alarmRetryMs) || alarmRetryMs < 1 || alarmRetryMs > ALARM_RETRY_MS_MAX)
     throw new RangeError(`The alarmRetryMs of open() must be a whole number from 1 to ${ALARM_RETRY_MS_MAX}.`);
+  if (!Number.isInteger(historyDays) || historyDays < 0 || historyDays > HISTORY_DAYS_MAX)
+    throw new RangeError(`The historyDays of open() must be a whole number from 0 to ${HISTORY_DAYS_MAX}.`);
+  if (historyBytes !== undefined && (!Number.isSafeInteger(historyBytes) || historyBytes < HISTORY_BYTES_MIN))
+    throw new RangeError(`The historyBytes of open() must be a whole number, ${HISTORY_BYTES_MIN} at least.`);
   const directory = storageDir === IN_MEMORY ? undefined : resolve(storageDir);
-  return new Registry(openEngine(directory), directory, { idleMs, alarmRetryMs }, env);
+  return new Registry(openEngine(directory, historyDays * DAY_MS, historyBytes), directory, { idleMs, alarmRetryMs }, env);
 }
 
-function openEngine(directory: string | undefined): NativeEngine {
+function openEngine(directory: string | undefined, historyMs: number, historyBytes: number | undefined): NativeEngine {
   if (directory !== undefined && openDirectories.has(directory))
     throw new Error(`The data directory ${directory} is open in this process already. Use that registry, or close it first.`);
   try {
-    return loadNative().openEngine(directory);
+    return loadNative().openEngine(directory, undefined, historyMs, historyBytes);
   } catch (error) {
     // The engine speaks of the command line.
     const message = (error as Error).message.replaceAll('--data', 'storageDir');

@@ -127,7 +127,7 @@ export interface NativeHttp {
 
 export interface Native {
   /** undefined: in memory, with nothing left after close(). */
-  openEngine(directory: string | undefined, memoryBytes?: number): NativeEngine;
+  openEngine(directory: string | undefined, memoryBytes?: number, historyMs?: number, historyBytes?: number): NativeEngine;
   releaseFreeMemory(): void;
   /** The engine that another thread has opened; only that one closes it, when all shards are closed. */
   attachEngine(token: number): NativeEngine;

@@ -1,0 +1,305 @@
+#include "log/history_keeper.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <limits>
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+namespace perdure::log {
+namespace {
+
+// How often it looks for what has expired, and tries again what a full disk had stopped.
+constexpr std::chrono::seconds kInterval{10};
+// History files that are kept open for reading.
+constexpr std::size_t kOpenFilesMax = 16;
+// The lowest priority of a thread.
+constexpr int kNice = 19;
+
+std::string label(std::uint64_t number) { return "segment " + std::to_string(number); }
+
+}  // namespace
+
+HistoryKeeper::HistoryKeeper(Options options) : options_(std::move(options)) { load(); }
+
+HistoryKeeper::~HistoryKeeper() { stop(); }
+
+void HistoryKeeper::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void HistoryKeeper::stop() noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void HistoryKeeper::load() {
+  FileSystem& files = *options_.file_system;
+  if (!files.exists(options_.history_directory)) return;
+  for (const std::string& name : files.list(options_.history_directory)) {
+    const auto path = options_.history_directory / name;
+    if (name == kHistoryTempName) files.remove(path);
+    if (const auto number = parse_history_name(name)) files_[*number] = load_entry(*number, path);
+  }
+}
+
+// A damaged file is no reason not to start: only who reads it is told.
+HistoryKeeper::Entry HistoryKeeper::load_entry(std::uint64_t number,
+                                               const std::filesystem::path& path) {
+  const auto file = options_.file_system->open(path, FileSystem::Mode::kRead);
+  try {
+    const auto [header, bytes] =
+        HistoryFile::read_header(*file, path.string(), options_.id, number);
+    return {bytes, header.first_lsn, header.min_time_ms, header.max_time_ms, false};
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kIo) throw;
+    return {.bytes = file->size(), .is_damaged = true};
+  }
+}
+
+std::optional<Lsn> HistoryKeeper::first_lsn(std::uint64_t number) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = files_.find(number);
+  if (found == files_.end() || found->second.is_damaged) return std::nullopt;
+  return found->second.first_lsn;
+}
+
+void HistoryKeeper::add(const std::vector<std::uint64_t>& numbers) {
+  if (numbers.empty()) return;
+  const std::lock_guard lock(mutex_);
+  waiting_.insert(waiting_.end(), numbers.begin(), numbers.end());
+  ++requested_;
+  wake_.notify_all();
+}
+
+void HistoryKeeper::catch_up() {
+  Lock lock(mutex_);
+  const std::uint64_t request = ++requested_;
+  wake_.notify_all();
+  changed_.wait(lock, [&] { return stopping_ || completed_ >= request; });
+}
+
+void HistoryKeeper::run() {
+  // Of this thread alone, as Linux has it.
+  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNice);
+  Lock lock(mutex_);
+  while (!stopping_) {
+    const std::uint64_t request = requested_;
+    try {
+      while (!stopping_ && seal_next(lock)) {
+      }
+      if (!stopping_) expire(lock);
+    } catch (const std::exception& error) {
+      if (!lock.owns_lock()) lock.lock();
+      say_once(std::string("The history cannot be tidied up: ") + error.what());
+    }
+    completed_ = request;
+    changed_.notify_all();
+    wake_.wait_for(lock, kInterval, [&] { return stopping_ || requested_ != request; });
+  }
+}
+
+// Returns true when it is worth calling again.
+bool HistoryKeeper::seal_next(Lock& lock) {
+  if (waiting_.empty() || !options_.history.enabled) return false;
+  const std::uint64_t number = sealing_ = waiting_.front();
+  abandon_ = false;
+  lock.unlock();
+  std::optional<HistoryWriter::Result> result;
+  std::optional<Error> failure;
+  try {
+    result = seal_segment({.file_system = options_.file_system,
+                           .log_directory = options_.log_directory,
+                           .history_directory = options_.history_directory,
+                           .id = options_.id,
+                           .number = number,
+                           .end_lsn = options_.end_of_segment(number),
+                           .first_object = options_.history.first_object,
+                           .stopped = [this] {
+                             const std::lock_guard guard(mutex_);
+                             return stopping_ || abandon_;
+                           }});
+  } catch (const Error& error) {
+    failure = error;
+  }
+  lock.lock();
+  sealing_ = 0;
+  if (result) {
+    sealed(number, *result);
+    release_waiting(number, lock);
+  } else if (abandon_) {
+    release_waiting(number, lock);
+  } else if (failure) {
+    could_not_seal(number, *failure, lock);
+    return waiting_.empty() || waiting_.front() != number;
+  }
+  if (!stopping_) expire(lock);
+  return true;
+}
+
+void HistoryKeeper::sealed(std::uint64_t number, const HistoryWriter::Result& result) {
+  files_[number] = {result.bytes, result.header.first_lsn, result.header.min_time_ms,
+                    result.header.max_time_ms, false};
+  std::erase_if(open_, [number](const auto& entry) { return entry.first == number; });
+}
+
+void HistoryKeeper::could_not_seal(std::uint64_t number, const Error& error, Lock& lock) {
+  // The newest history is worth more than the oldest; else the segment itself stays for now.
+  if (error.code() == ErrorCode::kFull && !files_.empty()) {
+    drop_oldest("the disk is full", lock);
+    ++requested_;  // again, at once
+    return;
+  }
+  say_once("The log's " + label(number) +
+           " stays as it is and does not become history yet: " + error.what());
+  if (error.code() != ErrorCode::kCorrupt && error.code() != ErrorCode::kVersion) return;
+  std::erase(waiting_, number);
+  unsealable_.push_back(number);
+}
+
+void HistoryKeeper::expire(Lock& lock) {
+  const std::int64_t oldest_ms = options_.history.now_ms() - options_.history.retention_ms;
+  std::vector<std::uint64_t> expired;
+  std::uint64_t last = 0;
+  for (const auto& [number, entry] : files_) {
+    if (!entry.is_damaged && entry.max_time_ms < oldest_ms) last = number;
+  }
+  for (const auto& [number, entry] : files_) {
+    // Of what is damaged the age is that of what follows.
+    const bool is_old = entry.is_damaged ? number < last : entry.max_time_ms < oldest_ms;
+    if (is_old) expired.push_back(number);
+  }
+  for (const std::uint64_t number : expired) remove(number, lock);
+  const std::vector<std::uint64_t> damaged = unsealable_;
+  for (const std::uint64_t number : damaged) {
+    if (number < last) release_waiting(number, lock);
+  }
+  while (!stopping_ && bytes_locked() > options_.history.bytes_max) {
+    if (!drop_oldest("it is larger than its limit", lock)) break;
+  }
+}
+
+std::uint64_t HistoryKeeper::bytes_locked() const {
+  std::uint64_t bytes = (waiting_.size() + unsealable_.size()) * options_.segment_bytes;
+  for (const auto& [number, entry] : files_) bytes += entry.bytes;
+  return bytes;
+}
+
+void HistoryKeeper::remove(std::uint64_t number, Lock& lock) {
+  files_.erase(number);
+  std::erase_if(open_, [number](const auto& entry) { return entry.first == number; });
+  lock.unlock();
+  const auto path = history_path(options_.history_directory, number);
+  try {
+    if (options_.file_system->exists(path)) options_.file_system->remove(path);
+  } catch (const Error& error) {
+    // It takes room until the next start finds it again.
+    lock.lock();
+    say_once(error.what());
+    return;
+  }
+  lock.lock();
+}
+
+// The oldest of all: a file, or a segment that waits to become one.
+bool HistoryKeeper::drop_oldest(const char* reason, Lock& lock) {
+  std::uint64_t raw = std::numeric_limits<std::uint64_t>::max();
+  for (const std::uint64_t number : waiting_) raw = std::min(raw, number);
+  for (const std::uint64_t number : unsealable_) raw = std::min(raw, number);
+  if (!files_.empty() && files_.begin()->first <= raw) {
+    const std::uint64_t number = files_.begin()->first;
+    say_once("The history of the log's " + label(number) + " was given up: " + reason + ".");
+    remove(number, lock);
+    return true;
+  }
+  if (waiting_.empty() && unsealable_.empty()) return false;
+  if (raw == sealing_) {
+    // Its thread gives it back as soon as it notices.
+    if (abandon_) return false;
+    abandon_ = true;
+  }
+  say_once("The log's " + label(raw) + " does not become history: " + reason + ".");
+  if (raw != sealing_) release_waiting(raw, lock);
+  return true;
+}
+
+void HistoryKeeper::release_waiting(std::uint64_t number, Lock& lock) {
+  std::erase(waiting_, number);
+  std::erase(unsealable_, number);
+  lock.unlock();
+  options_.release(number);
+  lock.lock();
+}
+
+bool HistoryKeeper::give_up_oldest() {
+  Lock lock(mutex_);
+  return drop_oldest("the disk is full", lock);
+}
+
+std::shared_ptr<const HistoryFile> HistoryKeeper::open(std::uint64_t number) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = std::find_if(open_.begin(), open_.end(),
+                                    [number](const auto& entry) { return entry.first == number; });
+    if (found != open_.end()) {
+      std::rotate(open_.begin(), found, found + 1);
+      return open_.front().second;
+    }
+    if (!files_.contains(number)) return nullptr;
+  }
+  const auto path = history_path(options_.history_directory, number);
+  std::shared_ptr<const HistoryFile> file;
+  try {
+    file = std::make_shared<HistoryFile>(*options_.file_system, path, options_.id, number);
+  } catch (const Error& error) {
+    // It may have expired meanwhile, or somebody has removed it.
+    if (error.code() == ErrorCode::kIo && !options_.file_system->exists(path)) return nullptr;
+    throw;
+  }
+  const std::lock_guard lock(mutex_);
+  if (!files_.contains(number)) return file;
+  if (open_.size() == kOpenFilesMax) open_.pop_back();
+  open_.emplace_front(number, file);
+  return file;
+}
+
+HistoryKeeper::Oldest HistoryKeeper::oldest(const std::vector<std::uint64_t>& live) const {
+  const std::lock_guard lock(mutex_);
+  Oldest oldest{.number = live.back(), .time_ms = {}};
+  for (;;) {
+    const std::uint64_t number = oldest.number - 1;
+    const auto found = files_.find(number);
+    if (found != files_.end() && !found->second.is_damaged) {
+      oldest = {number, found->second.min_time_ms};
+    } else if (std::binary_search(live.begin(), live.end(), number)) {
+      oldest = {number, std::nullopt};
+    } else {
+      return oldest;
+    }
+  }
+}
+
+HistoryUsage HistoryKeeper::usage() const {
+  const std::lock_guard lock(mutex_);
+  HistoryUsage usage{.files = files_.size(), .bytes = 0, .waiting_segments = waiting_.size()};
+  for (const auto& [number, entry] : files_) usage.bytes += entry.bytes;
+  return usage;
+}
+
+// A full disk would have it say the same again and again.
+void HistoryKeeper::say_once(const std::string& message) {
+  if (message == last_said_) return;
+  last_said_ = message;
+  std::fprintf(stderr, "perdure: %s\n", message.c_str());
+}
+
+}  // namespace perdure::log
