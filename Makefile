@@ -39,7 +39,7 @@ serve: build
 test: build tests/runtimes/node_modules/.package-lock.json
 	npm run --silent check
 	ctest --test-dir $(BUILD) --output-on-failure
-	node --test tests/*.test.mjs tests/runtime/*.test.mjs
+	node --test tests/*.test.mjs tests/runtime/*.test.mjs tests/operate/*.test.mjs
 
 conformance: build
 	node conformance/run.mjs

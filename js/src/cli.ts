@@ -3,13 +3,15 @@ import { createRequire } from 'node:module';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { registerOperatorCommands } from './commands/register.js';
+import { Interrupted, OperateError } from './operate/error.js';
 import { explain, explainRecovery } from './explain.js';
 import { outputWritten } from './output.js';
 import { bundleProject, loadProject, type Project, ProjectError } from './project.js';
 import type { ServerOptions } from './server.js';
 import { defaultMemoryLimit, MEMORY_LIMIT_BYTES_MIN } from './runtime/memory-limit.js';
 
-const exitCodes = { mistake: 1, usage: 2, interrupted: 130 };
+const exitCodes = { mistake: 1, usage: 2, missing: 3, unavailable: 5, interrupted: 130 };
 
 interface ServeOptions {
   port: number;
@@ -136,6 +138,7 @@ object that exists already is never overwritten. The project's name and classes 
 the objects were made with, as their ids depend on them.`,
     )
     .action(importState);
+  registerOperatorCommands(program);
   return program;
 }
 
@@ -257,8 +260,14 @@ async function main(): Promise<void> {
       return;
     }
     console.error(`perdure: ${explain(error, [])}`);
-    process.exitCode = exitCodes.mistake;
+    process.exitCode = exitCodeOf(error);
   }
+}
+
+function exitCodeOf(error: unknown): number {
+  if (error instanceof Interrupted) return exitCodes.interrupted;
+  if (!(error instanceof OperateError) || error.kind === 'failed') return exitCodes.mistake;
+  return exitCodes[error.kind];
 }
 
 await main();

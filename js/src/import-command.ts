@@ -1,6 +1,6 @@
 /** `perdure import`: the objects of `wrangler dev` and workerd for a project. */
 import { resolve } from 'node:path';
-import { SingleBar } from 'cli-progress';
+import { progressBar } from './commands/progress.js';
 import { findObjects, type FoundObject } from './import/find.js';
 import { importObjects, type Imported, type ImportTarget, keysOf } from './import/import.js';
 import type { Project } from './project.js';
@@ -12,7 +12,7 @@ const ALARMS_NAMED_MAX = 10;
 /** Imports what is below `source` into the data directory; -> what to print. Without a project every key is taken. */
 export function runImport(source: string, project: Project | undefined, dataDirectory: string): string {
   const objects = findObjects(resolve(source));
-  const bar = progressBar(objects.length);
+  const bar = progressBar('importing', objects.length);
   let imported: Imported[];
   try {
     imported = importObjects({
@@ -36,14 +36,6 @@ function classesOf(project: Project): ImportTarget[] {
 
 function everyKey(objects: FoundObject[]): ImportTarget[] {
   return keysOf(objects).map((key) => ({ key, className: key, storage: 'sqlite' }));
-}
-
-/** Only for somebody who looks. */
-function progressBar(total: number): SingleBar | undefined {
-  if (!process.stderr.isTTY) return undefined;
-  const bar = new SingleBar({ format: 'importing {bar} {value}/{total} {id}', hideCursor: true, clearOnComplete: true, stream: process.stderr });
-  bar.start(total, 0, { id: '' });
-  return bar;
 }
 
 function summary(imported: Imported[], dataDirectory: string): string {

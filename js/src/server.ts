@@ -2,11 +2,15 @@
 import { once } from 'node:events';
 import { clearTimeout, setTimeout } from 'node:timers'; // user code may replace the globals
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { AdminServer } from './operate/admin-server.js';
+import type { Operated, ServerFacts } from './operate/operated.js';
+import { type Write, writeOn, type Written } from './operate/write.js';
 import { ProjectError } from './project.js';
 import { loadNative, type NativeEngine } from './runtime/native.js';
 import { ResetClock } from './runtime/reset-clock.js';
+import { shardOf } from './runtime/shard.js';
 import { ServedShard, type Settled, type ShardSettings } from './served-shard.js';
-import type { Answer, Question, ThreadCalls, ThreadData } from './shard-thread.js';
+import type { Answer, ThreadCalls, ThreadData } from './shard-thread.js';
 
 export interface ServerOptions extends ShardSettings {
   dataDirectory: string;
@@ -48,8 +52,11 @@ function giveUpAfter(ms: number): NodeJS.Timeout {
 /** A shard on a thread of its own, as this thread sees it. */
 class ShardThread implements ThreadCalls {
   readonly #worker: Worker;
-  readonly #answers: { resolve(value: unknown): void; reject(error: unknown): void }[] = [];
+  /** By the number of the question. */
+  readonly #answers = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>();
+  #asked = 0;
   #closing = false;
+  #stopping = false;
   /** Why the thread is no more. */
   #gone: Error | undefined;
 
@@ -57,7 +64,8 @@ class ShardThread implements ThreadCalls {
     const transferList = data.placement.ports.filter((port) => port !== undefined);
     this.#worker = new Worker(new URL('./shard-thread.js', import.meta.url), { workerData: data, transferList, execArgv: ['--enable-source-maps'] });
     this.#worker.on('message', (answer: Answer) => {
-      const { resolve, reject } = this.#answers.shift()!;
+      const { resolve, reject } = this.#answers.get(answer.number)!;
+      this.#answers.delete(answer.number);
       if ('value' in answer) resolve(answer.value);
       else reject(failure(answer.failed));
     });
@@ -67,44 +75,54 @@ class ShardThread implements ThreadCalls {
 
   static async start(data: ThreadData): Promise<ShardThread> {
     const thread = new ShardThread(data);
-    await thread.#answer();
+    await thread.#answer(0);
     return thread;
   }
 
   /** A shard that is gone takes its objects along: the process ends, and starts anew with everything that was answered. */
   #died(why: string, code: number): void {
     this.#gone ??= new Error(`A shard's thread ${why}.`);
-    if (this.#closing || this.#answers.length > 0) {
-      for (const { reject } of this.#answers.splice(0)) reject(this.#gone);
-      return;
-    }
+    const ending = this.#closing || this.#stopping || this.#answers.has(0);
+    for (const { reject } of this.#answers.values()) reject(this.#gone);
+    this.#answers.clear();
+    if (ending) return;
     console.error(`perdure: a shard's thread ${why}.`);
     process.exit(code);
   }
 
-  #answer(): Promise<unknown> {
-    return new Promise((resolve, reject) => this.#answers.push({ resolve, reject }));
+  #answer(number: number): Promise<unknown> {
+    return new Promise((resolve, reject) => this.#answers.set(number, { resolve, reject }));
   }
 
-  #ask(question: Question): Promise<unknown> {
-    if (this.#gone !== undefined) return Promise.reject(this.#gone);
-    this.#worker.postMessage(question);
-    return this.#answer();
+  #ask<Name extends keyof ThreadCalls>(name: Name, argument: Parameters<ThreadCalls[Name]>[0]): ReturnType<ThreadCalls[Name]> {
+    if (this.#gone !== undefined) return Promise.reject(this.#gone) as ReturnType<ThreadCalls[Name]>;
+    const number = ++this.#asked;
+    this.#worker.postMessage({ number, name, argument });
+    return this.#answer(number) as ReturnType<ThreadCalls[Name]>;
+  }
+
+  write(write: Write): Promise<Written> {
+    return this.#ask('write', write);
+  }
+
+  objectsInMemory(): Promise<number> {
+    return this.#ask('objectsInMemory', undefined);
   }
 
   frontStopped(): Promise<string[]> {
-    return this.#ask({ name: 'frontStopped', argument: undefined }) as Promise<string[]>;
+    this.#stopping = true;
+    return this.#ask('frontStopped', undefined);
   }
 
   settled(deadlineMs: number): Promise<Settled> {
-    return this.#ask({ name: 'settled', argument: deadlineMs }) as Promise<Settled>;
+    return this.#ask('settled', deadlineMs);
   }
 
   async close(): Promise<void> {
     this.#closing = true;
     if (this.#gone !== undefined) return;
     const exit = once(this.#worker, 'exit');
-    await this.#ask({ name: 'close', argument: undefined });
+    await this.#ask('close', undefined);
     await exit;
   }
 }
@@ -171,11 +189,50 @@ class Shards {
     }
   }
 
+  /** What an operator writes, on the shard that has the object. */
+  write(write: Write): Promise<Written> {
+    const index = shardOf(write.place.id, this.threads.length + 1);
+    return index === 0 ? writeOn(this.first.shard, write) : this.threads[index - 1]!.write(write);
+  }
+
+  async objectsInMemory(): Promise<number[]> {
+    return [this.first.shard.objects, ...(await Promise.all(this.threads.map((thread) => thread.objectsInMemory())))];
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.threads.map((thread) => thread.close()));
     // At last: its timers go on until the process ends.
     this.first.close();
   }
+}
+
+/** undefined: this file system has no sockets; the objects are served all the same. */
+async function startAdmin(operated: Operated): Promise<AdminServer | undefined> {
+  try {
+    return await AdminServer.start(operated);
+  } catch (error) {
+    console.error(`perdure: there is no admin socket in ${operated.dataDirectory}, so commands for operators need the server to be stopped: ${(error as Error).message}`);
+    return undefined;
+  }
+}
+
+/** What the admin socket works on. */
+function operatedBy(engine: NativeEngine, shards: Shards, { dataDirectory, project, memoryLimit }: ServerOptions, port: number): Operated {
+  const startedAt = Date.now();
+  const server = async (): Promise<ServerFacts> => {
+    const objectsInMemory = await shards.objectsInMemory();
+    return {
+      pid: process.pid,
+      project: project.name,
+      port,
+      threads: objectsInMemory.length,
+      uptimeMs: Date.now() - startedAt,
+      memoryBytes: process.memoryUsage.rss(),
+      memoryLimitBytes: memoryLimit,
+      objectsInMemory,
+    };
+  };
+  return { engine, dataDirectory, server, write: (write) => shards.write(write) };
 }
 
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
@@ -194,12 +251,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     throw error;
   }
   const running = shards;
+  const admin = await startAdmin(operatedBy(engine, running, options, port));
   return {
     port,
     recovery: engine.recovery,
     async stop() {
       const deadline = Date.now() + STOP_GRACE_MS;
       const givesUp = giveUpAfter(STOP_GRACE_MS + STOP_MARGIN_MS);
+      await admin?.close();
       engine.stopListening(STOP_GRACE_MS);
       const cut = await running.frontStopped();
       engine.closeListener();

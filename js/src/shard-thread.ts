@@ -1,5 +1,6 @@
 /** The entry of a thread that runs one shard of a served project; server.ts starts it and tells it what to do. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { type Write, writeOn, type Written } from './operate/write.js';
 import { outputWritten } from './output.js';
 import { ProjectError } from './project.js';
 import { loadNative } from './runtime/native.js';
@@ -14,17 +15,25 @@ export interface ThreadData {
   placement: Placement;
 }
 
-/** What a thread is asked to do, in this order; each is answered once. */
+/** What a thread is asked to do: writes of operators, and then the steps of a stop, in this order. */
 export interface ThreadCalls {
+  write(write: Write): Promise<Written>;
+  objectsInMemory(): Promise<number>;
   frontStopped(): Promise<string[]>;
   settled(deadlineMs: number): Promise<Settled>;
   close(): Promise<void>;
 }
 
-export type Question = { [Name in keyof ThreadCalls]: { name: Name; argument: Parameters<ThreadCalls[Name]>[0] } }[keyof ThreadCalls];
+/** Numbers are from 1. */
+export type Question = { [Name in keyof ThreadCalls]: { number: number; name: Name; argument: Parameters<ThreadCalls[Name]>[0] } }[keyof ThreadCalls];
 
-/** The first message says whether the shard serves; each further one answers a question. */
-export type Answer = { value: unknown } | { failed: { message: string; stack: string | undefined; ofProject: boolean } };
+/** The first message, number 0, says whether the shard serves; each further one answers a question. */
+export type Answer = { number: number } & ({ value: unknown } | { failed: { message: string; stack: string | undefined; ofProject: boolean } });
+
+function failure(number: number, error: unknown): Answer {
+  const { message, stack } = error as Error;
+  return { number, failed: { message, stack, ofProject: error instanceof ProjectError } };
+}
 
 async function main(port: MessagePort, { engineToken, settings, resetClock, placement }: ThreadData): Promise<void> {
   const answer = (message: Answer): void => port.postMessage(message);
@@ -32,28 +41,38 @@ async function main(port: MessagePort, { engineToken, settings, resetClock, plac
   try {
     served = await ServedShard.start(loadNative().attachEngine(engineToken), settings, new ResetClock(resetClock), placement);
   } catch (error) {
-    const { message, stack } = error as Error;
-    answer({ failed: { message, stack, ofProject: error instanceof ProjectError } });
+    answer(failure(0, error));
     port.close();
     return;
   }
-  port.on('message', ({ name, argument }: Question) => {
+  port.on('message', ({ number, name, argument }: Question) => {
+    const answerWith = (outcome: Promise<unknown>): void =>
+      void outcome.then(
+        (value) => answer({ number, value }),
+        (error: unknown) => answer(failure(number, error)),
+      );
     switch (name) {
+      case 'write':
+        answerWith(writeOn(served.shard, argument));
+        break;
+      case 'objectsInMemory':
+        answer({ number, value: served.shard.objects });
+        break;
       case 'frontStopped':
-        void served.frontStopped().then((value) => answer({ value }));
+        answerWith(served.frontStopped());
         break;
       case 'settled':
-        void served.settled(argument!).then((value) => answer({ value }));
+        answerWith(served.settled(argument));
         break;
       case 'close':
         served.close();
         void outputWritten().then(() => {
-          answer({ value: undefined });
+          answer({ number, value: undefined });
           process.exit(); // this thread: timers of user code would keep it
         });
     }
   });
-  answer({ value: undefined });
+  answer({ number: 0, value: undefined });
 }
 
 await main(parentPort!, workerData as ThreadData);

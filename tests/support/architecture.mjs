@@ -39,6 +39,8 @@ const scriptArrows = {
   runtime: [],
   library: ['runtime'],
   import: ['runtime'],
+  operate: ['runtime'],
+  commands: ['operate', 'runtime'],
 };
 
 function filesBelow(directory, pattern) {

@@ -106,6 +106,37 @@ export class Instance extends Observer {
   }
 }
 
+/** What an operator has the object's storage do, as an event of the object: a transaction of its own. */
+class OperatorDelivery<T> implements Delivery {
+  seenLsn = 0;
+
+  constructor(
+    readonly host: ObjectHost,
+    readonly body: (core: StorageCore) => T,
+    readonly resolve: (value: unknown) => void,
+    readonly reject: (error: unknown) => void,
+  ) {}
+
+  run(): { value: T } | { thrown: unknown } {
+    const core = this.host.storage!;
+    try {
+      return { value: core.transactionSync(() => this.body(core)) };
+    } catch (thrown) {
+      return { thrown };
+    } finally {
+      core.rollbacks++; // lists that are open read anew
+    }
+  }
+
+  pass(result: unknown): unknown {
+    return result;
+  }
+
+  resetSeen(): void {}
+}
+
+const operateTurn = (delivery: OperatorDelivery<unknown>): void => delivery.host.deliverOperator(delivery);
+
 /** A resumption that waits at the gate. */
 class Waiting {
   constructor(
@@ -390,6 +421,41 @@ export class ObjectHost implements StateHost, StorageHost {
   /** What a caller gets after a reset: an error of its own. */
   refusal(remote = false): unknown {
     return copyThrown(this.resetError, remote ? { durableObjectReset: true, remote } : { durableObjectReset: true });
+  }
+
+  /**
+   * Runs `body` on the object's storage, in a turn and a transaction of its own: when an instance is there, as
+   * one of its events, which waits at the gate; otherwise without making one of the class. Resolves when that is
+   * committed; rejects with what `body` has thrown, and nothing is written then.
+   */
+  async operate<T>(body: (core: StorageCore) => T): Promise<T> {
+    const outcome = (await new Promise<unknown>((resolve, reject) => {
+      this.shard.turn(operateTurn, new OperatorDelivery<unknown>(this, body, resolve, reject));
+    })) as { value: T } | { thrown: unknown };
+    if ('thrown' in outcome) throw outcome.thrown;
+    return outcome.value;
+  }
+
+  /** Of the instance; undefined: there is none. */
+  get storage(): StorageCore | undefined {
+    return this.#instance?.storage;
+  }
+
+  deliverOperator(delivery: Delivery): void {
+    if (this.#instance !== undefined) {
+      this.deliver(delivery);
+      return;
+    }
+    // Somebody for the core to deliver it to, gone before this turn ends: nothing else can arrive.
+    const instance = new Instance(this, new StorageCore(this));
+    instance.object = {};
+    this.#instance = instance;
+    const event = this.shard.nextEvent();
+    this.native.arrive(this.slot, event, ROOT);
+    this.native.constructed(this.slot);
+    this.native.next(this.slot);
+    this.#run(delivery);
+    this.shard.evictIfPossible(this);
   }
 
   evict(): void {

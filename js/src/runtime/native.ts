@@ -25,8 +25,26 @@ export interface NativeEngine {
   listen(host: string, port: number): number;
   stopListening(graceMs: number): void;
   closeListener(): void;
+  // What operators look at (src/node/admin_binding.h).
+  /** number, key, whether its objects have key-value storage, … */
+  namespaces(): (number | string | boolean)[];
+  openView(namespace: number, hexId: string): Promise<[view: number, pageSize: number, pages: number]>;
+  viewQuery(view: number, sql: string, parameters: (string | number)[]): Promise<string[]>;
+  viewRows(view: number, most: number): Promise<ViewValue[]>;
+  viewPages(view: number, first: number, count: number): Promise<ArrayBuffer>;
+  viewPairs(view: number, namespace: number, hexId: string, file: string): Promise<void>;
+  interruptView(view: number): void;
+  closeView(view: number): void;
+  objectPath(namespace: number, hexId: string): string;
+  /** bytes, milliseconds of the last commit, … */
+  currentHeads(numbers: number[]): number[];
+  whenDurable(): Promise<void>;
+  counters(): { appendedLsn: number; durableLsn: number; logBytesSinceCheckpoint: number; dirtyBytes: number; hasRoom: boolean };
   createShard(exchange: ArrayBuffer, onWake: () => void, alarmRetryMs: number): NativeShard;
 }
+
+/** A value of a row as a view shows it; whole numbers that a number does not have exactly are bigints. */
+export type ViewValue = null | number | bigint | string | ArrayBuffer;
 
 /** What `arrive` answers. */
 export const DELIVER = 0;

@@ -44,7 +44,10 @@ export interface Placement {
 }
 
 /** Which of `count` shards has an object: its id is a hash already. As ObjectId::shard() in src/runtime/object_id.h. */
-const shardOf = (hexId: string, count: number): number => Number.parseInt(hexId.slice(0, 8), 16) % count;
+export const shardOf = (hexId: string, count: number): number => Number.parseInt(hexId.slice(0, 8), 16) % count;
+
+/** The class of objects that only operators reach. */
+class Unserved {}
 
 const resolved = Promise.resolve();
 const SWEEP_MS = 1000;
@@ -126,6 +129,8 @@ export class Shard implements OutputGate {
   readonly #durableWaits: DurableWait[] = [];
   readonly #sweep: NodeJS.Timeout;
   readonly #namespaces = new Map<string, ObjectNamespace>();
+  /** By key: what only operators have asked for. */
+  readonly #unserved = new Map<string, ObjectNamespace>();
   readonly resetClock: ResetClock;
   /** By index: the ways to the other shards; empty when there are none. */
   #links: (Link | undefined)[] = [];
@@ -194,6 +199,15 @@ export class Shard implements OutputGate {
   linkTo({ hex }: Identity): Link | undefined {
     const count = this.#links.length;
     return count === 0 ? undefined : this.#links[shardOf(hex, count)];
+  }
+
+  /** The namespace that the key names on disk, for operators: none of its objects is constructed when no class is bound to it. */
+  operated(key: string, storage: StorageKind): ObjectNamespace {
+    const known = this.#namespaces.get(key) ?? this.#unserved.get(key);
+    if (known !== undefined) return known;
+    const namespace = new ObjectNamespace(this, key, Unserved, key, storage);
+    this.#unserved.set(key, namespace);
+    return namespace;
   }
 
   /** Throws for a namespace that is not bound here. */

@@ -235,6 +235,12 @@ export class SqlEngine {
     this.#generation++;
   }
 
+  /** Nothing stays prepared: no cursor is open. */
+  close(): void {
+    for (const prepared of this.#cache.values()) this.#finalize(prepared);
+    this.forget();
+  }
+
   #finalize(prepared: Prepared): void {
     if (this.#owner.alive && prepared.generation === this.#generation) this.#owner.native.finalize(prepared.id);
   }

@@ -1,0 +1,133 @@
+/** `perdure export`: a SQLite file for each object. */
+import { mkdir, open, readdir, rename, rm, type FileHandle } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { SingleBar } from 'cli-progress';
+import { OperateError } from '../operate/error.js';
+import type { ListedObject } from '../operate/objects.js';
+import type { DataDirectory } from '../operate/open.js';
+import { print, sizeText } from './output.js';
+import { progressBar } from './progress.js';
+import { type DataOption, withData } from './session.js';
+
+/** In the folder of the files: which object each is of. */
+const LIST_FILE = 'objects.jsonl';
+
+/** What has been written. */
+interface Total {
+  objects: number;
+  bytes: number;
+}
+
+/** (namespace, folder) or (namespace, object, folder) */
+export function exportObjects(namespace: string, objectOrFolder: string, folderAfterObject: string | undefined, options: DataOption): Promise<void> {
+  const folder = join(resolve(folderAfterObject ?? objectOrFolder), folderName(namespace));
+  return withData(options, async (data) => {
+    const total = { objects: 0, bytes: 0 };
+    if (folderAfterObject === undefined) await exportAll(data, namespace, folder, total);
+    else await exportNamed(data, namespace, objectOrFolder, folder, total);
+    await print(`Exported ${total.objects} ${total.objects === 1 ? 'object' : 'objects'} (${sizeText(total.bytes)}) to ${folder}\n`);
+  });
+}
+
+/** An import finds a namespace by the name of its folder. */
+function folderName(namespace: string): string {
+  if (/[/\0]/.test(namespace) || namespace === '.' || namespace === '..')
+    throw new OperateError(`The namespace "${namespace}" has a name that no folder can have.`);
+  return namespace;
+}
+
+async function exportAll(data: DataDirectory, namespace: string, folder: string, total: Total): Promise<void> {
+  const count = await countOf(data, namespace);
+  await refuseUsed(folder);
+  const bar = progressBar('exporting', count);
+  const list = await open(join(folder, LIST_FILE), 'wx');
+  try {
+    for await (const objects of data.run('objects', { namespace })) {
+      for (const object of objects) await exportListed(data, object, folder, list, total, bar);
+    }
+    await list.sync();
+  } finally {
+    bar?.stop();
+    await list.close();
+  }
+  await syncFolder(folder);
+}
+
+async function exportListed(data: DataDirectory, object: ListedObject, folder: string, list: FileHandle, total: Total, bar: SingleBar | undefined): Promise<void> {
+  const { namespace, id, name, alarmMs } = object;
+  bar?.update(total.objects, { id: name ?? id });
+  let bytes: number;
+  try {
+    bytes = await exportOne(data, namespace, id, join(folder, `${id}.sqlite`));
+  } catch (error) {
+    // An object of key-value storage whose last key has gone meanwhile.
+    if (error instanceof OperateError && error.kind === 'missing') return;
+    throw error;
+  }
+  await list.write(`${JSON.stringify({ id, name, file: `${id}.sqlite`, bytes, alarm: alarmMs === null ? null : new Date(alarmMs).toISOString() })}\n`);
+  total.objects++;
+  total.bytes += bytes;
+}
+
+/** The object's id is not known here; the server finds it by its name. */
+async function exportNamed(data: DataDirectory, namespace: string, object: string, folder: string, total: Total): Promise<void> {
+  let id = '';
+  for await (const found of data.run('find', { namespace, object })) id = found.id;
+  await mkdir(folder, { recursive: true });
+  total.bytes = await exportOne(data, namespace, id, join(folder, `${id}.sqlite`));
+  total.objects = 1;
+  await syncFolder(folder);
+}
+
+async function countOf(data: DataDirectory, namespace: string): Promise<number> {
+  let found: number | undefined;
+  for await (const { namespaces } of data.run('stats', {})) found = namespaces.find(({ key }) => key === namespace)?.objects;
+  // The list says what is wrong with a namespace that is not there.
+  return found ?? 0;
+}
+
+async function refuseUsed(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  if ((await readdir(folder)).length > 0) throw new OperateError(`The folder ${folder} is not empty. Nothing is overwritten: give another one.`);
+}
+
+/** -> its bytes. A file is there when it is whole, and on the disk. */
+async function exportOne(data: DataDirectory, namespace: string, object: string, path: string): Promise<number> {
+  const partial = `${path}.partial`;
+  const file = await open(partial, 'wx');
+  let written = 0;
+  try {
+    try {
+      for await (const part of data.run('export', { namespace, object })) {
+        if (!(part instanceof Uint8Array)) continue;
+        await file.writeFile(part);
+        written += part.length;
+      }
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await refuseExisting(path);
+    await rename(partial, path);
+  } catch (error) {
+    await rm(partial, { force: true });
+    throw error;
+  }
+  return written;
+}
+
+async function refuseExisting(path: string): Promise<void> {
+  const there = await open(path, 'r').catch(() => undefined);
+  if (there === undefined) return;
+  await there.close();
+  throw new OperateError(`The file ${path} is there already. Nothing is overwritten: give another folder, or remove it.`);
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const opened = await open(folder, 'r');
+  try {
+    await opened.sync();
+  } finally {
+    await opened.close();
+  }
+}

@@ -1,0 +1,9 @@
+import { SingleBar } from 'cli-progress';
+
+/** A bar for long work, on stderr; undefined: nobody looks. `what` is done, `total` times. */
+export function progressBar(what: string, total: number): SingleBar | undefined {
+  if (!process.stderr.isTTY) return undefined;
+  const bar = new SingleBar({ format: `${what} {bar} {value}/{total} {id}`, hideCursor: true, clearOnComplete: true, stream: process.stderr });
+  bar.start(total, 0, { id: '' });
+  return bar;
+}

@@ -1,0 +1,134 @@
+/** The commands for operators. Each is loaded when it is run. */
+import { type Command, InvalidArgumentError } from 'commander';
+
+const NAMESPACE = '<NAMESPACE>';
+const NAMESPACE_HELP = 'the namespace, as the data directory has it: <name of the project>-<class>';
+const OBJECT = '<NAME>';
+const OBJECT_HELP = 'the object: its name, or the 64 hex digits of its id';
+
+const NOTES = `
+The data directory may be served meanwhile (the command then asks the server, through the socket
+admin.sock in it) or not (the command opens it itself).
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such namespace, object or key,
+5 the data directory cannot be reached (in use, or not yours), 130 interrupted.`;
+
+function positiveInteger(text: string): number {
+  if (/^[1-9]\d{0,14}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('Give a whole number from 1.');
+}
+
+function describe(command: Command, description: string, examples: string): Command {
+  return command
+    .description(description)
+    .option('--data <folder>', 'the data directory', '.perdure')
+    .addHelpText('after', `\nExamples:\n${examples}\n${NOTES}`);
+}
+
+export function registerOperatorCommands(program: Command): void {
+  registerObjects(program);
+  registerSql(program);
+  registerKv(program);
+  registerExport(program);
+  registerStats(program);
+}
+
+/** Loads `file` when the command is run. */
+const lazily =
+  <Module, Arguments extends unknown[]>(load: () => Promise<Module>, run: (module: Module, ...args: Arguments) => Promise<void>) =>
+  async (...args: Arguments): Promise<void> =>
+    run(await load(), ...args);
+
+const objects = () => import('./objects.js');
+const storage = () => import('./storage.js');
+
+function group(program: Command, name: string, description: string): Command {
+  return program.command(name).description(description).helpCommand(false).showHelpAfterError(`Run "perdure ${name} --help" for what there is.`);
+}
+
+function registerObjects(program: Command): void {
+  describe(
+    group(program, 'objects', 'Look at the objects of a data directory.').command('ls').argument('[NAMESPACE]', NAMESPACE_HELP),
+    'List objects: namespace, name, id, size, last change and next alarm (UTC).',
+    `  perdure objects ls
+  perdure objects ls chat-Room --data /var/lib/chat
+  perdure objects ls chat-Room --json | jq -r '.[] | select(.alarm) | .name'
+
+Objects of key-value storage (new_classes) are listed with the size of their keys and values; their
+names are kept only while they have an alarm, and when they changed is not known.`,
+  )
+    .option('--json', 'one array, an object on each line')
+    .action(lazily(objects, (module, ...args: Parameters<typeof module.listObjects>) => module.listObjects(...args)));
+}
+
+function registerStats(program: Command): void {
+  describe(program.command('stats'), 'Show how much a data directory holds and what its server does.', '  perdure stats\n  perdure stats --data /var/lib/chat --json')
+    .option('--json', 'one object')
+    .action(lazily(objects, (module, ...args: Parameters<typeof module.showStats>) => module.showStats(...args)));
+}
+
+function registerSql(program: Command): void {
+  describe(
+    program.command('sql').argument(NAMESPACE, NAMESPACE_HELP).argument(OBJECT, OBJECT_HELP).argument('<SQL>', 'one or more statements; the rows of the last one are printed'),
+    'Run SQL on the database of an object.',
+    `  perdure sql chat-Room lobby "SELECT * FROM messages ORDER BY id DESC LIMIT 10"
+  perdure sql chat-Room lobby "SELECT count(*) FROM messages" --json
+  perdure sql chat-Room lobby "DELETE FROM messages WHERE id < 100" --write
+
+Without --write nothing can be changed, and what is read is the state of the last commit: the object
+goes on meanwhile. With it, all statements are one transaction, which runs as an event of the object: it waits while
+the object is inside blockConcurrencyWhile() or transaction(). The class is not constructed for it.
+What the object itself may not do (tables that begin with _cf_, pragmas, ATTACH) is refused.`,
+  )
+    .option('--write', 'let it change the database')
+    .option('--create', 'with --write: make the object if it is not there')
+    .option('--json', 'an array with an object for each row; a blob is {"hex": "…"}')
+    .option('--csv', 'with a heading; NULL is empty, an empty text is "", a blob is hexadecimal')
+    .action(lazily(storage, (module, ...args: Parameters<typeof module.runSql>) => module.runSql(...args)));
+}
+
+function registerKv(program: Command): void {
+  const kv = group(program, 'kv', 'Read and write the key-value storage of an object, of either kind.');
+  const command = (name: string): Command => kv.command(name).argument(NAMESPACE, NAMESPACE_HELP).argument(OBJECT, OBJECT_HELP);
+  describe(
+    command('get').argument('<KEY>', 'the key'),
+    'Print the value of a key: JSON, or as Node.js shows it when JSON does not have it (Date, Map, undefined, …).',
+    '  perdure kv get chat-Room lobby topic',
+  ).action(lazily(storage, (module, ...args: Parameters<typeof module.getValue>) => module.getValue(...args)));
+  describe(
+    command('put').argument('<KEY>', 'the key').argument('<JSON>', 'the value'),
+    'Store a value, which is JSON.',
+    `  perdure kv put chat-Room lobby topic '"Gardening"'
+  perdure kv put chat-Room lobby limits '{"members": 100}'`,
+  )
+    .option('--create', 'make the object if it is not there')
+    .action(lazily(storage, (module, ...args: Parameters<typeof module.putValue>) => module.putValue(...args)));
+  describe(command('rm').argument('<KEY...>', 'the keys'), 'Remove keys.', '  perdure kv rm chat-Room lobby topic limits').action(
+    lazily(storage, (module, ...args: Parameters<typeof module.removeKeys>) => module.removeKeys(...args)),
+  );
+  describe(command('ls'), 'List keys and values, in the order of the keys.', '  perdure kv ls chat-Room lobby\n  perdure kv ls chat-Room lobby --prefix user: --limit 10 --json')
+    .option('--prefix <text>', 'keys that begin with it')
+    .option('--start <key>', 'from this key on')
+    .option('--end <key>', 'keys before this one')
+    .option('--limit <number>', 'so many at most', positiveInteger)
+    .option('--reverse', 'the last one first')
+    .option('--json', 'one array, {"key", "value"} on each line; "text" instead of "value" where JSON does not have it')
+    .action(lazily(storage, (module, ...args: Parameters<typeof module.listPairs>) => module.listPairs(...args)));
+}
+
+function registerExport(program: Command): void {
+  describe(
+    program.command('export').argument(NAMESPACE, NAMESPACE_HELP).argument('<NAME or DIR>', `${OBJECT_HELP}; left out: all objects`).argument('[DIR]', 'the folder to write to'),
+    'Write the database of an object, or of each, to a SQLite file: DIR/NAMESPACE/<id>.sqlite.',
+    `  perdure export chat-Room lobby /tmp/out
+  perdure export chat-Room /backup/2026-11-21 --data /var/lib/chat
+
+Each file is the state of one moment; the objects go on meanwhile. Nothing is overwritten. The list
+objects.jsonl beside the files of a whole namespace has the names and alarms. "perdure import" takes the folder.`,
+  ).action(
+    lazily(
+      () => import('./export.js'),
+      (module, ...args: Parameters<typeof module.exportObjects>) => module.exportObjects(...args),
+    ),
+  );
+}

@@ -1,0 +1,81 @@
+/** `perdure sql` and `perdure kv`. */
+import { OperateError } from '../operate/error.js';
+import type { Pair, ShownValue } from '../operate/kv.js';
+import { type Format, JsonArray, plain, print, type RowPrinter, rowPrinter, TablePrinter } from './output.js';
+import { type DataOption, withData } from './session.js';
+
+export interface SqlOptions extends DataOption {
+  write?: true;
+  create?: true;
+  json?: true;
+  csv?: true;
+}
+
+export function runSql(namespace: string, object: string, sql: string, options: SqlOptions): Promise<void> {
+  const format: Format = options.json === true ? 'json' : options.csv === true ? 'csv' : 'table';
+  return withData(options, async (data) => {
+    let printer: RowPrinter | undefined;
+    for await (const part of data.run('sql', { namespace, object, sql, write: options.write === true, create: options.create === true })) {
+      if ('columns' in part) printer = part.columns.length === 0 ? undefined : rowPrinter(format, part.columns);
+      else if ('rows' in part) await printer?.rows(part.rows);
+      else console.error(`${part.changed} ${part.changed === 1 ? 'row' : 'rows'} written.`);
+    }
+    await printer?.end();
+  });
+}
+
+/** JSON, or the text in quotes when JSON does not have it. */
+const valueText = (value: ShownValue): string => ('json' in value ? value.json : value.text);
+const valueJson = (value: ShownValue): string => ('json' in value ? `"value":${value.json}` : `"text":${JSON.stringify(value.text)}`);
+
+export function getValue(namespace: string, object: string, key: string, options: DataOption): Promise<void> {
+  return withData(options, async (data) => {
+    for await (const value of data.run('kv-get', { namespace, object, key })) {
+      if (value === null) throw new OperateError(`There is no key ${JSON.stringify(key)}.`, 'missing');
+      await print(`${valueText(value)}\n`);
+    }
+  });
+}
+
+export interface ListOptions extends DataOption {
+  prefix?: string;
+  start?: string;
+  end?: string;
+  limit?: number;
+  reverse?: true;
+  json?: true;
+}
+
+export function listPairs(namespace: string, object: string, { data: folder, json, reverse, ...range }: ListOptions): Promise<void> {
+  return withData({ data: folder }, async (data) => {
+    const batches = data.run('kv-ls', { namespace, object, ...range, reverse: reverse === true });
+    await (json === true ? printJson(batches) : printTable(batches));
+  });
+}
+
+async function printJson(batches: AsyncIterable<Pair[]>): Promise<void> {
+  const array = new JsonArray();
+  for await (const pairs of batches) await array.add(pairs.map(([key, value]) => `{"key":${JSON.stringify(key)},${valueJson(value)}}`));
+  await array.end();
+}
+
+async function printTable(batches: AsyncIterable<Pair[]>): Promise<void> {
+  const table = new TablePrinter(['key', 'value']);
+  for await (const pairs of batches) await table.rows(pairs.map(([key, value]) => [plain(key), valueText(value)]));
+  await table.end();
+}
+
+export function putValue(namespace: string, object: string, key: string, json: string, options: DataOption & { create?: true }): Promise<void> {
+  return withData(options, async (data) => {
+    for await (const _ of data.run('kv-put', { namespace, object, key, json, create: options.create === true })) void _;
+  });
+}
+
+export function removeKeys(namespace: string, object: string, keys: string[], options: DataOption): Promise<void> {
+  return withData(options, async (data) => {
+    for await (const removed of data.run('kv-rm', { namespace, object, keys })) {
+      const missing = keys.length - removed;
+      if (missing > 0) throw new OperateError(`${missing} of ${keys.length} keys ${missing === 1 ? 'was' : 'were'} not there.`, 'missing');
+    }
+  });
+}

@@ -1,0 +1,56 @@
+/** `export`: the database of an object as a SQLite file of its own. */
+import { randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { mkdir, open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Operated } from './operated.js';
+import { findObject, type Place } from './places.js';
+import { View, withView } from './view.js';
+
+/** Below the data directory: what objects of key-value storage are exported through. */
+const WORK_FOLDER = 'export';
+
+/** What a crash has left there goes: before the first operation. */
+export function clearExports(dataDirectory: string): void {
+  rmSync(join(dataDirectory, WORK_FOLDER), { recursive: true, force: true });
+}
+/** Bytes of a file that are read at once. */
+const READ_BYTES = 1 << 20;
+
+/** First how many bytes there are to come, then those. */
+export type ExportPart = { bytes: number } | Uint8Array;
+
+export async function* exportObject({ engine, dataDirectory }: Operated, args: { namespace: string; object: string }, signal: AbortSignal): AsyncGenerator<ExportPart> {
+  const place = findObject(engine, args.namespace, args.object);
+  yield* withView(View.ofObject(engine, signal, place), (view) =>
+    place.space.storage === 'kv' ? throughFile(view, place, join(dataDirectory, WORK_FOLDER)) : pagesOf(view),
+  );
+}
+
+async function* pagesOf(view: View): AsyncGenerator<ExportPart> {
+  yield { bytes: view.pages * view.pageSize };
+  for await (const pages of view.content()) yield new Uint8Array(pages);
+}
+
+/** The pairs are among those of all objects: they get a file of their own, which nobody sees. */
+async function* throughFile(view: View, place: Place, folder: string): AsyncGenerator<ExportPart> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const path = join(folder, `${randomUUID()}.sqlite`);
+  try {
+    await view.writePairs(place, path);
+    const file = await open(path, 'r');
+    try {
+      await rm(path);
+      yield { bytes: (await file.stat()).size };
+      for (;;) {
+        const { bytesRead, buffer } = await file.read(Buffer.alloc(READ_BYTES), 0, READ_BYTES);
+        if (bytesRead === 0) return;
+        yield buffer.subarray(0, bytesRead);
+      }
+    } finally {
+      await file.close();
+    }
+  } finally {
+    await rm(path, { force: true });
+  }
+}

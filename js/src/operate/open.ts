@@ -1,0 +1,75 @@
+/** A data directory for the command line: through the process that serves it, or opened here when nobody does. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { loadNative, type NativeEngine } from '../runtime/native.js';
+import { Shard } from '../runtime/shard.js';
+import { askServer } from './admin-client.js';
+import { OperateError } from './error.js';
+import { clearExports } from './export.js';
+import type { Operated } from './operated.js';
+import { type ArgumentsOf, type OperationName, operations, type PartOf } from './operations.js';
+import { writeOn } from './write.js';
+
+/** A server that starts has the lock before it answers, and another command has it for a moment. */
+const LOCKED_MS_MAX = 10_000;
+const LOCKED_POLL_MS = 50;
+
+const IDLE_MS = 10_000;
+
+export class DataDirectory {
+  #own: { engine: NativeEngine; shard: Shard; operated: Operated } | undefined;
+
+  constructor(
+    readonly path: string,
+    readonly signal: AbortSignal,
+  ) {
+    if (!existsSync(join(path, 'format')))
+      throw new OperateError(`There is no data directory ${path}. Say where the objects live: --data <folder> (a served project has them in its .perdure).`, 'missing');
+  }
+
+  /** The same operation on the same code, here or in the process that serves. */
+  async *run<Name extends OperationName>(name: Name, args: ArgumentsOf<Name>): AsyncGenerator<PartOf<Name>> {
+    const answer = this.#own === undefined ? await this.#ask(name, args) : undefined;
+    if (answer !== undefined) {
+      yield* answer;
+      return;
+    }
+    const operation = operations[name] as unknown as (operated: Operated, args: unknown, signal: AbortSignal) => AsyncGenerator<PartOf<Name>>;
+    yield* operation(this.#own!.operated, args, this.signal);
+  }
+
+  /** Undefined: this process has the data directory now. */
+  async #ask<Name extends OperationName>(name: Name, args: ArgumentsOf<Name>): Promise<AsyncGenerator<PartOf<Name>> | undefined> {
+    for (const deadline = Date.now() + LOCKED_MS_MAX; ; ) {
+      const answer = await askServer(this.path, name, args, this.signal);
+      if (answer !== undefined) return answer;
+      try {
+        this.#open();
+        return undefined;
+      } catch (error) {
+        const { message } = error as Error;
+        if (!/ is in use by another process\./.test(message)) throw error;
+        if (Date.now() > deadline)
+          throw new OperateError(`The data directory ${this.path} is in use by a process without an admin socket: a program that has opened it with the package, or another command. Stop that one.`, 'unavailable');
+      }
+      await setTimeout(LOCKED_POLL_MS, undefined, { signal: this.signal });
+    }
+  }
+
+  #open(): void {
+    const engine = loadNative().openEngine(this.path);
+    clearExports(this.path);
+    const shard = new Shard({ engine, report: (what, error) => console.error(what, error), onWake: () => {}, idleMs: IDLE_MS, deleteAllDeletesAlarm: true });
+    const operated = { engine, dataDirectory: this.path, write: (write: Parameters<Operated['write']>[0]) => writeOn(shard, write), server: undefined };
+    this.#own = { engine, shard, operated };
+  }
+
+  close(): void {
+    if (this.#own === undefined) return;
+    const { engine, shard } = this.#own;
+    this.#own = undefined;
+    shard.close();
+    engine.close();
+  }
+}
