@@ -38,7 +38,6 @@ namespace {
 // A data directory in memory: the log gives its room back early, as it is the memory of a test.
 constexpr char kMemoryDirectory[] = "/memory";
 constexpr std::uint64_t kMemorySegmentBytes = 4 << 20;
-constexpr std::uint64_t kMemoryHistoryBytesMax = 64 << 20;
 
 // What such a directory keeps of the past, which is memory as well.
 constexpr std::uint64_t kMemoryHistoryBytesMax = 64 << 20;

@@ -7,6 +7,8 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "log/history.h"
+#include "log/log.h"
 #include "runtime/point_in_time_testing.h"
 
 namespace perdure::runtime {
@@ -35,6 +37,19 @@ class PointInTimeTest : public testing::PointInTimeFixture {
                          std::to_string(value) + ")");
   }
   std::string get(const std::string& name) { return query(name, "SELECT i FROM t"); }
+
+  // What was committed so far is in history files, and nowhere else.
+  void make_history() {
+    for (int i = 0; i < 1'000 && disk_.exists("/data/log/0000000000000001.log"); ++i) {
+      commit_sql("filler",
+                 "CREATE TABLE IF NOT EXISTS t(i); INSERT INTO t VALUES (randomblob(9000))");
+      if (i % 10 != 9) continue;
+      store_->checkpoint();
+      store_->log().history().catch_up();
+    }
+    ASSERT_GT(store_->log().history().usage().files, 0u);
+    ASSERT_FALSE(disk_.exists("/data/log/0000000000000001.log"));
+  }
 };
 
 TEST_F(PointInTimeTest, TakesAnObjectBackAndForth) {
@@ -302,34 +317,44 @@ TEST_F(PointInTimeTest, AMalformedBookmarkIsRefused) {
 TEST_F(PointInTimeTest, ARestoreWhoseHistoryIsLostIsGivenUp) {
   put("a", 1);
   const std::string first = bookmark("a");
-  for (int i = 2; i < 60; ++i) {
-    put("a", i);
-    commit_sql("b", "CREATE TABLE IF NOT EXISTS t(i); INSERT INTO t VALUES (randomblob(6000))");
-  }
-  put("a", 60);
+  put("a", 2);
+  const std::string second = bookmark("a");
+  make_history();
+  put("a", 3);
   schedule("a", first);
-  store_->checkpoint();
-  reopen();
-  for (const auto* folder : {"/data/history", "/data/log"}) {
-    const std::string oldest = *[&] {
-      static std::vector<std::string> names;
-      names.clear();
-      try {
-        names = disk_.list(folder);
-      } catch (const Error&) {
-      }
-      std::erase_if(names, [](const std::string& name) { return name[0] != '0'; });
-      std::sort(names.begin(), names.end());
-      names.push_back("");
-      return names.begin();
-    }();
-    if (oldest.empty()) continue;
-    disk_.remove(std::string(folder) + "/" + oldest);
-    break;
-  }
-  reopen();
+  close();
+  disk_.remove("/data/history/0000000000000001.history");
+  open();
   EXPECT_THAT(message_of([&] { slot("a"); }), HasSubstr("is given up, and the object as it was"));
-  EXPECT_EQ(get("a"), "60");
+  EXPECT_EQ(get("a"), "3");
+  leave("a");
+  EXPECT_EQ(get("a"), "3");
+  EXPECT_EQ(code_of([&] { schedule("a", first); }), ErrorCode::kRange) << "it is known by now";
+  leave("a");
+  restore("a", second);
+  EXPECT_EQ(get("a"), "2") << "what comes after it is there";
+}
+
+TEST_F(PointInTimeTest, ADamagedHistoryIsNamedAtTheCall) {
+  put("a", 1);
+  const std::string first = bookmark("a");
+  put("a", 2);
+  make_history();
+  put("a", 3);
+  close();
+  const std::string path = "/data/history/0000000000000001.history";
+  {
+    const auto file = disk_.open(path, FileSystem::Mode::kReadWrite);
+    std::vector<std::byte> bytes(file->size());
+    file->read(0, bytes);
+    for (std::byte& each : bytes) each ^= std::byte{0x10};
+    file->write(0, bytes);
+    file->sync();
+  }
+  open();
+  EXPECT_THAT(message_of([&] { schedule("a", first); }), HasSubstr(path));
+  leave("a");
+  EXPECT_EQ(get("a"), "3");
 }
 
 TEST_F(PointInTimeTest, AFullDiskLeavesTheRestoreForALaterSession) {

@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include "log/history.h"
+#include "log/log.h"
 #include "runtime/point_in_time_testing.h"
 
 namespace perdure::runtime {
@@ -133,7 +135,8 @@ class RandomRestores : public testing::PointInTimeFixture {
       case 0:
         return go_back(name);
       case 1:
-        return store_->checkpoint();
+        store_->checkpoint();
+        return store_->log().history().catch_up();
       case 2:
         return random(3) == 0 ? restart() : leave(name);
       default:
@@ -171,6 +174,8 @@ TEST_P(RestoreTest, EveryStateComesBack) {
   restart();
   for (int i = 0; i < 50 && !HasFailure(); ++i) step();
   store_->checkpoint();
+  store_->log().history().catch_up();
+  EXPECT_GT(store_->log().history().usage().files, 0u) << "none of them came from the history";
   check_all_states();
 }
 
