@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "perdure/export.h"
 #include "perdure/object_id.h"
 #include "perdure/storage.h"
 #include "perdure/types.h"
@@ -20,7 +21,7 @@ namespace native {
 struct EngineState;
 }
 
-struct Options {
+struct PERDURE_API Options {
   // Make a data directory where there is none.
   bool create_if_missing = false;
   // How long an object's past is kept for restores, in milliseconds; 30 days. 0: none is kept from
@@ -36,7 +37,7 @@ struct Options {
 };
 
 // What is known of an object without opening it.
-struct ObjectInfo {
+struct PERDURE_API ObjectInfo {
   ObjectId id;
   // Of its database, in bytes; of its keys and values with key-value storage.
   std::uint64_t bytes = 0;
@@ -47,7 +48,7 @@ struct ObjectInfo {
 };
 
 // The objects of one class. A light handle, copied freely; any thread. It keeps the engine open.
-class Namespace {
+class PERDURE_API Namespace {
  public:
   // "<script name>-<class name>" for what `perdure serve` has made.
   [[nodiscard]] const std::string& key() const noexcept { return key_; }
@@ -106,7 +107,7 @@ class Namespace {
 //
 // One owner at a time: a directory that a server or another program has open is Error(kLocked). The
 // operating system releases it when the process ends in whatever way.
-class Engine {
+class PERDURE_API Engine {
  public:
   // Recovers what the log has and the files do not. Error: kNotFound when there is no data
   // directory (Options::create_if_missing), kLocked, kVersion (a newer Perdure wrote it), kCorrupt

@@ -3,6 +3,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "perdure/export.h"
+
 namespace perdure {
 
 // What kind of error it is, for a program. The message is for people.
@@ -21,7 +23,7 @@ enum class ErrorCode {
 
 // Every error that Perdure throws. The message is for the user: it names the thing and says what to
 // do. Besides, std::bad_alloc may be thrown. Nothing is thrown across a thread.
-class Error : public std::runtime_error {
+class PERDURE_API Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
   [[nodiscard]] ErrorCode code() const noexcept { return code_; }
@@ -32,7 +34,7 @@ class Error : public std::runtime_error {
 
 // SQLite's result code with the text for the user, worded as Cloudflare's runtime words it:
 // "no such table: x: SQLITE_ERROR", "near \"SELEC\": syntax error at offset 0: SQLITE_ERROR".
-class SqlError : public Error {
+class PERDURE_API SqlError : public Error {
  public:
   SqlError(int sqlite_code, const std::string& message)
       : Error(ErrorCode::kSql, message), sqlite_code_(sqlite_code) {}

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "perdure/export.h"
 #include "perdure/types.h"
 
 namespace perdure {
@@ -23,7 +24,7 @@ struct StorageState;
 // say exactly is kept as JSON text; anything else (Date, Map, Set, BigInt, typed arrays, cycles,
 // undefined, NaN …) is the bytes of a structured clone, which only JavaScript can make sense of.
 // C++ hands those out and takes them as they are.
-class KvValue {
+class PERDURE_API KvValue {
  public:
   enum class Format : std::uint8_t { kJson, kStructuredClone };
 
@@ -82,7 +83,7 @@ class KvValue {
 
 // Which keys a list has: those in [start, end) that begin with `prefix`, in the order of their
 // UTF-8 bytes.
-struct KvListOptions {
+struct PERDURE_API KvListOptions {
   std::string prefix = {};
   std::string start = {};
   std::optional<std::string> start_after =
@@ -92,14 +93,14 @@ struct KvListOptions {
   bool reverse = false;
 };
 
-struct KvPair {
+struct PERDURE_API KvPair {
   std::string key;
   KvValue value;
 };
 
 // A running list. It reads kBatchPairs at a time and holds nothing open in between, so the storage
 // may be used meanwhile; pairs that are written then may or may not be seen.
-class KvCursor {
+class PERDURE_API KvCursor {
  public:
   KvCursor(KvCursor&& other) noexcept;
   KvCursor& operator=(KvCursor&& other) noexcept;
@@ -124,7 +125,7 @@ class KvCursor {
 //
 // Every function may throw SqlError (the database) and Error: kIo, kCorrupt, kInvalid when the
 // Storage is closed; those that write also kFull and kPoisoned. What throws has written nothing.
-class Kv {
+class PERDURE_API Kv {
  public:
   explicit Kv(native::StorageState& storage) noexcept : storage_(storage) {}
   Kv(const Kv&) = delete;

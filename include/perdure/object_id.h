@@ -5,11 +5,13 @@
 #include <string>
 #include <utility>
 
+#include "perdure/export.h"
+
 namespace perdure {
 
 // The id of an object: 32 bytes, made by Namespace. The name is what it was made from. A value; any
 // thread may read it.
-class ObjectId {
+class PERDURE_API ObjectId {
  public:
   using Bytes = std::array<std::uint8_t, 32>;
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "perdure/error.h"
+#include "perdure/export.h"
 #include "perdure/types.h"
 
 namespace perdure {
@@ -20,9 +21,9 @@ namespace perdure {
 namespace native {
 struct StatementState;
 struct StorageState;
-[[noreturn]] void refuse_integer(std::int64_t value);
-[[noreturn]] void refuse_unsigned(std::uint64_t value);
-[[noreturn]] void refuse_column_count(int wanted, int found);
+[[noreturn]] PERDURE_API void refuse_integer(std::int64_t value);
+[[noreturn]] PERDURE_API void refuse_unsigned(std::uint64_t value);
+[[noreturn]] PERDURE_API void refuse_column_count(int wanted, int found);
 }  // namespace native
 
 // SQL on one object's database: Storage::sql(). One thread at a time for a Storage and everything
@@ -39,7 +40,7 @@ struct StorageState;
 
 // The row that a Statement or Cursor stands on. It is a view: valid until that steps, is reset, or
 // goes. Columns count from 0; a column that does not exist is Error(kInvalid).
-class Row {
+class PERDURE_API Row {
  public:
   [[nodiscard]] int size() const;
   [[nodiscard]] ColumnType type(int column) const;
@@ -101,7 +102,7 @@ class Row {
 //   while (find.step()) use(find.row().get<std::string>(0));
 //
 // It may outlive its object (closed, restored, destroyed): then every call throws Error(kInvalid).
-class Statement {
+class PERDURE_API Statement {
  public:
   // Empty: every call throws Error(kInvalid).
   Statement() noexcept = default;
@@ -171,7 +172,7 @@ class Statement {
 // The rows that Sql::exec() returns. It holds the cached statement until it goes.
 //
 //   for (const Row row : storage.sql().exec("SELECT a, b FROM t")) use(row.get<double>("a"));
-class Cursor {
+class PERDURE_API Cursor {
  public:
   Cursor(Cursor&& other) noexcept = default;
   Cursor& operator=(Cursor&& other) noexcept = default;
@@ -243,7 +244,7 @@ class Cursor {
 };
 
 // See the top of this file. Lives as long as its Storage.
-class Sql {
+class PERDURE_API Sql {
  public:
   explicit Sql(native::StorageState& storage) noexcept : storage_(storage) {}
   Sql(const Sql&) = delete;

@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "perdure/export.h"
 #include "perdure/kv.h"
 #include "perdure/object_id.h"
 #include "perdure/sql.h"
@@ -25,7 +26,7 @@ struct StorageState;
 //
 // When the failure of a statement has taken the whole transaction with it (a full disk, a limit),
 // writes and commit() throw Error(kInvalid): roll it back.
-class Transaction {
+class PERDURE_API Transaction {
  public:
   Transaction(Transaction&& other) noexcept;
   Transaction& operator=(Transaction&& other) = delete;
@@ -60,7 +61,7 @@ class Transaction {
 //
 // Errors, beside those that functions name: Error(kInvalid) for every call after close();
 // Error(kPoisoned) for every write after the log has failed (Options::on_failure).
-class Storage {
+class PERDURE_API Storage {
  public:
   Storage(Storage&& other) noexcept;
   Storage& operator=(Storage&& other) noexcept;
