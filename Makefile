@@ -55,6 +55,7 @@ bench: build
 	node bench/vs-workerd.mjs
 	node bench/list.mjs
 	node bench/memory-limit.mjs
+	node bench/restore.mjs
 
 format:
 	$(SOURCES) | xargs -0r clang-format -i

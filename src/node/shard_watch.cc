@@ -38,17 +38,12 @@ std::string quoted(const std::string& name) {
 }  // namespace
 
 ShardWatch::~ShardWatch() {
-  if (function_ == nullptr) return;
-  watchdog().unwatch(*this);
-  napi_release_threadsafe_function(function_, napi_tsfn_abort);
+  if (call_.is_open()) watchdog().unwatch(*this);
 }
 
 void ShardWatch::start(napi_env env, std::chrono::milliseconds threshold) {
-  if (function_ != nullptr) throw Error(ErrorCode::kInvalid, "The shard is being watched already.");
-  check(env,
-        napi_create_threadsafe_function(env, nullptr, nullptr, make_string(env, "perdure watchdog"),
-                                        0, 1, nullptr, nullptr, this, answer, &function_));
-  check(env, napi_unref_threadsafe_function(env, function_));
+  if (call_.is_open()) throw Error(ErrorCode::kInvalid, "The shard is being watched already.");
+  call_.open(env, "perdure watchdog", nullptr, this, answer);
   // The first ping may come before watch() has returned.
   const std::scoped_lock lock(mutex_);
   watch_ = &watchdog().watch(*this, threshold);
@@ -61,9 +56,7 @@ std::int32_t ShardWatch::label(std::string class_name, std::string method) {
   return static_cast<std::int32_t>(labels_.size());
 }
 
-void ShardWatch::ping() {
-  napi_call_threadsafe_function(function_, nullptr, napi_tsfn_nonblocking);
-}
+void ShardWatch::ping() { call_.call(); }
 
 void ShardWatch::answer(napi_env env, napi_value /*unused*/, void* context, void* /*data*/) {
   if (env == nullptr) return;  // the environment is going

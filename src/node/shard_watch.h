@@ -8,6 +8,7 @@
 
 #include "node/exchange.h"
 #include "node/napi.h"
+#include "node/thread_call.h"
 #include "runtime/shard.h"
 #include "runtime/watchdog.h"
 
@@ -51,7 +52,7 @@ class ShardWatch : public runtime::WatchedThread {
   runtime::Shard& shard_;
   mutable std::mutex mutex_;
   std::vector<Label> labels_;
-  napi_threadsafe_function function_ = nullptr;
+  ThreadCall call_;
   runtime::Watch* watch_ = nullptr;
 };
 

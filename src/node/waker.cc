@@ -3,10 +3,7 @@
 namespace perdure::node {
 
 Waker::Waker(napi_env env, napi_value on_wake, Durability& durability) : durability_(durability) {
-  check(env,
-        napi_create_threadsafe_function(env, on_wake, nullptr, make_string(env, "perdure"), 0, 1,
-                                        nullptr, nullptr, this, call_javascript, &function_));
-  check(env, napi_unref_threadsafe_function(env, function_));
+  call_.open(env, "perdure", on_wake, this, call_javascript);
   subscription_ = durability_.subscribe([this](Lsn durable) {
     Lsn wanted = wanted_.load(std::memory_order_acquire);
     if (wanted != 0 && durable >= wanted &&
@@ -15,14 +12,11 @@ Waker::Waker(napi_env env, napi_value on_wake, Durability& durability) : durabil
   });
 }
 
-Waker::~Waker() {
-  durability_.unsubscribe(subscription_);
-  napi_release_threadsafe_function(function_, napi_tsfn_abort);
-}
+Waker::~Waker() { durability_.unsubscribe(subscription_); }
 
 void Waker::wake() {
   if (pending_.exchange(true, std::memory_order_acq_rel)) return;
-  napi_call_threadsafe_function(function_, nullptr, napi_tsfn_nonblocking);
+  call_.call();
 }
 
 void Waker::wake_when_durable(Lsn lsn) {
@@ -35,11 +29,11 @@ void Waker::wake_when_durable(Lsn lsn) {
 }
 
 void Waker::keep(napi_env env) {
-  if (keepers_++ == 0) check(env, napi_ref_threadsafe_function(env, function_));
+  if (keepers_++ == 0) call_.keep(env);
 }
 
 void Waker::unkeep(napi_env env) {
-  if (--keepers_ == 0) check(env, napi_unref_threadsafe_function(env, function_));
+  if (--keepers_ == 0) call_.unkeep(env);
 }
 
 void Waker::call_javascript(napi_env env, napi_value on_wake, void* context, void* /*data*/) {

@@ -4,6 +4,7 @@
 
 #include "base/durability.h"
 #include "node/napi.h"
+#include "node/thread_call.h"
 
 namespace perdure::node {
 
@@ -33,7 +34,7 @@ class Waker {
 
   Durability& durability_;
   std::uint64_t subscription_ = 0;
-  napi_threadsafe_function function_ = nullptr;
+  ThreadCall call_;
   std::atomic<bool> pending_{false};
   std::atomic<Lsn> wanted_{0};  // 0: nobody waits
   int keepers_ = 0;

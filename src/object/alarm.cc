@@ -85,12 +85,14 @@ void AlarmState::returned(bool transaction_open) {
 
 AlarmFailure AlarmState::failed(std::uint64_t now_ms, std::uint64_t retry_first_ms,
                                 AlarmFault fault) {
-  assert(at_work() && undo_.empty());
   const bool started = phase_ != Phase::kWaiting;
+  // One that did not even reach the gate may fail while a transaction of other code is open.
+  assert(at_work() && (!started || undo_.empty()));
   phase_ = Phase::kIdle;
-  auto& alarm = view_.alarm;
-  const bool the_one = started ? view_.taken : alarm.has_value() && alarm->due_ms <= now_ms;
-  view_.taken = false;
+  View& view = undo_.empty() ? view_ : undo_.front().view;
+  auto& alarm = view.alarm;
+  const bool the_one = started ? view.taken : alarm.has_value() && alarm->due_ms <= now_ms;
+  view.taken = false;
   if (!the_one) return AlarmFailure::kSuperseded;
   const bool last = alarm->retries == kRetriesMax;
   if (started && last && fault == AlarmFault::kHandler) {

@@ -70,6 +70,8 @@ class AlarmState {
   // The open transaction has changed the alarm: to_store() belongs into its commit.
   [[nodiscard]] bool changed() const noexcept { return !undo_.empty(); }
   [[nodiscard]] const std::optional<Alarm>& to_store() const noexcept { return view_.alarm; }
+  // Outside that transaction.
+  [[nodiscard]] const std::optional<Alarm>& stored_alarm() const noexcept { return stored().alarm; }
 
   // When the clock is to call take(); none while an attempt is under way.
   [[nodiscard]] std::optional<std::uint64_t> next_ms() const noexcept;

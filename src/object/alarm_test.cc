@@ -230,6 +230,29 @@ TEST_F(AlarmTest, AttemptsThatDoNotReachTheHandlerWaitButDoNotCount) {
   EXPECT_EQ(ring(now_ms)->retry_count, 0u);
 }
 
+TEST_F(AlarmTest, AnAttemptThatDoesNotReachTheGateLeavesTheOpenTransactionAlone) {
+  set_and_commit(100);
+  for (const bool commits : {false, true}) {
+    SCOPED_TRACE(commits);
+    set(5000);  // code of the object, while the alarm is refused
+    const std::uint64_t now_ms = object_.stored_alarm()->due_ms;
+    EXPECT_TRUE(object_.alarm_due(now_ms));
+    EXPECT_EQ(object_.alarm_failed(now_ms, 20), AlarmFailure::kRetry);
+    EXPECT_EQ(object_.get_alarm(), Time(5000));
+    EXPECT_EQ(object_.alarm_to_store()->time_ms, 5000u);
+    EXPECT_EQ(object_.stored_alarm()->time_ms, 100u);
+    EXPECT_GT(object_.stored_alarm()->due_ms, now_ms);
+    if (commits) {
+      commit();
+      EXPECT_EQ(object_.next_alarm_ms(), Time(5000));
+    } else {
+      object_.rolled_back();
+      EXPECT_EQ(object_.get_alarm(), Time(100));
+      EXPECT_EQ(object_.next_alarm_ms(), object_.stored_alarm()->due_ms);
+    }
+  }
+}
+
 TEST_F(AlarmTest, SetWhileARetryIsDueReplacesIt) {
   set_and_commit(100);
   ring(100);

@@ -228,6 +228,10 @@ std::optional<Alarm> Object::alarm_to_store() const noexcept {
   return alarm_ == nullptr ? std::nullopt : alarm_->to_store();
 }
 
+std::optional<Alarm> Object::stored_alarm() const noexcept {
+  return alarm_ == nullptr ? std::nullopt : alarm_->stored_alarm();
+}
+
 std::optional<std::uint64_t> Object::next_alarm_ms() const noexcept {
   return alarm_ == nullptr ? std::nullopt : alarm_->next_ms();
 }
@@ -251,7 +255,7 @@ bool Object::alarm_returned() {
 
 AlarmFailure Object::alarm_failed(std::uint64_t now_ms, std::uint64_t retry_first_ms,
                                   AlarmFault fault) {
-  assert(alarm_at_work() && !transaction_open_);
+  assert(alarm_at_work());
   const AlarmFailure failure = alarm_->failed(now_ms, retry_first_ms, fault);
   drop_unused_alarm();
   return failure;

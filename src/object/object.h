@@ -137,9 +137,9 @@ class Object {
   // has been reset since. What it tells of may never have been committed; it must not leave.
   [[nodiscard]] std::optional<Lsn> departure(std::uint32_t resets) const;
 
-  // The alarm. Every change of alarm_to_store() outside a transaction - by alarm_failed() - is to
-  // be stored by the host at once, and every one inside with its commit; and after each of both,
-  // and after alarm_begins() has said no, the clock is to be told next_alarm_ms().
+  // The alarm. alarm_failed() changes stored_alarm(), which the host is to store at once; every
+  // change inside a transaction is alarm_to_store(), to be stored with its commit; and after each
+  // of both, and after alarm_begins() has said no, the clock is to be told next_alarm_ms().
   //
   // What the disk knows, when the object comes to memory.
   void load_alarm(std::optional<Alarm> alarm);
@@ -153,6 +153,8 @@ class Object {
   // The commit of the open transaction has to store alarm_to_store().
   [[nodiscard]] bool alarm_changed() const noexcept;
   [[nodiscard]] std::optional<Alarm> alarm_to_store() const noexcept;
+  // What is stored now, whatever the open transaction has made of it.
+  [[nodiscard]] std::optional<Alarm> stored_alarm() const noexcept;
 
   // When the clock is to call alarm_due(); none when there is nothing to ring, or it rings.
   [[nodiscard]] std::optional<std::uint64_t> next_alarm_ms() const noexcept;

@@ -321,7 +321,7 @@ object::AlarmFailure Shard::alarm_failed(Slot slot, std::uint64_t now_ms,
   const auto failure = object.core.alarm_failed(now_ms, alarm_retry_ms_, fault);
   tell_clock(object);
   if (failure == object::AlarmFailure::kSuperseded) return failure;
-  const auto alarm = object.core.alarm_to_store();
+  const auto alarm = object.core.stored_alarm();
   Catalog::AlarmChange change(catalog_, object.ns, object.id, object.name, alarm);
   if (alarm || object.kind == StorageKind::kKeyValue) {
     object.core.observe(change.commit_alone());

@@ -8,8 +8,11 @@ const launcher = join(root, 'bin/perdure');
 const startTimeoutMs = 30_000;
 const printMsMax = 30_000;
 
+/** A command with this before it is killed when the process that has started it ends, however that ends. */
+export const withParent = ['setpriv', '--pdeathsig', 'KILL'];
+
 function launch(args, { wrapper = [], ...options } = {}) {
-  const [command, ...rest] = [...wrapper, process.execPath, launcher, ...args];
+  const [command, ...rest] = [...withParent, ...wrapper, process.execPath, launcher, ...args];
   const child = spawn(command, rest, {
     stdio: ['ignore', 'pipe', 'pipe'],
     ...options,

@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { withParent } from './perdure.mjs';
 
 const START_MS_MAX = 30_000;
 
@@ -43,7 +44,8 @@ export async function startWorkerd(t, { source, directory, className, key, stora
   const port = await freePort();
   writeFileSync(join(directory, 'config.capnp'), config({ className, key, storage, port, enableSql }));
   const binary = createRequire(import.meta.url)('workerd').default;
-  const child = spawn(binary, ['serve', join(directory, 'config.capnp'), '--experimental'], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const [command, ...args] = [...withParent, binary, 'serve', join(directory, 'config.capnp'), '--experimental'];
+  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   let errors = '';
   child.stderr.setEncoding('utf8').on('data', (text) => (errors += text));
   const exited = once(child, 'exit');

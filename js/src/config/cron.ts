@@ -27,7 +27,7 @@ function mistake(message: string): string {
 
 /**
  * Five fields: minute, hour, day of the month, month, day of the week. Weekdays count from 1, which is
- * Sunday; names, `L`, `W` and `#` are possible. Throws an Error with what is wrong.
+ * Sunday; names, `L`, `W`, `#` and `FIRST/STEP` are possible, as in Quartz. Throws an Error with what is wrong.
  */
 export function parseCron(expression: string): CronTrigger {
   const fields = expression.trim().split(/\s+/);
@@ -36,7 +36,7 @@ export function parseCron(expression: string): CronTrigger {
   if (/(^|[,-])8/.test(fields[4]!)) throw new Error(ranges['dayOfWeek']);
   let cron: Cron;
   try {
-    cron = new Cron(fields.join(' '), { mode: '5-part', timezone: 'UTC', alternativeWeekdays: true, paused: true });
+    cron = new Cron(fields.join(' '), { mode: '5-part', timezone: 'UTC', alternativeWeekdays: true, sloppyRanges: true, paused: true });
   } catch (error) {
     throw new Error(mistake((error as Error).message), { cause: error });
   }
