@@ -11,7 +11,7 @@ import { bundleProject, loadProject, type Project, ProjectError } from './projec
 import type { ServerOptions } from './server.js';
 import { defaultMemoryLimit, MEMORY_LIMIT_BYTES_MIN } from './runtime/memory-limit.js';
 
-const exitCodes = { mistake: 1, usage: 2, missing: 3, unavailable: 5, interrupted: 130 };
+const exitCodes = { mistake: 1, usage: 2, missing: 3, damaged: 4, unavailable: 5, interrupted: 130 };
 
 interface ServeOptions {
   port: number;

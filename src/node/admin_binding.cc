@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "node/task.h"
+#include "runtime/point_in_time.h"
 #include "sqlite3.h"
 #include "store/database_file.h"
 #include "store/pair_export.h"
@@ -24,6 +25,8 @@ constexpr std::size_t kBatchBytesMax = std::size_t{256} << 10;
 constexpr std::size_t kPagesBytesMax = std::size_t{1} << 20;
 // Views of one environment at one time.
 constexpr std::size_t kViewsMax = 256;
+// Damages of log and history that are told.
+constexpr std::size_t kDamagesMax = 10'000;
 // Whole numbers up to here a JavaScript number has exactly.
 constexpr std::int64_t kExactMax = (std::int64_t{1} << 53) - 1;
 
@@ -85,8 +88,29 @@ std::unique_ptr<store::ReadView> view_of(runtime::Catalog& catalog, std::int64_t
   return catalog.view(static_cast<runtime::NamespaceNumber>(ns), *id);
 }
 
+// The past of an object with SQLite storage.
+struct ObjectPast {
+  const std::shared_ptr<DataDirectory> directory;
+  const runtime::NamespaceNumber ns;
+  const runtime::ObjectId id;
+  runtime::PointInTime point_in_time{*directory->store, *directory->catalog};
+
+  [[nodiscard]] runtime::PastOf object() const { return {ns, id, {}}; }
+  // The one that is asked for must be there: whatever asks would make it otherwise.
+  [[nodiscard]] std::unique_ptr<store::ReadView> view(const std::string& bookmark) {
+    return point_in_time.view(object(), bookmark);
+  }
+};
+
+ObjectPast past_of(const std::shared_ptr<DataDirectory>& directory, std::int64_t ns,
+                   const runtime::ObjectId& id) {
+  const auto number = static_cast<runtime::NamespaceNumber>(ns);
+  static_cast<void>(directory->catalog->view(number, id));  // throws when it is not there
+  return {directory, number, id};
+}
+
 napi_value open_view(napi_env env, napi_callback_info info) {
-  Call<Admin, 2> call(env, info);
+  Call<Admin, 3> call(env, info);
   Admin& admin = *call.self;
   if (admin.views.size() >= kViewsMax)
     throw Error(ErrorCode::kFull, "Too much is being read at one time. Try again.");
@@ -101,8 +125,9 @@ napi_value open_view(napi_env env, napi_callback_info info) {
   open->directory = admin.engine.directory;
   return promise_of(
       env,
-      [open, &catalog, ns, id] {
-        open->view = view_of(catalog, ns, id);
+      [open, &catalog, ns, id, bookmark = call.utf8(2)] {
+        open->view = bookmark.empty() ? view_of(catalog, ns, id)
+                                      : past_of(open->directory, ns, *id).view(bookmark);
         open->database.emplace(open->view);
         open->directory->store->log().wait_durable(open->view->lsn());
       },
@@ -336,6 +361,121 @@ napi_value current_heads(napi_env env, napi_callback_info info) {
   return out;
 }
 
+// The arguments of a function of an object's past: a namespace, an id, and one more.
+struct PastCall : Call<Admin, 3> {
+  using Call::Call;
+
+  const std::shared_ptr<DataDirectory> directory = self->engine.directory;
+  const std::uint32_t ns = uint(0);
+  const runtime::ObjectId id = checked_id();
+
+ private:
+  [[nodiscard]] runtime::ObjectId checked_id() const {
+    self->engine.open_store();
+    const auto found = self->engine.id_factory(ns).from_string(latin1(1));
+    if (!found) throw Error(ErrorCode::kInvalid, "this id is not of the namespace");
+    return *found;
+  }
+};
+
+void wait_for_all(const DataDirectory& directory) {
+  log::Log& log = directory.store->log();
+  log.wait_durable(log.appended_lsn());
+}
+
+napi_value bookmark(napi_env env, napi_callback_info info) {
+  PastCall call(env, info);
+  const auto text = std::make_shared<std::string>();
+  return promise_of(
+      env,
+      [text, directory = call.directory, ns = call.ns, id = call.id, time_ms = call.number(2)] {
+        ObjectPast past = past_of(directory, ns, id);
+        const auto found = time_ms < 0
+                               ? past.point_in_time.current(past.object())
+                               : past.point_in_time.at_time(past.object(), std::int64_t(time_ms));
+        *text = found.text();
+        wait_for_all(*directory);
+      },
+      [text](napi_env on) { return make_latin1(on, *text); });
+}
+
+napi_value plan_restore(napi_env env, napi_callback_info info) {
+  PastCall call(env, info);
+  const auto plan = std::make_shared<runtime::PointInTime::Plan>();
+  return promise_of(
+      env,
+      [plan, directory = call.directory, ns = call.ns, id = call.id, target = call.utf8(2)] {
+        ObjectPast past = past_of(directory, ns, id);
+        *plan = past.point_in_time.plan(past.object(), target);
+        wait_for_all(*directory);
+      },
+      [plan](napi_env on) {
+        napi_value out = make_array(on, 3);
+        std::uint32_t i = 0;
+        for (const std::uint64_t value : {plan->target_lsn, plan->commits, plan->changed_pages})
+          check(on, napi_set_element(on, out, i++, make_number(on, static_cast<double>(value))));
+        return out;
+      });
+}
+
+napi_value past_as_array(napi_env env, const runtime::PointInTime::Past& past) {
+  napi_value out = make_array(env, 1 + past.commits.size() * 7);
+  std::uint32_t i = 0;
+  const auto add = [&](napi_value value) { check(env, napi_set_element(env, out, i++, value)); };
+  add(make_number(env, static_cast<double>(past.end)));
+  for (const auto& [state, commit] : past.commits) {
+    const bool is_restore = (commit.flags & store::kRestoreFlag) != 0;
+    add(make_latin1(env, state.text()));
+    add(make_number(env, static_cast<double>(commit.time_ms)));
+    add(make_number(env, commit.changed_pages));
+    add(make_number(env, static_cast<double>(commit.bytes)));
+    add(make_number(env, commit.pages_after));
+    add(make_number(env, commit.page_size));
+    add(make_number(env, is_restore ? commit.flags >> store::kFlagsNumberShift : 0));
+  }
+  return out;
+}
+
+napi_value past(napi_env env, napi_callback_info info) {
+  PastCall call(env, info);
+  const auto found = std::make_shared<runtime::PointInTime::Past>();
+  return promise_of(
+      env,
+      [found, directory = call.directory, ns = call.ns, id = call.id, most = call.uint(2)] {
+        ObjectPast of = past_of(directory, ns, id);
+        *found = of.point_in_time.past(of.object(), most);
+        wait_for_all(*directory);
+      },
+      [found](napi_env on) { return past_as_array(on, *found); });
+}
+
+napi_value verify_log(napi_env env, napi_callback_info info) {
+  Call<Admin, 0> call(env, info);
+  call.self->engine.open_store();
+  const auto found = std::make_shared<std::vector<log::Damage>>();
+  return promise_of(
+      env,
+      [found, directory = call.self->engine.directory] {
+        directory->store->log().verify([&](const log::Damage& damage) {
+          if (found->size() < kDamagesMax) found->push_back(damage);
+        });
+      },
+      [found](napi_env on) {
+        napi_value out = make_array(on, found->size() * 4);
+        std::uint32_t i = 0;
+        const auto add = [&](napi_value value) {
+          check(on, napi_set_element(on, out, i++, value));
+        };
+        for (const log::Damage& damage : *found) {
+          add(make_string(on, damage.file));
+          add(make_number(on, damage.offset ? static_cast<double>(*damage.offset) : -1.0));
+          add(make_number(on, static_cast<double>(damage.object)));
+          add(make_string(on, damage.what));
+        }
+        return out;
+      });
+}
+
 napi_value object_path(napi_env env, napi_callback_info info) {
   Call<Admin, 2> call(env, info);
   const std::uint32_t ns = call.uint(0);
@@ -381,6 +521,10 @@ void define_admin(napi_env env, napi_value object, Engine* engine) {
   method<interrupt_view>(env, object, "interruptView", admin);
   method<close_view>(env, object, "closeView", admin);
   method<current_heads>(env, object, "currentHeads", admin);
+  method<bookmark>(env, object, "bookmark", admin);
+  method<plan_restore>(env, object, "planRestore", admin);
+  method<past>(env, object, "past", admin);
+  method<verify_log>(env, object, "verifyLog", admin);
   method<object_path>(env, object, "objectPath", admin);
   method<when_durable>(env, object, "whenDurable", admin);
   method<counters>(env, object, "counters", admin);

@@ -13,9 +13,10 @@ namespace perdure::node {
 // show is durable.
 //
 // engine.namespaces() -> [number, key, whether its objects have key-value storage, …]
-// engine.openView(namespace or -1, hexId or "") -> Promise<[view, page size, pages]>
+// engine.openView(namespace or -1, hexId or "", bookmark or "") -> Promise<[view, page size,
+// pages]>
 //   The object's own database or, with key-value storage, the shared file, without an id that of
-//   the namespace's kind; -1: the catalog.
+//   the namespace's kind; -1: the catalog. With a bookmark: in the state that it names.
 // engine.viewQuery(view, sql, parameters: (string | number)[]) -> Promise<column names>
 //   Runs all statements but the last one, and starts that.
 // engine.viewRows(view, most) -> Promise<values, row by row>; none at the end.
@@ -28,6 +29,15 @@ namespace perdure::node {
 // engine.objectPath(namespace, hexId) -> the file of its database, relative to the data directory
 // engine.currentHeads(numbers of databases) -> [bytes, ms of the last commit, …]; -1 for both where
 //   the catalog knows it all. engine.whenDurable() -> Promise: what was committed until now is.
+// Of an object with SQLite storage (runtime/point_in_time.h), all as promises:
+// engine.bookmark(namespace, hexId, milliseconds since 1970 or -1: now) -> text
+// engine.planRestore(namespace, hexId, bookmark) -> [LSN, commits, pages that it would change]
+// engine.past(namespace, hexId, most) -> [how the list ends: 0 there are more, 1 with the first
+//   commit, 2 the rest is not kept; then bookmark, ms, changed pages, bytes, pages of the database,
+//   page size, number of the restore or 0, of each commit]
+// engine.verifyLog() -> Promise<[file, offset or -1, number of the database or 0, what, …]>: what
+// of
+//   log and history is damaged (Log::verify), the first kDamagesMax of it
 // engine.counters() -> { … } of log and store
 void define_admin(napi_env env, napi_value object, Engine* engine);
 

@@ -12,8 +12,6 @@
 #include "store/database_file.h"
 #include "store/foreign_database.h"
 #include "store/read_view.h"
-#include "store/shared_key_value.h"
-#include "store/store.h"
 
 namespace perdure::runtime {
 namespace {

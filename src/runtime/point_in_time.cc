@@ -117,17 +117,59 @@ std::optional<Lsn> PointInTime::find_target(const PastOf& object, const State& n
   return target;
 }
 
-PointInTime::Scheduled PointInTime::schedule(const PastOf& object, std::string_view bookmark) {
-  const Bookmark parsed = Bookmark::parse(bookmark);
-  const std::uint64_t object_tag = tag(object);
-  if (parsed.object != object_tag) {
+Bookmark PointInTime::parse(const PastOf& object, std::string_view text) {
+  const Bookmark parsed = Bookmark::parse(text);
+  if (parsed.object != tag(object)) {
     refuse(ErrorCode::kInvalid, parsed,
            "is of another object, or of an object of another data directory.");
   }
+  return parsed;
+}
+
+PointInTime::Scheduled PointInTime::schedule(const PastOf& object, std::string_view bookmark) {
+  const Bookmark parsed = parse(object, bookmark);
   const State now = state(object);
   const auto target = find_target(object, now, parsed);
   const auto [number, lsn] = catalog_.schedule_restore(object.ns, object.id, target);
-  return {.undo = {.lsn = now.head.last_lsn, .restore = number, .object = object_tag}, .lsn = lsn};
+  return {.undo = {.lsn = now.head.last_lsn, .restore = number, .object = parsed.object},
+          .lsn = lsn};
+}
+
+PointInTime::Plan PointInTime::plan(const PastOf& object, std::string_view bookmark) {
+  const State now = state(object);
+  const Lsn head = now.head.last_lsn;
+  const Lsn target = find_target(object, now, parse(object, bookmark)).value_or(head);
+  if (target == head) return {.target_lsn = head};
+  const log::Undo undo = store_.log().history().undo(now.file->number(), head, now.head.location,
+                                                     target, kRestoreBytesMax);
+  return {.target_lsn = target, .commits = undo.commits, .changed_pages = undo.pages.size()};
+}
+
+PointInTime::Past PointInTime::past(const PastOf& object, std::size_t most) {
+  const State now = state(object);
+  const std::uint64_t own_tag = tag(object);
+  Past past;
+  past.end = store_.log().history().walk(
+      now.file->number(), now.head.last_lsn, now.head.location, [&](const log::CommitInfo& commit) {
+        past.commits.push_back({{.lsn = commit.lsn, .restore = 0, .object = own_tag}, commit});
+        return past.commits.size() < most;
+      });
+  return past;
+}
+
+std::unique_ptr<store::ReadView> PointInTime::view(const PastOf& object,
+                                                   std::string_view bookmark) {
+  auto view = catalog_.view(object.ns, object.id);
+  // As the view has it: the object goes on.
+  State seen = state(object);
+  seen.head.last_lsn = view->lsn();
+  seen.head.location = view->location();
+  const auto target = find_target(object, seen, parse(object, bookmark));
+  if (target && *target != view->lsn()) {
+    view->take_back(store_.log().history().undo(seen.file->number(), view->lsn(), view->location(),
+                                                *target, kRestoreBytesMax));
+  }
+  return view;
 }
 
 std::optional<DueRestore> PointInTime::due(const PastOf& object) {

@@ -5,12 +5,15 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/lsn.h"
+#include "log/history.h"
 #include "runtime/bookmark.h"
 #include "runtime/catalog.h"
 #include "runtime/object_id.h"
 #include "store/database.h"
+#include "store/read_view.h"
 #include "store/store.h"
 
 namespace perdure::runtime {
@@ -61,6 +64,31 @@ class PointInTime {
   };
   Scheduled schedule(const PastOf& object, std::string_view bookmark);
 
+  // What schedule() would take back, with nothing changed, and what restoring would do. Throws what
+  // that throws.
+  struct Plan {
+    Lsn target_lsn = 0;  // the commit that is the last one then
+    std::uint64_t commits = 0;
+    std::uint64_t changed_pages = 0;
+  };
+  [[nodiscard]] Plan plan(const PastOf& object, std::string_view bookmark);
+
+  // The commits of the object, the last one first, `most` at most, each with the bookmark of the
+  // state that it has left. kStopped: there are more.
+  struct PastCommit {
+    Bookmark bookmark;
+    log::CommitInfo commit;
+  };
+  struct Past {
+    std::vector<PastCommit> commits;
+    log::History::End end = log::History::End::kBeginning;
+  };
+  [[nodiscard]] Past past(const PastOf& object, std::size_t most);
+
+  // The state that a bookmark names, to be read. Throws what schedule() throws.
+  [[nodiscard]] std::unique_ptr<store::ReadView> view(const PastOf& object,
+                                                      std::string_view bookmark);
+
   // At the beginning of a session, with the object's storage closed: the restore that was asked
   // for, if any. When it cannot be made any more (its history was lost meanwhile) it is given up,
   // and what is thrown says so: the object is as it was.
@@ -68,6 +96,7 @@ class PointInTime {
 
  private:
   struct State;
+  [[nodiscard]] Bookmark parse(const PastOf& object, std::string_view text);
   [[nodiscard]] State state(const PastOf& object);
   [[nodiscard]] std::uint64_t tag(const PastOf& object);
   [[nodiscard]] std::optional<Lsn> find_target(const PastOf& object, const State& now,

@@ -172,6 +172,7 @@ void DatabaseFile::attach(ReadView& view) {
   view.page_size_ = page_size_;
   view.pages_ = pages_;
   view.lsn_ = head_.last_lsn;
+  view.location_ = head_.location;
   view.next_ = std::exchange(views_, &view);
 }
 
@@ -189,7 +190,11 @@ void DatabaseFile::read(ReadView& view, std::uint32_t page, std::span<std::byte>
                                       view.lost_ + "). Try again, or read less at a time.");
   }
   const auto it = view.set_aside_.find(page);
-  if (it == view.set_aside_.end()) return read_locked(page, out);
+  if (it == view.set_aside_.end()) {
+    if (page <= view.pages_) return read_locked(page, out);
+    std::memset(out.data(), 0, out.size());  // only an older state had it
+    return;
+  }
   std::memcpy(out.data(), it->second.data(), out.size());
 }
 

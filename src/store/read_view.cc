@@ -16,7 +16,19 @@ ReadView::ReadView(std::shared_ptr<DatabaseFile> file, std::size_t set_aside_byt
 
 ReadView::~ReadView() { file_->detach(*this); }
 
-void ReadView::read(std::uint32_t page, std::span<std::byte> out) { file_->read(*this, page, out); }
+void ReadView::read(std::uint32_t page, std::span<std::byte> out) {
+  file_->read(*this, page, out);
+  if (!undo_) return;
+  const auto it = undo_->pages.find(page);
+  if (it == undo_->pages.end()) return;
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] ^= it->second[i];
+}
+
+void ReadView::take_back(log::Undo undo) {
+  if (undo.page_size != page_size_ || undo.pages_now != pages_)
+    throw Error(ErrorCode::kInvalid, "An undo does not fit the state that it is to be taken from.");
+  undo_ = std::move(undo);
+}
 
 // With the file's mutex held, by a commit that is in the log already: nothing may fail it here.
 void ReadView::set_aside(std::uint32_t page) noexcept {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,6 +11,8 @@
 #include <boost/unordered/unordered_flat_map.hpp>
 
 #include "base/lsn.h"
+#include "log/history.h"
+#include "log/record.h"
 
 namespace perdure::store {
 
@@ -33,10 +36,19 @@ class ReadView {
 
   [[nodiscard]] std::uint32_t page_size() const noexcept { return page_size_; }
   // 0: nothing has ever been committed.
-  [[nodiscard]] std::uint32_t page_count() const noexcept { return pages_; }
+  [[nodiscard]] std::uint32_t page_count() const noexcept {
+    return undo_ ? undo_->pages_then : pages_;
+  }
+  [[nodiscard]] const std::shared_ptr<DatabaseFile>& file() const noexcept { return file_; }
   // The last commit that it shows; 0 when that is in no log any more. What it shows may leave the
   // process when the log is durable up to there.
   [[nodiscard]] Lsn lsn() const noexcept { return lsn_; }
+  // Where the record of that commit is.
+  [[nodiscard]] log::RecordLocation location() const noexcept { return location_; }
+
+  // Shows an older state from now on: `undo` takes back commits up to lsn(). Throws Error(kInvalid)
+  // when it is of another state.
+  void take_back(log::Undo undo);
 
   // Fills `out`, page_size() bytes, with the page as it was. Throws Error: kFull when too much has
   // changed since, kCorrupt, kIo.
@@ -56,6 +68,8 @@ class ReadView {
   std::uint32_t page_size_ = 0;
   std::uint32_t pages_ = 0;
   Lsn lsn_ = 0;
+  log::RecordLocation location_;
+  std::optional<log::Undo> undo_;
   Pages set_aside_;
   std::string lost_;  // why; empty: it is not
 };

@@ -27,6 +27,7 @@ struct ViewDatabase::Files {
   sqlite3_vfs vfs{};
   std::vector<std::byte> page;
   std::string last_error;  // of the last read
+  std::uint64_t last_page = 0;
 };
 
 namespace {
@@ -130,6 +131,7 @@ int ViewDatabase::Files::read(std::byte* out, std::size_t size, std::uint64_t of
       return SQLITE_IOERR_SHORT_READ;
     }
     if (within + size > view->page_size()) return SQLITE_IOERR_READ;
+    last_page = number;
     view->read(static_cast<std::uint32_t>(number), page);
     std::memcpy(out, page.data() + within, size);
     return SQLITE_OK;
@@ -182,11 +184,14 @@ bool ViewDatabase::step(Statement& statement) {
 
 void ViewDatabase::interrupt() noexcept { sqlite3_interrupt(handle_.get()); }
 
-// What stopped a read says more than SQLite does.
+// What stopped a read says more than SQLite does, which looks at a page when it has read it.
 SqlError ViewDatabase::error(int code) const {
-  if ((code & 0xff) == SQLITE_IOERR && !files_->last_error.empty())
-    return {code, files_->last_error};
-  return make_sql_error(handle_.get(), code);
+  const int base = code & 0xff;
+  if (base == SQLITE_IOERR && !files_->last_error.empty()) return {code, files_->last_error};
+  const bool is_damaged = base == SQLITE_CORRUPT || base == SQLITE_NOTADB;
+  return make_sql_error(
+      handle_.get(), code,
+      is_damaged ? "page " + std::to_string(files_->last_page) + " was read last" : "");
 }
 
 }  // namespace perdure::store

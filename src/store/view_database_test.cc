@@ -127,6 +127,17 @@ TEST_F(ViewDatabaseTest, CanBeInterrupted) {
   EXPECT_THAT(message_of([&] { database.step(endless); }), HasSubstr("SQLITE_INTERRUPT"));
 }
 
+TEST_F(ViewDatabaseTest, SaysWhichPageIsDamaged) {
+  store_->checkpoint();
+  database_.reset();
+  const auto raw = disk_.open("/data/objects/a.sqlite", FileSystem::Mode::kReadWrite);
+  const std::uint64_t root_offset = 2 * 4096;  // after the pointer map
+  raw->write(root_offset, std::vector<std::byte>(1, std::byte{0x77}));
+  ViewDatabase database(view());
+  EXPECT_THAT(message_of([&] { rows(database, "SELECT a FROM t"); }),
+              HasSubstr("(page 3 was read last): SQLITE_CORRUPT"));
+}
+
 TEST_F(ViewDatabaseTest, HoldsNothingOfTheFileWhenItIsGone) {
   { const ViewDatabase gone(view()); }
   {

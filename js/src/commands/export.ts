@@ -3,14 +3,21 @@ import { mkdir, open, readdir, rename, rm, type FileHandle } from 'node:fs/promi
 import { join, resolve } from 'node:path';
 import type { SingleBar } from 'cli-progress';
 import { OperateError } from '../operate/error.js';
+import type { Moment } from '../operate/history.js';
 import type { ListedObject } from '../operate/objects.js';
 import type { DataDirectory } from '../operate/open.js';
+import type { ArgumentsOf } from '../operate/operations.js';
 import { print, sizeText } from './output.js';
 import { progressBar } from './progress.js';
 import { type DataOption, withData } from './session.js';
 
 /** In the folder of the files: which object each is of. */
 const LIST_FILE = 'objects.jsonl';
+
+/** Which state, when it is not the last one. */
+interface At {
+  at?: Moment;
+}
 
 /** What has been written. */
 interface Total {
@@ -19,12 +26,13 @@ interface Total {
 }
 
 /** (namespace, folder) or (namespace, object, folder) */
-export function exportObjects(namespace: string, objectOrFolder: string, folderAfterObject: string | undefined, options: DataOption): Promise<void> {
+export function exportObjects(namespace: string, objectOrFolder: string, folderAfterObject: string | undefined, options: DataOption & { at?: Moment }): Promise<void> {
   const folder = join(resolve(folderAfterObject ?? objectOrFolder), folderName(namespace));
+  const at = options.at === undefined ? {} : { at: options.at };
   return withData(options, async (data) => {
     const total = { objects: 0, bytes: 0 };
-    if (folderAfterObject === undefined) await exportAll(data, namespace, folder, total);
-    else await exportNamed(data, namespace, objectOrFolder, folder, total);
+    if (folderAfterObject === undefined) await exportAll(data, namespace, at, folder, total);
+    else await exportNamed(data, namespace, objectOrFolder, at, folder, total);
     await print(`Exported ${total.objects} ${total.objects === 1 ? 'object' : 'objects'} (${sizeText(total.bytes)}) to ${folder}\n`);
   });
 }
@@ -36,14 +44,14 @@ function folderName(namespace: string): string {
   return namespace;
 }
 
-async function exportAll(data: DataDirectory, namespace: string, folder: string, total: Total): Promise<void> {
+async function exportAll(data: DataDirectory, namespace: string, at: At, folder: string, total: Total): Promise<void> {
   const count = await countOf(data, namespace);
   await refuseUsed(folder);
   const bar = progressBar('exporting', count);
   const list = await open(join(folder, LIST_FILE), 'wx');
   try {
     for await (const objects of data.run('objects', { namespace })) {
-      for (const object of objects) await exportListed(data, object, folder, list, total, bar);
+      for (const object of objects) await exportListed(data, object, at, folder, list, total, bar);
     }
     await list.sync();
   } finally {
@@ -53,12 +61,12 @@ async function exportAll(data: DataDirectory, namespace: string, folder: string,
   await syncFolder(folder);
 }
 
-async function exportListed(data: DataDirectory, object: ListedObject, folder: string, list: FileHandle, total: Total, bar: SingleBar | undefined): Promise<void> {
+async function exportListed(data: DataDirectory, object: ListedObject, at: At, folder: string, list: FileHandle, total: Total, bar: SingleBar | undefined): Promise<void> {
   const { namespace, id, name, alarmMs } = object;
   bar?.update(total.objects, { id: name ?? id });
   let bytes: number;
   try {
-    bytes = await exportOne(data, namespace, id, join(folder, `${id}.sqlite`));
+    bytes = await exportOne(data, { namespace, object: id, ...at }, join(folder, `${id}.sqlite`));
   } catch (error) {
     // An object of key-value storage whose last key has gone meanwhile.
     if (error instanceof OperateError && error.kind === 'missing') return;
@@ -70,11 +78,11 @@ async function exportListed(data: DataDirectory, object: ListedObject, folder: s
 }
 
 /** The object's id is not known here; the server finds it by its name. */
-async function exportNamed(data: DataDirectory, namespace: string, object: string, folder: string, total: Total): Promise<void> {
+async function exportNamed(data: DataDirectory, namespace: string, object: string, at: At, folder: string, total: Total): Promise<void> {
   let id = '';
   for await (const found of data.run('find', { namespace, object })) id = found.id;
   await mkdir(folder, { recursive: true });
-  total.bytes = await exportOne(data, namespace, id, join(folder, `${id}.sqlite`));
+  total.bytes = await exportOne(data, { namespace, object: id, ...at }, join(folder, `${id}.sqlite`));
   total.objects = 1;
   await syncFolder(folder);
 }
@@ -92,13 +100,13 @@ async function refuseUsed(folder: string): Promise<void> {
 }
 
 /** -> its bytes. A file is there when it is whole, and on the disk. */
-async function exportOne(data: DataDirectory, namespace: string, object: string, path: string): Promise<number> {
+async function exportOne(data: DataDirectory, of: ArgumentsOf<'export'>, path: string): Promise<number> {
   const partial = `${path}.partial`;
   const file = await open(partial, 'wx');
   let written = 0;
   try {
     try {
-      for await (const part of data.run('export', { namespace, object })) {
+      for await (const part of data.run('export', of)) {
         if (!(part instanceof Uint8Array)) continue;
         await file.writeFile(part);
         written += part.length;

@@ -1,5 +1,6 @@
 /** The commands for operators. Each is loaded when it is run. */
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Moment } from '../operate/history.js';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 
 const NAMESPACE = '<NAMESPACE>';
 const NAMESPACE_HELP = 'the namespace, as the data directory has it: <name of the project>-<class>';
@@ -10,7 +11,7 @@ const NOTES = `
 The data directory may be served meanwhile (the command then asks the server, through the socket
 admin.sock in it) or not (the command opens it itself).
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such namespace, object or key,
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such namespace, object or key, 4 damage found,
 5 the data directory cannot be reached (in use, or not yours), 130 interrupted.`;
 
 function positiveInteger(text: string): number {
@@ -29,8 +30,10 @@ export function registerOperatorCommands(program: Command): void {
   registerObjects(program);
   registerSql(program);
   registerKv(program);
+  registerHistory(program);
   registerExport(program);
   registerStats(program);
+  registerVerify(program);
 }
 
 /** Loads `file` when the command is run. */
@@ -44,6 +47,50 @@ const storage = () => import('./storage.js');
 
 function group(program: Command, name: string, description: string): Command {
   return program.command(name).description(description).helpCommand(false).showHelpAfterError(`Run "perdure ${name} --help" for what there is.`);
+}
+
+/** A time with its zone, or milliseconds since 1970. */
+function momentTime(text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  const ms = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text) ? Date.parse(text) : NaN;
+  if (Number.isNaN(ms)) throw new InvalidArgumentError('Give a time such as 2026-11-21T09:30:00Z (or +01:00 instead of Z), or milliseconds since 1970.');
+  return ms;
+}
+
+const BOOKMARK = /^[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{32}$/i;
+
+const moment = (text: string): Moment => (BOOKMARK.test(text) ? { bookmark: text.toLowerCase() } : { timeMs: momentTime(text) });
+
+function registerHistory(program: Command): void {
+  const history = () => import('./history.js');
+  const command = (name: string): Command => program.command(name).argument(NAMESPACE, NAMESPACE_HELP).argument(OBJECT, OBJECT_HELP);
+  describe(
+    command('history'),
+    'List the commits of an object, the last one first: time, bookmark of what it left, changed pages, bytes.',
+    '  perdure history chat-Room lobby\n  perdure history chat-Room lobby --limit 100000 --json',
+  )
+    .option('--limit <number>', 'so many at most', positiveInteger, 100)
+    .option('--json', 'one array, a commit on each line')
+    .action(lazily(history, (module, ...args: Parameters<typeof module.showHistory>) => module.showHistory(...args)));
+  describe(
+    command('bookmark'),
+    'Print the bookmark of the state that an object has, or had.',
+    '  perdure bookmark chat-Room lobby\n  perdure bookmark chat-Room lobby --at 2026-11-21T09:30:00Z',
+  )
+    .option('--at <time>', 'the state at this time: ISO 8601 with a zone, or milliseconds since 1970', momentTime)
+    .action(lazily(history, (module, ...args: Parameters<typeof module.showBookmark>) => module.showBookmark(...args)));
+  describe(
+    command('restore'),
+    'Take an object back to an older state, with its alarm. Prints the bookmark that takes this back.',
+    `  perdure restore chat-Room lobby --to 2026-11-21T09:30:00Z --dry-run
+  perdure restore chat-Room lobby --to 0000002a-00000007-00000000-7e4f0c1f2b3a49586770811923ab54cd
+
+An instance that is in memory is reset, whatever it does, and is constructed anew at its next event.
+A restore is a commit like any other: "perdure history" lists it.`,
+  )
+    .requiredOption('--to <bookmark or time>', 'the state to go back to', moment)
+    .option('--dry-run', 'only say what would be taken back')
+    .action(lazily(history, (module, ...args: Parameters<typeof module.restore>) => module.restore(...args)));
 }
 
 function registerObjects(program: Command): void {
@@ -67,6 +114,20 @@ function registerStats(program: Command): void {
     .action(lazily(objects, (module, ...args: Parameters<typeof module.showStats>) => module.showStats(...args)));
 }
 
+function registerVerify(program: Command): void {
+  describe(
+    program.command('verify'),
+    'Check every checksum of log and history, and every database with SQLite (PRAGMA integrity_check).',
+    `  perdure verify
+  perdure verify --data /var/lib/chat --json
+
+Names file, byte and object of what is damaged. SQLite's files have no checksums: of them, what does not
+fit together is found, not a text with a wrong letter.`,
+  )
+    .option('--json', 'one array, a damage on each line')
+    .action(lazily(() => import('./verify.js'), (module, ...args: Parameters<typeof module.verify>) => module.verify(...args)));
+}
+
 function registerSql(program: Command): void {
   describe(
     program.command('sql').argument(NAMESPACE, NAMESPACE_HELP).argument(OBJECT, OBJECT_HELP).argument('<SQL>', 'one or more statements; the rows of the last one are printed'),
@@ -81,6 +142,7 @@ the object is inside blockConcurrencyWhile() or transaction(). The class is not 
 What the object itself may not do (tables that begin with _cf_, pragmas, ATTACH) is refused.`,
   )
     .option('--write', 'let it change the database')
+    .addOption(new Option('--at <bookmark or time>', 'read an older state').argParser(moment).conflicts('write'))
     .option('--create', 'with --write: make the object if it is not there')
     .option('--json', 'an array with an object for each row; a blob is {"hex": "…"}')
     .option('--csv', 'with a heading; NULL is empty, an empty text is "", a blob is hexadecimal')
@@ -122,13 +184,16 @@ function registerExport(program: Command): void {
     'Write the database of an object, or of each, to a SQLite file: DIR/NAMESPACE/<id>.sqlite.',
     `  perdure export chat-Room lobby /tmp/out
   perdure export chat-Room /backup/2026-11-21 --data /var/lib/chat
+  perdure export chat-Room lobby /tmp/before --at 2026-11-21T09:30:00Z
 
 Each file is the state of one moment; the objects go on meanwhile. Nothing is overwritten. The list
 objects.jsonl beside the files of a whole namespace has the names and alarms. "perdure import" takes the folder.`,
-  ).action(
-    lazily(
-      () => import('./export.js'),
-      (module, ...args: Parameters<typeof module.exportObjects>) => module.exportObjects(...args),
-    ),
-  );
+  )
+    .option('--at <bookmark or time>', 'the state at that time', moment)
+    .action(
+      lazily(
+        () => import('./export.js'),
+        (module, ...args: Parameters<typeof module.exportObjects>) => module.exportObjects(...args),
+      ),
+    );
 }

@@ -1,5 +1,6 @@
 /** `perdure sql` and `perdure kv`. */
 import { OperateError } from '../operate/error.js';
+import type { Moment } from '../operate/history.js';
 import type { Pair, ShownValue } from '../operate/kv.js';
 import { type Format, JsonArray, plain, print, type RowPrinter, rowPrinter, TablePrinter } from './output.js';
 import { type DataOption, withData } from './session.js';
@@ -9,13 +10,14 @@ export interface SqlOptions extends DataOption {
   create?: true;
   json?: true;
   csv?: true;
+  at?: Moment;
 }
 
 export function runSql(namespace: string, object: string, sql: string, options: SqlOptions): Promise<void> {
   const format: Format = options.json === true ? 'json' : options.csv === true ? 'csv' : 'table';
   return withData(options, async (data) => {
     let printer: RowPrinter | undefined;
-    for await (const part of data.run('sql', { namespace, object, sql, write: options.write === true, create: options.create === true })) {
+    for await (const part of data.run('sql', { namespace, object, sql, write: options.write === true, create: options.create === true, ...(options.at === undefined ? {} : { at: options.at }) })) {
       if ('columns' in part) printer = part.columns.length === 0 ? undefined : rowPrinter(format, part.columns);
       else if ('rows' in part) await printer?.rows(part.rows);
       else console.error(`${part.changed} ${part.changed === 1 ? 'row' : 'rows'} written.`);

@@ -29,7 +29,16 @@ export async function askServer<Name extends OperationName>(
       throw new OperateError(`The admin socket in ${dataDirectory} is for the user who serves it: run this command as that one (${message}).`, 'unavailable');
     throw error;
   }
-  return partsOf(response) as AsyncGenerator<PartOf<Name>>;
+  return partsOf(wholeUntilCut(response)) as AsyncGenerator<PartOf<Name>>;
+}
+
+/** A connection that breaks ends the answer, which its last frame has not done then. */
+async function* wholeUntilCut(response: IncomingMessage): AsyncGenerator<Uint8Array> {
+  try {
+    yield* response as AsyncIterable<Uint8Array>;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error;
+  }
 }
 
 function post(socketPath: string, name: string, body: string, signal: AbortSignal): Promise<IncomingMessage> {

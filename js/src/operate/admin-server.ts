@@ -120,14 +120,15 @@ function operationOf({ method, url = '' }: IncomingMessage): Operation<unknown> 
   return operations[name as keyof typeof operations] as Operation<unknown>;
 }
 
+/** Reads it to its end in any case: an answer would be lost to a client that still sends. */
 async function bodyOf(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request) {
     bytes += (chunk as Buffer).length;
-    if (bytes > REQUEST_BYTES_MAX) throw new OperateError(`The request is larger than ${REQUEST_BYTES_MAX >> 20} MiB.`);
-    chunks.push(chunk as Buffer);
+    if (bytes <= REQUEST_BYTES_MAX) chunks.push(chunk as Buffer);
   }
+  if (bytes > REQUEST_BYTES_MAX) throw new OperateError(`The request is larger than ${REQUEST_BYTES_MAX >> 20} MiB.`);
   return Buffer.concat(chunks).toString();
 }
 

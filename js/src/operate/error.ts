@@ -6,6 +6,8 @@ export type ErrorKind =
   | 'failed'
   /** No such namespace, object or key. */
   | 'missing'
+  /** What is stored is not what was written. */
+  | 'damaged'
   /** Another process has the data directory, or the user may not use it. */
   | 'unavailable';
 

@@ -3,9 +3,11 @@ import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { OperateError } from './error.js';
 import type { Operated } from './operated.js';
+import { type Moment, viewAt } from './history.js';
 import { findObject, type Place } from './places.js';
-import { View, withView } from './view.js';
+import { type View, withView } from './view.js';
 
 /** Below the data directory: what objects of key-value storage are exported through. */
 const WORK_FOLDER = 'export';
@@ -20,14 +22,15 @@ const READ_BYTES = 1 << 20;
 /** First how many bytes there are to come, then those. */
 export type ExportPart = { bytes: number } | Uint8Array;
 
-export async function* exportObject({ engine, dataDirectory }: Operated, args: { namespace: string; object: string }, signal: AbortSignal): AsyncGenerator<ExportPart> {
+export async function* exportObject({ engine, dataDirectory }: Operated, args: { namespace: string; object: string; at?: Moment }, signal: AbortSignal): AsyncGenerator<ExportPart> {
   const place = findObject(engine, args.namespace, args.object);
-  yield* withView(View.ofObject(engine, signal, place), (view) =>
+  yield* withView(viewAt(engine, signal, place, args.at), (view) =>
     place.space.storage === 'kv' ? throughFile(view, place, join(dataDirectory, WORK_FOLDER)) : pagesOf(view),
   );
 }
 
 async function* pagesOf(view: View): AsyncGenerator<ExportPart> {
+  if (view.pages === 0) throw new OperateError('The object had nothing stored then.', 'missing');
   yield { bytes: view.pages * view.pageSize };
   for await (const pages of view.content()) yield new Uint8Array(pages);
 }

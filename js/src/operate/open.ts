@@ -61,6 +61,7 @@ export class DataDirectory {
     const engine = loadNative().openEngine(this.path);
     clearExports(this.path);
     const shard = new Shard({ engine, report: (what, error) => console.error(what, error), onWake: () => {}, idleMs: IDLE_MS, deleteAllDeletesAlarm: true });
+    shard.alarms.stop(); // there are no classes here that could handle them
     const operated = { engine, dataDirectory: this.path, write: (write: Parameters<Operated['write']>[0]) => writeOn(shard, write), server: undefined };
     this.#own = { engine, shard, operated };
   }

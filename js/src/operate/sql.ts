@@ -2,8 +2,9 @@
 import type { ViewValue } from '../runtime/native.js';
 import { OperateError } from './error.js';
 import type { Operated } from './operated.js';
+import { type Moment, viewAt } from './history.js';
 import { findObject, type Place } from './places.js';
-import { View, withView } from './view.js';
+import { type View, withView } from './view.js';
 import { writeUntil } from './write.js';
 
 export interface SqlArguments {
@@ -13,6 +14,8 @@ export interface SqlArguments {
   write: boolean;
   /** The object is made when it is not there. */
   create: boolean;
+  /** Of the past, to be read. */
+  at?: Moment;
 }
 
 /** First the columns, then batches of rows; last, when something may have been written, how many rows were. */
@@ -22,11 +25,11 @@ export async function* querySql(operated: Operated, args: SqlArguments, signal: 
   const place = findObject(operated.engine, args.namespace, args.object, args.write && args.create);
   if (place.space.storage === 'kv')
     throw new OperateError(`The objects of ${args.namespace} have key-value storage (new_classes): no tables, so no SQL. Use "perdure kv".`);
-  yield* args.write ? write(operated, place, args.sql, signal) : read(operated, place, args.sql, signal);
+  yield* args.write ? write(operated, place, args.sql, signal) : read(operated, place, args, signal);
 }
 
-async function* read({ engine }: Operated, place: Place, sql: string, signal: AbortSignal): AsyncGenerator<SqlPart> {
-  yield* withView(View.ofObject(engine, signal, place), async function* (view): AsyncGenerator<SqlPart> {
+async function* read({ engine }: Operated, place: Place, { sql, at }: SqlArguments, signal: AbortSignal): AsyncGenerator<SqlPart> {
+  yield* withView(viewAt(engine, signal, place, at), async function* (view): AsyncGenerator<SqlPart> {
     const columns = await startReading(view, sql);
     yield { columns };
     for (;;) {

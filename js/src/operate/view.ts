@@ -34,15 +34,20 @@ export class View {
     signal.addEventListener('abort', this.#onAbort);
   }
 
-  static async #open(engine: NativeEngine, signal: AbortSignal, namespace: number, id: string): Promise<View> {
+  static async #open(engine: NativeEngine, signal: AbortSignal, namespace: number, id: string, bookmark = ''): Promise<View> {
     signal.throwIfAborted();
-    const [number, pageSize, pages] = await engine.openView(namespace, id);
+    const [number, pageSize, pages] = await engine.openView(namespace, id, bookmark);
     return new View(engine, signal, number, pageSize, pages);
   }
 
   /** Of what the object has stored: its database, or the file that objects with key-value storage share. */
   static ofObject(engine: NativeEngine, signal: AbortSignal, { space, id }: Place): Promise<View> {
     return View.#open(engine, signal, space.number, id);
+  }
+
+  /** In the state that the bookmark names. */
+  static ofPast(engine: NativeEngine, signal: AbortSignal, { space, id }: Place, bookmark: string): Promise<View> {
+    return View.#open(engine, signal, space.number, id, bookmark);
   }
 
   static ofKeyValues(engine: NativeEngine, signal: AbortSignal, space: Space): Promise<View> {

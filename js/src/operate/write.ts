@@ -1,4 +1,5 @@
 /** What operators write, on the thread that owns the object: one transaction of its own, committed and durable. */
+import type { ObjectHost } from '../runtime/host.js';
 import type { Cursor } from '../runtime/sql-cursor.js';
 import { KeyValue } from '../runtime/kv.js';
 import { ROOT } from '../runtime/sections.js';
@@ -11,7 +12,7 @@ import type { Place } from './places.js';
 
 export interface Write {
   place: Place;
-  action: { kind: 'sql'; sql: string } | { kind: 'put'; key: string; json: string } | { kind: 'delete'; keys: string[] };
+  action: { kind: 'sql'; sql: string } | { kind: 'put'; key: string; json: string } | { kind: 'delete'; keys: string[] } | { kind: 'restore'; bookmark: string };
 }
 
 export interface Written {
@@ -19,6 +20,8 @@ export interface Written {
   rows: SqlValue[][];
   /** Rows or keys. */
   changed: number;
+  /** The bookmark that takes a restore back. */
+  undo?: string;
 }
 
 /** Rows that a statement with RETURNING may answer. */
@@ -39,22 +42,31 @@ export async function writeOn(shard: Shard, { place, action }: Write): Promise<W
   const namespace = shard.operated(space.key, space.storage);
   // Its name is kept with an object that is made now.
   const host = namespace.hostOf(id, name);
-  const written = await host.operate((core) => {
-    switch (action.kind) {
-      case 'sql':
-        return execute(core, action.sql);
-      case 'put':
-        new KeyValue(core).put(action.key, JSON.parse(action.json));
-        return { columns: [], rows: [], changed: 1 };
-      case 'delete': {
-        const kv = new KeyValue(core);
-        return { columns: [], rows: [], changed: action.keys.filter((key) => kv.delete(key)).length };
-      }
-    }
-  });
+  const written = action.kind === 'restore' ? await restore(shard, place, host, action.bookmark) : await host.operate((core) => writeInto(core, action));
   await shard.turnOf({ sender: undefined, section: ROOT, observer: shard.elsewhere });
   await shard.durable(shard.native.appendedLsn());
   return written;
+}
+
+async function restore(shard: Shard, { space }: Place, host: ObjectHost, bookmark: string): Promise<Written> {
+  // Its alarm would ring for a class that is not there.
+  if (!shard.alarms.stopped && !shard.serves(space.key))
+    throw new Error(`No class of the project that is served has the objects of ${space.key}. Stop the server to restore one.`);
+  return { columns: [], rows: [], changed: 0, undo: await host.restore(bookmark) };
+}
+
+function writeInto(core: StorageCore, action: Exclude<Write['action'], { kind: 'restore' }>): Written {
+  switch (action.kind) {
+    case 'sql':
+      return execute(core, action.sql);
+    case 'put':
+      new KeyValue(core).put(action.key, JSON.parse(action.json));
+      return { columns: [], rows: [], changed: 1 };
+    case 'delete': {
+      const kv = new KeyValue(core);
+      return { columns: [], rows: [], changed: action.keys.filter((key) => kv.delete(key)).length };
+    }
+  }
 }
 
 function execute(core: StorageCore, sql: string): Written {

@@ -442,20 +442,40 @@ export class ObjectHost implements StateHost, StorageHost {
   }
 
   deliverOperator(delivery: Delivery): void {
-    if (this.#instance !== undefined) {
-      this.deliver(delivery);
-      return;
-    }
-    // Somebody for the core to deliver it to, gone before this turn ends: nothing else can arrive.
+    if (this.#instance === undefined) this.#runAlone(delivery);
+    else this.deliver(delivery);
+  }
+
+  /** Runs it on an instance that is not of the class, and is gone before this turn ends: nothing else can arrive. */
+  #runAlone(delivery: Delivery): void {
     const instance = new Instance(this, new StorageCore(this));
     instance.object = {};
     this.#instance = instance;
     const event = this.shard.nextEvent();
+    this.#waiting.set(event, delivery);
     this.native.arrive(this.slot, event, ROOT);
-    this.native.constructed(this.slot);
-    this.native.next(this.slot);
-    this.#run(delivery);
+    if (this.#beginSession()) {
+      this.native.constructed(this.slot);
+      this.native.next(this.slot);
+      this.#waiting.delete(event);
+      this.#run(delivery);
+    }
     this.shard.evictIfPossible(this);
+  }
+
+  /**
+   * Takes the object back to the state that a bookmark names, at once: an instance is reset, whatever it does; ->
+   * the bookmark that takes the restore back. In a turn of its own. Throws when that cannot be, with nothing changed.
+   */
+  restore(bookmark: string): Promise<string> {
+    return new Promise((resolve, reject) => this.shard.turn(() => this.#restoreNow(bookmark).then(resolve, reject), undefined));
+  }
+
+  async #restoreNow(bookmark: string): Promise<string> {
+    const undo = this.native.restoreAtNextSession(this.slot, bookmark);
+    this.reset(new Error('This Durable Object has been restored to an older state by an operator.'));
+    await new Promise<unknown>((resolve, reject) => this.#runAlone(new OperatorDelivery<unknown>(this, () => undefined, resolve, reject)));
+    return undo;
   }
 
   evict(): void {

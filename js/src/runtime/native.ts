@@ -28,7 +28,7 @@ export interface NativeEngine {
   // What operators look at (src/node/admin_binding.h).
   /** number, key, whether its objects have key-value storage, … */
   namespaces(): (number | string | boolean)[];
-  openView(namespace: number, hexId: string): Promise<[view: number, pageSize: number, pages: number]>;
+  openView(namespace: number, hexId: string, bookmark: string): Promise<[view: number, pageSize: number, pages: number]>;
   viewQuery(view: number, sql: string, parameters: (string | number)[]): Promise<string[]>;
   viewRows(view: number, most: number): Promise<ViewValue[]>;
   viewPages(view: number, first: number, count: number): Promise<ArrayBuffer>;
@@ -36,9 +36,15 @@ export interface NativeEngine {
   interruptView(view: number): void;
   closeView(view: number): void;
   objectPath(namespace: number, hexId: string): string;
+  bookmark(namespace: number, hexId: string, timeMs: number): Promise<string>;
+  planRestore(namespace: number, hexId: string, bookmark: string): Promise<[lsn: number, commits: number, pages: number]>;
+  /** PAST_*, then seven values of each commit: PastCommit in js/src/operate/history.ts. */
+  past(namespace: number, hexId: string, most: number): Promise<(number | string)[]>;
   /** bytes, milliseconds of the last commit, … */
   currentHeads(numbers: number[]): number[];
   whenDurable(): Promise<void>;
+  /** file, offset or -1, number of the database or 0, what, … */
+  verifyLog(): Promise<(string | number)[]>;
   counters(): { appendedLsn: number; durableLsn: number; logBytesSinceCheckpoint: number; dirtyBytes: number; hasRoom: boolean };
   createShard(exchange: ArrayBuffer, onWake: () => void, alarmRetryMs: number): NativeShard;
 }

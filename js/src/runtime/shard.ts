@@ -210,6 +210,11 @@ export class Shard implements OutputGate {
     return namespace;
   }
 
+  /** Objects of this namespace are constructed here. */
+  serves(key: string): boolean {
+    return this.#namespaces.has(key);
+  }
+
   /** Throws for a namespace that is not bound here. */
   namespaceOf(number: number): ObjectNamespace {
     for (const namespace of this.#namespaces.values()) if (namespace.number === number) return namespace;

@@ -1,0 +1,119 @@
+/** `verify`: every checksum of log and history, and SQLite's own check of every database. */
+import { join } from 'node:path';
+import type { NativeEngine } from '../runtime/native.js';
+import type { Operated } from './operated.js';
+import { findSpace, type Place, spaces } from './places.js';
+import { View } from './view.js';
+
+/** Something that is not as it was written. */
+export interface Damage {
+  file: string;
+  /** In bytes. null: it cannot be told. */
+  offset: number | null;
+  namespace: string | null;
+  /** Of the object that it belongs to. null: none, or it cannot be told. */
+  id: string | null;
+  name: string | null;
+  problem: string;
+}
+
+/** What has been checked so far, of how many databases. */
+export interface Progress {
+  checked: number;
+  databases: number;
+}
+
+export type VerifyPart = Damage[] | Progress;
+
+/** What SQLite says of a database: the first of it. */
+const PROBLEMS_MAX = 20;
+const CHECK = `PRAGMA integrity_check(${PROBLEMS_MAX})`;
+const OBJECTS = `
+  SELECT lower(hex(id)), name, namespaces.key, commit_number, objects.number FROM objects
+  JOIN namespaces ON namespaces.number = namespace ORDER BY objects.number`;
+
+export async function* verifyAll({ engine, dataDirectory }: Operated, _: object, signal: AbortSignal): AsyncGenerator<VerifyPart> {
+  yield await damagesOfLog(engine, signal);
+  yield await check(signal, () => View.ofCatalog(engine, signal), { file: join(dataDirectory, 'catalog.sqlite'), namespace: null, id: null, name: null });
+  const [keyed] = spaces(engine).filter(({ storage }) => storage === 'kv');
+  if (keyed !== undefined)
+    yield await check(signal, () => View.ofKeyValues(engine, signal, keyed), { file: join(dataDirectory, 'data.sqlite'), namespace: null, id: null, name: null });
+  yield* verifyObjects(engine, dataDirectory, signal);
+}
+
+async function* verifyObjects(engine: NativeEngine, dataDirectory: string, signal: AbortSignal): AsyncGenerator<VerifyPart> {
+  const catalog = await View.ofCatalog(engine, signal);
+  try {
+    const databases = (await catalog.first('SELECT count(*) FROM objects'))![0] as number;
+    let checked = 0;
+    for await (const rows of catalog.rows(OBJECTS)) {
+      const found: Damage[] = [];
+      for (const row of rows) found.push(...(await verifyObject(engine, dataDirectory, signal, row as [string, string | null, string, number])));
+      checked += rows.length;
+      if (found.length > 0) yield found;
+      yield { checked, databases };
+    }
+  } finally {
+    await catalog.close();
+  }
+}
+
+async function verifyObject(engine: NativeEngine, dataDirectory: string, signal: AbortSignal, [id, name, key, commits]: [string, string | null, string, number]): Promise<Damage[]> {
+  const place: Place = { space: findSpace(engine, key), id, name: undefined };
+  const about = { file: join(dataDirectory, engine.objectPath(place.space.number, id)), namespace: key, id, name };
+  // Its row comes before its first commit.
+  if (commits === 0 && !engine.hasObject(place.space.number, id)) return [];
+  return check(signal, () => View.ofObject(engine, signal, place), about);
+}
+
+type About = Omit<Damage, 'offset' | 'problem'>;
+
+async function check(signal: AbortSignal, open: () => Promise<View>, about: About): Promise<Damage[]> {
+  let view: View | undefined;
+  let pageSize = 0;
+  try {
+    view = await open();
+    pageSize = view.pageSize;
+    if (view.pages === 0 && about.id !== null) return [{ ...about, offset: null, problem: 'the file is missing, but it had commits' }];
+    const problems: string[] = [];
+    for await (const rows of view.rows(CHECK)) problems.push(...rows.map(([text]) => text as string));
+    if (problems.length === 1 && problems[0] === 'ok') return [];
+    return problems.flatMap((text) => text.split('\n')).filter((text) => !text.startsWith('***')).map((problem) => ({ ...about, offset: offsetIn(problem, pageSize), problem }));
+  } catch (error) {
+    signal.throwIfAborted();
+    const { message } = error as Error;
+    return [{ ...about, offset: offsetIn(message, pageSize), problem: message }];
+  } finally {
+    await view?.close();
+  }
+}
+
+/** SQLite names pages, from 1; the engine bytes. */
+function offsetIn(text: string, pageSize: number): number | null {
+  const byte = /\bbyte (\d+)/.exec(text)?.[1];
+  if (byte !== undefined) return Number(byte);
+  const page = /\bpage (\d+)/i.exec(text)?.[1];
+  return page === undefined ? null : (Number(page) - 1) * pageSize;
+}
+
+async function damagesOfLog(engine: NativeEngine, signal: AbortSignal): Promise<Damage[]> {
+  const flat = await engine.verifyLog();
+  const damages: Damage[] = [];
+  const catalog = await View.ofCatalog(engine, signal);
+  try {
+    for (let i = 0; i < flat.length; i += 4) {
+      const [file, offset, number, problem] = flat.slice(i, i + 4) as [string, number, number, string];
+      const owner = number === 0 ? undefined : await ownerOf(catalog, number);
+      damages.push({ file, offset: offset >= 0 ? offset : offsetIn(problem, 0), namespace: null, id: null, name: null, ...owner, problem });
+    }
+  } finally {
+    await catalog.close();
+  }
+  return damages;
+}
+
+async function ownerOf(catalog: View, number: number): Promise<Pick<Damage, 'namespace' | 'id' | 'name'> | undefined> {
+  const query = 'SELECT key, lower(hex(id)), name FROM objects JOIN namespaces ON namespaces.number = namespace WHERE objects.number = ?';
+  const row = await catalog.first(query, number).catch(() => undefined); // the catalog may be what is damaged
+  return row === undefined ? undefined : { namespace: row[0] as string, id: row[1] as string, name: row[2] as string | null };
+}

@@ -1,0 +1,137 @@
+// perdure verify: a bit that is turned in a file of each kind is found, with the file, the place and the object.
+import assert from 'node:assert/strict';
+import { closeSync, cpSync, existsSync, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { temporaryDirectory } from '../support/files.mjs';
+import { startLab } from '../support/lab.mjs';
+import { operator } from '../support/operate.mjs';
+import { until } from '../support/until.mjs';
+
+const folder = temporaryDirectory({ after });
+
+function turnBit(file, offset) {
+  const descriptor = openSync(file, 'r+');
+  const byte = Buffer.alloc(1);
+  assert.equal(readSync(descriptor, byte, 0, 1, offset), 1);
+  byte[0] ^= 16;
+  writeSync(descriptor, byte, 0, 1, offset);
+  closeSync(descriptor);
+}
+
+const historyOf = (data) => join(data, 'history');
+const historyFiles = (data) => readdirSync(historyOf(data)).filter((name) => name.endsWith('.history'));
+
+/** A lab whose objects have a history file, in a folder of its own. */
+const lab = await startLab({ after }, { threads: 2 });
+for (const name of ['a', 'b']) {
+  await lab.object(name, ({ sql }) => {
+    sql.exec('CREATE TABLE t (a)');
+    // More than a segment of the log.
+    for (let i = 0; i < 24; i++) sql.exec('INSERT INTO t VALUES (randomblob(1900000))');
+  });
+  await lab.keyed(name, ({ storage }) => storage.put('k', 'v'));
+}
+const idOf = (name) => lab.worker(({ env }, name) => `${env.COUNTER.idFromName(name)}`, name);
+const ids = { a: await idOf('a'), b: await idOf('b') };
+
+test('nothing is damaged in what is being written', async () => {
+  const writing = lab.object('b', async ({ sql }) => {
+    const { setImmediate } = process.getBuiltinModule('node:timers/promises');
+    for (let i = 0; i < 300; i++) {
+      sql.exec('INSERT INTO t VALUES (randomblob(20000))');
+      await setImmediate();
+    }
+  });
+  const { code, stdout, stderr } = await operator(lab.data)('verify');
+  await writing;
+  assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'Nothing is damaged.\n', stderr: '' });
+});
+
+let copies = 0;
+/** A copy of the data directory, damaged; -> the damages that are found. */
+async function damagesOf(damage) {
+  const data = join(folder, `${++copies}`);
+  cpSync(lab.data, data, { recursive: true });
+  const file = damage(data);
+  const { code, stdout, stderr } = await operator(data)('verify', '--json');
+  assert.equal(code, 4, stderr);
+  assert.match(stderr, /^perdure: \d+ damages? found\. /);
+  const found = JSON.parse(stdout);
+  for (const each of found) assert.equal(each.file, file);
+  const text = await operator(data)('verify');
+  assert.ok(text.stdout.startsWith(`${file} at byte `), text.stdout);
+  return found;
+}
+
+test('what is damaged while nobody serves it', async (t) => {
+  await lab.stop();
+  // The checkpoint at the end of a server leaves segments that the next one makes history of.
+  const again = await startLab(t, { data: lab.data });
+  await until(() => existsSync(historyOf(lab.data)) && historyFiles(lab.data).length > 0, 'history');
+  await again.stop();
+  const clean = await operator(lab.data)('verify');
+  assert.deepEqual(clean, { code: 0, signal: null, stdout: 'Nothing is damaged.\n', stderr: '' });
+
+  await t.test('the database of an object', async () => {
+    const [first] = await damagesOf((data) => {
+      const file = join(data, 'objects/bench-Counter', `${ids.a}.sqlite`);
+      turnBit(file, 4096); // what kind of page it is
+      return file;
+    });
+    assert.deepEqual({ namespace: first.namespace, id: first.id, name: first.name, offset: first.offset }, { namespace: 'bench-Counter', id: ids.a, name: 'a', offset: 4096 });
+  });
+
+  await t.test('the shared key-value file', async () => {
+    const [first] = await damagesOf((data) => {
+      turnBit(join(data, 'data.sqlite'), 4096);
+      return join(data, 'data.sqlite');
+    });
+    assert.equal(first.offset, 4096);
+  });
+
+  await t.test('a history file', async () => {
+    const found = await damagesOf((data) => {
+      const file = join(historyOf(data), historyFiles(data)[0]);
+      turnBit(file, 100_000);
+      return file;
+    });
+    assert.ok(found.every(({ offset }) => offset !== null && offset <= 100_000), JSON.stringify(found));
+    assert.ok(found.some(({ id }) => id === ids.a || id === ids.b), JSON.stringify(found));
+  });
+
+  await t.test('a file that is not there', async () => {
+    const data = join(folder, 'missing');
+    const file = join(data, 'objects/bench-Counter', `${ids.b}.sqlite`);
+    cpSync(lab.data, data, { recursive: true, filter: (source) => !source.endsWith(`${ids.b}.sqlite`) });
+    const { code, stdout } = await operator(data)('verify');
+    assert.equal(stdout, `${file} (bench-Counter "b", ${ids.b}): the file is missing, but it had commits\n`);
+    assert.equal(code, 4);
+  });
+});
+
+test('a record in the log of a running server', async (t) => {
+  const running = await startLab(t, { data: join(folder, 'running'), threads: 2 });
+  await running.object('a', ({ kv }) => kv.put('first', 'x'.repeat(1000)));
+  await running.object('b', ({ kv }) => kv.put('second', 'y'.repeat(1000)));
+  const [name] = readdirSync(join(running.data, 'log')).filter((each) => each.endsWith('.log'));
+  const file = join(running.data, 'log', name);
+  const bytes = readFileSync(file);
+  const at = bytes.indexOf('x'.repeat(100));
+  assert.ok(at > 0);
+  turnBit(file, at + 50);
+  const { code, stdout } = await operator(running.data)('verify', '--json');
+  assert.equal(code, 4);
+  const [damage, ...more] = JSON.parse(stdout);
+  assert.deepEqual(more, []);
+  assert.equal(damage.file, file);
+  assert.ok(damage.offset < at && damage.offset > at - 4096, `${damage.offset} ${at}`);
+  assert.equal(damage.name, 'a');
+  assert.equal(damage.namespace, 'bench-Counter');
+  running.child.kill('SIGKILL');
+  await running.end();
+  // It was durable: a start refuses it, and so does a command, with the place.
+  const refused = await operator(running.data)('verify');
+  assert.match(refused.stderr, /^perdure: The log is damaged: .*\.log/);
+  assert.equal(refused.code, 4);
+});
