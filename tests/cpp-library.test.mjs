@@ -124,6 +124,7 @@ test('C++ reads what a server has written, and JavaScript what C++ has', async (
 
   const undo = await inspect(data, 'restore', 'test-Thing', 'a', bookmark);
   assert.match(undo, /^[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{32}$/);
+  assert.match((await inspect(data, 'history', 'test-Thing', 'a')).split('\n')[0], /^[-0-9a-f]{59}\t\d+\t\d+ pages\trestore$/);
   const third = await start(t, directory, data);
   assert.equal((await third.call('THING', 'a', 'exec', 'SELECT * FROM t')).length, 4);
   assert.equal(await third.call('THING', 'a', 'get', 'from C++'), null);

@@ -80,10 +80,12 @@ class PERDURE_API Namespace {
   void for_each_object(const std::function<bool(const ObjectInfo&)>& visit) const;
 
   // Writes what the object has committed into a SQLite file of its own: the database, or a table
-  // `_cf_KV (key, value)` with its pairs. Whoever has the object open goes on meanwhile. The file
-  // is complete and on the disk when this returns; when it throws, there is none. Error: kNotFound,
-  // kInvalid when the file exists, kIo, kFull.
-  void export_object(const ObjectId& id, const std::filesystem::path& file) const;
+  // `_cf_KV (key, value)` with its pairs. With a bookmark: in the state that it names (SQLite
+  // storage only; Storage::restore() says what it throws). Whoever has the object open goes on
+  // meanwhile. The file is complete and on the disk when this returns; when it throws, there is
+  // none. Error: kNotFound, kInvalid when the file exists, kIo, kFull.
+  void export_object(const ObjectId& id, const std::filesystem::path& file,
+                     std::string_view bookmark = {}) const;
 
  private:
   friend class Engine;

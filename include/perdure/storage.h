@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -7,6 +8,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "perdure/export.h"
 #include "perdure/kv.h"
@@ -48,6 +50,33 @@ class PERDURE_API Transaction {
   std::shared_ptr<native::StorageState> storage_;
   std::uint32_t depth_;  // 1: the outermost
   std::uint64_t serial_;
+};
+
+// What restore() would do.
+struct PERDURE_API RestorePlan {
+  std::uint64_t commits = 0;        // that it takes back
+  std::uint64_t changed_pages = 0;  // of the database
+};
+
+// A commit of an object, as its history has it.
+struct PERDURE_API PastCommit {
+  std::string bookmark;  // of the state that it has left
+  Time time;
+  std::uint32_t changed_pages = 0;
+  std::uint64_t bytes = 0;           // of what it has changed, as the log keeps it
+  std::uint64_t database_bytes = 0;  // size of the database after it
+  bool is_restore = false;
+};
+
+// The newest commits of an object, the last one first.
+struct PERDURE_API Past {
+  enum class End : std::uint8_t {
+    kMore,       // there are older ones
+    kBeginning,  // the object's first commit is the last in the list
+    kExpired,    // older ones are not kept any more
+  };
+  std::vector<PastCommit> commits;
+  End end = End::kBeginning;
 };
 
 // One object's storage, opened by Namespace::open(). One thread at a time, any, for it and for all
@@ -110,11 +139,15 @@ class PERDURE_API Storage {
   // has left. It is a text of 59 characters, the same as JavaScript's, and string order is time
   // order. Only with SQLite storage, and outside transactions: Error(kInvalid) otherwise.
   //
-  // The state now: after the last commit.
+  // The state now: after the last commit, which may not be durable yet (sync()).
   [[nodiscard]] std::string get_current_bookmark();
   // The state at that time. Error(kRange), with what there is, when it is in the future or before
   // what is kept.
   [[nodiscard]] std::string get_bookmark_for_time(Time time);
+  // What restore() of that bookmark would do, with nothing done. Throws what restore() throws.
+  [[nodiscard]] RestorePlan plan_restore(std::string_view bookmark);
+  // The object's last commits, `commits_max` of them at most. Error: kCorrupt, kIo.
+  [[nodiscard]] Past past(std::size_t commits_max);
   // Takes the object back (or forth) to that state: SQL, key-value and alarm, in one commit.
   // Returns the bookmark that undoes it. Statements, Cursors and transactions of this Storage are
   // closed by it; the Storage goes on. Error, with nothing changed: kInvalid for what is no

@@ -242,6 +242,23 @@ TEST_F(EngineDirectoryTest, ExportsWhatIsCommittedWhileTheObjectIsUsed) {
   EXPECT_FALSE(std::filesystem::exists(directory_ / "b.sqlite"));
 }
 
+TEST_F(EngineDirectoryTest, ExportsAnOlderState) {
+  const Engine engine = create();
+  const Namespace counters = engine.open_namespace("app-Counter");
+  Storage storage = counters.open("a", Namespace::OpenMode::kCreateIfMissing);
+  storage.sql().exec("CREATE TABLE t (a)");
+  const std::string then = storage.get_current_bookmark();
+  storage.sql().exec("INSERT INTO t VALUES (zeroblob(100000))");
+  const auto file = directory_ / "a.sqlite";
+  counters.export_object(storage.id(), file, then);
+  EXPECT_EQ(read_with_sqlite(file, "SELECT count(*) FROM t"), "0");
+  EXPECT_EQ(read_with_sqlite(file, "PRAGMA integrity_check"), "ok");
+  EXPECT_EQ(std::filesystem::file_size(file), 8192u);
+  EXPECT_EQ(code_of([&] { counters.export_object(storage.id(), directory_ / "b.sqlite", "x"); }),
+            ErrorCode::kInvalid);
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "b.sqlite"));
+}
+
 TEST_F(EngineDirectoryTest, ExportsPairs) {
   const Engine engine = create();
   const Namespace keyed = engine.open_namespace("app-Keyed", StorageKind::kKeyValue);
@@ -251,6 +268,9 @@ TEST_F(EngineDirectoryTest, ExportsPairs) {
   const auto file = directory_ / "a.sqlite";
   keyed.export_object(storage.id(), file);
   EXPECT_EQ(read_with_sqlite(file, "SELECT group_concat(key || '=' || value) FROM _cf_KV"), "k=7");
+  EXPECT_EQ(message_of([&] { keyed.export_object(storage.id(), directory_ / "b.sqlite", "x"); }),
+            "The object " + storage.id().to_string() +
+                " has key-value storage (new_classes), which has no bookmarks.");
 }
 
 TEST_F(EngineDirectoryTest, LeavesPlainSqliteFilesWhenItIsClosed) {

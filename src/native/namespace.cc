@@ -6,6 +6,7 @@
 #include "native/engine_state.h"
 #include "native/storage_state.h"
 #include "perdure/engine.h"
+#include "runtime/point_in_time.h"
 #include "sqlite3.h"
 #include "store/database_file.h"
 #include "store/pair_export.h"
@@ -160,11 +161,17 @@ void write_pages(store::ReadView& view, File& out) {
 
 }  // namespace
 
-void Namespace::export_object(const ObjectId& id, const std::filesystem::path& file) const {
+void Namespace::export_object(const ObjectId& id, const std::filesystem::path& file,
+                              std::string_view bookmark) const {
   check(id);
   const EngineState::Use use(*engine_);
-  const std::shared_ptr<store::ReadView> view =
-      use.catalog().view(number_, runtime::ObjectId(id.bytes()));
+  const runtime::ObjectId object(id.bytes());
+  std::shared_ptr<store::ReadView> view = use.catalog().view(number_, object);
+  if (!bookmark.empty()) {
+    if (kind_ == StorageKind::kKeyValue) native::refuse_bookmarks(id);
+    runtime::PointInTime past(use.store(), use.catalog());
+    view = past.view({number_, object, {}}, bookmark);
+  }
   FileSystem& disk = real_file_system();
   if (disk.exists(file))
     throw Error(ErrorCode::kInvalid, "The file " + file.string() + " exists already.");

@@ -52,24 +52,25 @@ void StatementState::close() noexcept {
   storage = nullptr;
   cached = nullptr;
   handle = nullptr;
+  columns = 0;
   statement = {};
 }
 
 void StatementState::fail(int code) {
   const SqlError error = storage->database->error(code);
-  running = false;
+  columns = 0;
   sqlite3_reset(handle);
   storage->leave_broken_database();
   throw error;
 }
 
 void StatementState::end() {
-  running = false;
+  columns = 0;
   if (const int code = sqlite3_reset(handle); code != SQLITE_OK) fail(code);
 }
 
 void StatementState::end_quietly() noexcept {
-  if (!running || handle == nullptr) return;
+  if (columns == 0) return;
   StorageState* const of = storage;
   try {
     end();
@@ -145,7 +146,7 @@ StatementState& open(StatementState* state) {
 // A state whose parameters may be set.
 StatementState& to_bind(StatementState* state) {
   StatementState& s = open(state);
-  if (s.running) s.end();
+  if (s.columns != 0) s.end();
   return s;
 }
 
@@ -175,16 +176,17 @@ const char* name_of(int sqlite_type) {
   }
 }
 
+[[noreturn]] void refuse_column(const StatementState* state, int column) {
+  if (state == nullptr || state->columns == 0)
+    throw Error(ErrorCode::kInvalid, "There is no row: step() has not returned true.");
+  throw Error(ErrorCode::kInvalid, "There is no column " + std::to_string(column) +
+                                       ": the row has " + std::to_string(state->columns) +
+                                       ", counted from 0.");
+}
+
 // A statement that stands on a row, which has the column.
 sqlite3_stmt* at_row(const StatementState* state, int column) {
-  if (state == nullptr || state->handle == nullptr || !state->running)
-    throw Error(ErrorCode::kInvalid, "There is no row: step() has not returned true.");
-  const int columns = sqlite3_data_count(state->handle);
-  if (column < 0 || column >= columns) {
-    throw Error(ErrorCode::kInvalid, "There is no column " + std::to_string(column) +
-                                         ": the row has " + std::to_string(columns) +
-                                         ", counted from 0.");
-  }
+  if (state == nullptr || column < 0 || column >= state->columns) refuse_column(state, column);
   return state->handle;
 }
 
@@ -204,11 +206,7 @@ using native::StatementState;
 
 // ---- Row
 
-int Row::size() const {
-  return state_ == nullptr || state_->handle == nullptr || !state_->running
-             ? 0
-             : sqlite3_data_count(state_->handle);
-}
+int Row::size() const { return state_ == nullptr ? 0 : state_->columns; }
 
 ColumnType Row::type(int column) const {
   switch (sqlite3_column_type(native::at_row(state_, column), column)) {
@@ -332,11 +330,11 @@ bool Statement::step() {
   }
   const int code = sqlite3_step(state.handle);
   if (code == SQLITE_ROW) {
-    state.running = true;
+    state.columns = sqlite3_data_count(state.handle);
     return true;
   }
   if (code != SQLITE_DONE) state.fail(code);
-  state.running = false;
+  state.columns = 0;
   sqlite3_reset(state.handle);
   return false;
 }

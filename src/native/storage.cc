@@ -4,18 +4,21 @@
 
 #include "base/error.h"
 #include "native/storage_state.h"
+#include "store/database_file.h"
 
 namespace perdure {
 namespace native {
 
 StorageState::StorageState(std::shared_ptr<EngineState> owner, store::Store& store,
-                           runtime::Catalog& catalog, runtime::NamespaceNumber ns,
+                           runtime::Catalog& catalog, runtime::NamespaceNumber number,
                            const runtime::ObjectId& object_id, ObjectId public_id,
                            StorageKind storage_kind)
     : engine(std::move(owner)),
       object(object_id),
       id(std::move(public_id)),
       kind(storage_kind),
+      ns(number),
+      point_in_time(store, catalog),
       shard(store, catalog) {
   shard.load_alarm(ns, object);
   slot = shard.add(ns, object, id.name());
@@ -29,6 +32,12 @@ StorageState::StorageState(std::shared_ptr<EngineState> owner, store::Store& sto
 }
 
 StorageState::~StorageState() { close(); }
+
+void refuse_bookmarks(const ObjectId& id) {
+  throw Error(ErrorCode::kInvalid,
+              "The object " + id.to_string() +
+                  " has key-value storage (new_classes), which has no bookmarks.");
+}
 
 void StorageState::check_open() const {
   if (closed)
@@ -251,14 +260,30 @@ namespace {
 
 StorageState& with_bookmarks(StorageState& storage) {
   storage.check_open();
-  if (storage.kind != StorageKind::kSqlite) {
-    throw Error(ErrorCode::kInvalid, "The object " + storage.id.to_string() +
-                                         " has key-value storage (new_classes), which has no "
-                                         "bookmarks.");
-  }
+  if (storage.kind != StorageKind::kSqlite) native::refuse_bookmarks(storage.id);
   if (storage.depth > 0)
     throw Error(ErrorCode::kInvalid, "Bookmarks cannot be used while a transaction is open.");
   return storage;
+}
+
+}  // namespace
+
+namespace {
+
+runtime::PastOf past_of(const StorageState& storage) {
+  return {storage.ns, storage.object, storage.id.name()};
+}
+
+Past::End public_end(log::History::End end) {
+  switch (end) {
+    case log::History::End::kStopped:
+      return Past::End::kMore;
+    case log::History::End::kExpired:
+      return Past::End::kExpired;
+    case log::History::End::kBeginning:
+      break;
+  }
+  return Past::End::kBeginning;
 }
 
 }  // namespace
@@ -271,6 +296,28 @@ std::string Storage::get_current_bookmark() {
 std::string Storage::get_bookmark_for_time(Time time) {
   StorageState& storage = with_bookmarks(*state_);
   return storage.shard.bookmark_at(storage.slot, time.time_since_epoch().count()).text();
+}
+
+RestorePlan Storage::plan_restore(std::string_view bookmark) {
+  StorageState& storage = with_bookmarks(*state_);
+  const auto plan = storage.point_in_time.plan(past_of(storage), bookmark);
+  return {.commits = plan.commits, .changed_pages = plan.changed_pages};
+}
+
+Past Storage::past(std::size_t commits_max) {
+  StorageState& storage = with_bookmarks(*state_);
+  const auto found = storage.point_in_time.past(past_of(storage), commits_max);
+  Past past;
+  for (const auto& [state, commit] : found.commits) {
+    past.commits.push_back({.bookmark = state.text(),
+                            .time = Time(std::chrono::milliseconds(commit.time_ms)),
+                            .changed_pages = commit.changed_pages,
+                            .bytes = commit.bytes,
+                            .database_bytes = std::uint64_t{commit.pages_after} * commit.page_size,
+                            .is_restore = (commit.flags & store::kRestoreFlag) != 0});
+  }
+  past.end = public_end(found.end);
+  return past;
 }
 
 std::string Storage::restore(std::string_view bookmark) {

@@ -12,6 +12,7 @@
 
 #include "native/engine_state.h"
 #include "perdure/storage.h"
+#include "runtime/point_in_time.h"
 #include "runtime/shard.h"
 #include "store/database.h"
 
@@ -46,7 +47,7 @@ struct StatementState {
   StatementState* previous = nullptr;  // in the storage's list
   StatementState* next = nullptr;
   const bool writes;
-  bool running = false;
+  int columns = 0;  // of the row that it stands on; 0: it does not run
 };
 
 // An entry of the cache. `idle` is null while a Cursor uses the statement.
@@ -75,10 +76,13 @@ class StatementCache {
   std::size_t bytes_ = 0;
 };
 
+// Throws Error(kInvalid): an object of key-value storage has none.
+[[noreturn]] void refuse_bookmarks(const ObjectId& id);
+
 // One open object: a shard of one (runtime/shard.h), whose code is the C++ program. One thread.
 struct StorageState {
   StorageState(std::shared_ptr<EngineState> owner, store::Store& store, runtime::Catalog& catalog,
-               runtime::NamespaceNumber ns, const runtime::ObjectId& object, ObjectId public_id,
+               runtime::NamespaceNumber number, const runtime::ObjectId& object, ObjectId public_id,
                StorageKind storage_kind);
   ~StorageState();
   StorageState(const StorageState&) = delete;
@@ -125,6 +129,8 @@ struct StorageState {
   const runtime::ObjectId object;
   const ObjectId id;
   const StorageKind kind;
+  const runtime::NamespaceNumber ns;
+  runtime::PointInTime point_in_time;
   runtime::Shard shard;
   runtime::Slot slot;
   bool closed = false;

@@ -220,6 +220,33 @@ TEST_F(StorageTest, GoesBackToABookmarkAndForthAgain) {
   EXPECT_EQ(count(again), 2);
 }
 
+TEST_F(StorageTest, ShowsItsPastAndWhatARestoreWouldDo) {
+  Storage storage = counter("a");
+  const std::string first = storage.get_current_bookmark();
+  now_ms_ += 1000;
+  storage.sql().exec("INSERT INTO t VALUES (1)");
+  const std::string second = storage.get_current_bookmark();
+  storage.sql().exec("INSERT INTO t VALUES (2)");
+  const RestorePlan plan = storage.plan_restore(first);
+  EXPECT_EQ(plan.commits, 2u);
+  EXPECT_EQ(plan.changed_pages, 1u) << "the one with the rows";
+  EXPECT_EQ(count(storage), 2) << "nothing was done";
+  storage.restore(first);
+  const Past past = storage.past(100);
+  ASSERT_EQ(past.commits.size(), 4u);
+  EXPECT_EQ(past.end, Past::End::kBeginning);
+  EXPECT_TRUE(past.commits[0].is_restore);
+  EXPECT_EQ(past.commits[2].bookmark, second);
+  EXPECT_EQ(past.commits[3].bookmark, first);
+  EXPECT_FALSE(past.commits[2].is_restore);
+  EXPECT_EQ(past.commits[2].time, Time(std::chrono::milliseconds(now_ms_)));
+  EXPECT_EQ(past.commits[2].database_bytes, 8192u);
+  EXPECT_GT(past.commits[2].bytes, 0u);
+  EXPECT_EQ(storage.past(2).commits.size(), 2u);
+  EXPECT_EQ(storage.past(2).end, Past::End::kMore);
+  EXPECT_EQ(code_of([&] { static_cast<void>(storage.plan_restore("x")); }), ErrorCode::kInvalid);
+}
+
 TEST_F(StorageTest, RefusesBookmarksThatAreNotThisObjects) {
   Storage a = counter("a");
   Storage b = counter("b");

@@ -18,6 +18,7 @@ constexpr std::string_view kUsage =
     "       inspect DATA get NAMESPACE NAME KEY\n"
     "       inspect DATA put NAMESPACE NAME KEY JSON\n"
     "       inspect DATA bookmark NAMESPACE NAME\n"
+    "       inspect DATA history NAMESPACE NAME\n"
     "       inspect DATA restore NAMESPACE NAME BOOKMARK\n"
     "       inspect DATA export NAMESPACE NAME FILE\n";
 
@@ -64,6 +65,15 @@ void get(perdure::Storage& storage, const std::string& key) {
   }
 }
 
+void print_history(perdure::Storage& storage) {
+  constexpr std::size_t kCommitsMax = 20;
+  for (const perdure::PastCommit& commit : storage.past(kCommitsMax).commits) {
+    const auto seconds = commit.time.time_since_epoch().count() / 1000;
+    std::cout << commit.bookmark << '\t' << seconds << '\t' << commit.changed_pages << " pages"
+              << (commit.is_restore ? "\trestore" : "") << '\n';
+  }
+}
+
 void run_on_object(perdure::Engine& engine, const Arguments& arguments) {
   const std::string& command = arguments[1];
   const perdure::Namespace objects = engine.get_namespace(arguments[2]);
@@ -77,14 +87,15 @@ void run_on_object(perdure::Engine& engine, const Arguments& arguments) {
   if (command == "get") get(storage, arguments[4]);
   if (command == "put") storage.kv().put(arguments[4], perdure::KvValue::json(arguments[5]));
   if (command == "bookmark") std::cout << storage.get_current_bookmark() << '\n';
+  if (command == "history") print_history(storage);
   if (command == "restore") std::cout << storage.restore(arguments[4]) << '\n';
   storage.sync();  // before anybody is told, by the end of this program
 }
 
 int run(const Arguments& arguments) {
   static const std::map<std::string, std::size_t> kArguments = {
-      {"list", 2},     {"sql", 5},     {"get", 5},   {"put", 6},
-      {"bookmark", 4}, {"restore", 5}, {"export", 5}};
+      {"list", 2},     {"sql", 5},     {"get", 5},     {"put", 6},
+      {"bookmark", 4}, {"history", 4}, {"restore", 5}, {"export", 5}};
   const auto known = arguments.size() < 2 ? kArguments.end() : kArguments.find(arguments[1]);
   if (known == kArguments.end() || known->second != arguments.size()) {
     std::cerr << kUsage;
