@@ -48,6 +48,8 @@ struct PERDURE_API ObjectInfo {
 };
 
 // The objects of one class. A light handle, copied freely; any thread. It keeps the engine open.
+// (`get()` is not taken: it will return stubs, as in JavaScript, once classes can be written in
+// C++.)
 class PERDURE_API Namespace {
  public:
   // "<script name>-<class name>" for what `perdure serve` has made.
@@ -83,7 +85,7 @@ class PERDURE_API Namespace {
   // `_cf_KV (key, value)` with its pairs. With a bookmark: in the state that it names (SQLite
   // storage only; Storage::restore() says what it throws). Whoever has the object open goes on
   // meanwhile. The file is complete and on the disk when this returns; when it throws, there is
-  // none. Error: kNotFound, kInvalid when the file exists, kIo, kFull.
+  // none. Error: kNotFound, kInvalid when the file exists, kIo, kFull, kPoisoned.
   void export_object(const ObjectId& id, const std::filesystem::path& file,
                      std::string_view bookmark = {}) const;
 
@@ -107,6 +109,9 @@ class PERDURE_API Namespace {
 //   perdure::Storage storage = counters.open("a");
 //   auto count = storage.sql().exec("SELECT value FROM data").one<std::int64_t>();
 //
+// A handle that was moved from, here and elsewhere, may be destroyed or assigned to, and nothing
+// else.
+//
 // One owner at a time: a directory that a server or another program has open is Error(kLocked). The
 // operating system releases it when the process ends in whatever way.
 class PERDURE_API Engine {
@@ -119,8 +124,8 @@ class PERDURE_API Engine {
 
   Engine(Engine&& other) noexcept;
   Engine& operator=(Engine&& other) noexcept;
-  // As close(), when nothing that came from it is open; otherwise the last Storage that goes closes
-  // it. What goes wrong is printed to stderr. Nothing durable is lost by that.
+  // As close(); when there are Namespaces or Storages still, the last of them that goes closes it.
+  // What goes wrong is printed to stderr. Nothing durable is lost by that.
   ~Engine();
 
   // All that there have ever been, ordered by their keys.

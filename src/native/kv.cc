@@ -1,5 +1,6 @@
 #include "perdure/kv.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -27,11 +28,17 @@ constexpr double kExactMax = 9007199254740992;  // 2^53
 
 [[noreturn]] void invalid(const std::string& message) { throw Error(ErrorCode::kInvalid, message); }
 
+bool is_utf8(std::string_view text) {
+  const auto ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+  return std::all_of(text.begin(), text.end(), ascii) || native::json_string(text).has_value();
+}
+
 void check_key(std::string_view key) {
   if (key.size() > kKeyBytesMax) {
     invalid("Keys cannot be larger than " + std::to_string(kKeyBytesMax) +
             " bytes. A key of size " + std::to_string(key.size()) + " was provided.");
   }
+  if (!is_utf8(key)) invalid("The key is not UTF-8.");
 }
 
 void check_sizes(StorageKind kind, std::string_view key, const std::string& value) {

@@ -122,6 +122,8 @@ TEST_P(KvTest, RefusesWhatJavaScriptCouldNotRead) {
   EXPECT_EQ(message_of([&] { kv_.put("a", std::nan("")); }),
             "JSON has no number that is infinite or not a number.");
   EXPECT_EQ(message_of([&] { kv_.put("a", "\xff"); }), "The text is not UTF-8.");
+  EXPECT_EQ(message_of([&] { kv_.put("a\xff", 1); }), "The key is not UTF-8.");
+  kv_.put("\xc3\xa4", 1);
   EXPECT_EQ(message_of([&] { kv_.put("a", KvValue::json("{")); }),
             "This is not JSON: incomplete JSON.");
   for (const char* wrong : {"", "{'a': 1}", "[1,]", "1 2", "NaN", "\"\xff\"", "nul"})

@@ -35,8 +35,9 @@ class NativeTest : public ::testing::Test {
   void open() {
     auto options = store::testing::simulated_options(disk_);
     options.history.now_ms = [this] { return now_ms_; };
-    engine_.emplace(EngineState::engine(EngineState::open(
-        std::move(options), [this](const std::string& message) { failure_ = message; })));
+    state_ = EngineState::open(std::move(options),
+                               [this](const std::string& message) { failure_ = message; });
+    engine_.emplace(EngineState::engine(state_));
     sqlite_.emplace(engine_->open_namespace("app-Counter"));
     keyed_.emplace(engine_->open_namespace("app-Keyed", StorageKind::kKeyValue));
   }
@@ -45,6 +46,7 @@ class NativeTest : public ::testing::Test {
     sqlite_.reset();
     keyed_.reset();
     engine_.reset();
+    state_.reset();
   }
 
   // Of what was not durable, nothing is kept.
@@ -64,6 +66,7 @@ class NativeTest : public ::testing::Test {
   SimulatedFileSystem disk_;
   std::int64_t now_ms_ = 1'800'000'000'000;
   std::string failure_;
+  std::shared_ptr<EngineState> state_;
   std::optional<Engine> engine_;
   std::optional<Namespace> sqlite_;
   std::optional<Namespace> keyed_;

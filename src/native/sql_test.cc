@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "native/native_testing.h"
+#include "native/storage_state.h"
 
 namespace perdure::native::testing {
 namespace {
@@ -148,13 +149,22 @@ TEST_F(SqlTest, ACursorInTheMiddleDoesNotShareItsCachedStatement) {
 }
 
 TEST_F(SqlTest, TheCacheOfStatementsHasALimit) {
+  const EngineState::Use use(*state_);
+  const ObjectId id = sqlite_->id_from_name("b");
+  const runtime::ObjectId object(id.bytes());
+  state_->claim(object);
+  StorageState storage(state_, use.store(), use.catalog(),
+                       use.catalog().open_namespace(sqlite_->key()), object, id,
+                       StorageKind::kSqlite);
   const std::string padding(90'000, ' ');
   for (int i = 0; i < 40; ++i) {
     const std::string query = "SELECT " + std::to_string(i) + padding;
-    EXPECT_EQ(sql_.exec(query).one<int>(), i);
-    EXPECT_EQ(sql_.exec(query).one<int>(), i);
-    EXPECT_EQ(sql_.exec("SELECT 0" + padding).one<int>(), 0);
+    EXPECT_EQ(storage.sql.exec(query).one<int>(), i);
+    EXPECT_EQ(storage.sql.exec(query).one<int>(), i);
+    EXPECT_EQ(storage.sql.exec("SELECT 0" + padding).one<int>(), 0);
+    EXPECT_LE(storage.cache.bytes(), Sql::kCachedSqlBytesMax);
   }
+  EXPECT_GT(storage.cache.bytes(), Sql::kCachedSqlBytesMax / 2);
 }
 
 TEST_F(SqlTest, SaysWhatIsWrongWithTheSql) {

@@ -229,7 +229,15 @@ void Storage::delete_all() {
     throw Error(ErrorCode::kInvalid,
                 "delete_all() cannot be used in a transaction that is inside another.");
   }
-  storage.write([&] { storage.shard.remove_all(storage.slot, true); });
+  const auto remove = [&] { storage.shard.remove_all(storage.slot, true); };
+  if (storage.depth == 1 && storage.kind == StorageKind::kSqlite) {
+    // It is many statements: when one fails, nothing of them stays in the open transaction.
+    Transaction whole = begin();
+    storage.write(remove);
+    whole.commit();
+  } else {
+    storage.write(remove);
+  }
 }
 
 std::optional<Time> Storage::get_alarm() {

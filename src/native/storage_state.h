@@ -67,6 +67,8 @@ class StatementCache {
   void add(std::string_view sql, StatementState& state);
   static void give_back(StatementState* state) noexcept;
   void clear() noexcept;
+  // Of SQL text.
+  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
 
  private:
   void make_room();

@@ -179,6 +179,27 @@ TEST_F(StorageTest, DeletesAll) {
             "delete_all() cannot be used in a transaction that is inside another.");
 }
 
+TEST_F(StorageTest, DeletesAllOrNothingInATransaction) {
+  Storage storage = counter("a");
+  storage.sql().exec(
+      "INSERT INTO t VALUES (1), (2); CREATE TABLE a (x); CREATE VIEW v AS SELECT 1");
+  Transaction transaction = storage.begin();
+  {
+    Statement running = storage.sql().prepare("SELECT a FROM t");
+    ASSERT_TRUE(running.step());
+    EXPECT_EQ(message_of([&] { storage.delete_all(); }), "database table is locked: SQLITE_LOCKED");
+  }
+  transaction.commit();
+  EXPECT_EQ(count(storage), 2);
+  EXPECT_EQ(storage.sql().exec("SELECT count(*) FROM v").one<int>(), 1);
+  Transaction second = storage.begin();
+  storage.delete_all();
+  storage.kv().put("k", 1);
+  second.commit();
+  EXPECT_THROW(count(storage), SqlError);
+  EXPECT_TRUE(storage.kv().get("k"));
+}
+
 TEST_F(StorageTest, KeyValueObjectsHaveNeitherSqlNorBookmarks) {
   Storage storage = create_keyed("a");
   const std::string id = storage.id().to_string();
