@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "native/native_testing.h"
+#include "runtime/point_in_time.h"
 
 namespace perdure::native::testing {
 namespace {
@@ -241,6 +242,23 @@ TEST_F(StorageTest, GoesBackToABookmarkAndForthAgain) {
   EXPECT_EQ(count(again), 2);
 }
 
+// onNextSessionRestoreBookmark() in JavaScript, or a crash in the middle of restore().
+TEST_F(StorageTest, OpeningMakesARestoreThatWaits) {
+  Storage storage = counter("a");
+  const std::string then = storage.get_current_bookmark();
+  storage.sql().exec("INSERT INTO t VALUES (1)");
+  {
+    const EngineState::Use use(*state_);
+    const auto ns = use.catalog().open_namespace(sqlite_->key());
+    const runtime::ObjectId object(storage.id().bytes());
+    runtime::PointInTime(use.store(), use.catalog()).schedule({ns, object, {}}, then);
+  }
+  EXPECT_EQ(count(storage), 1);
+  storage.close();
+  Storage again = sqlite_->open("a");
+  EXPECT_EQ(count(again), 0);
+}
+
 TEST_F(StorageTest, ShowsItsPastAndWhatARestoreWouldDo) {
   Storage storage = counter("a");
   const std::string first = storage.get_current_bookmark();
@@ -350,6 +368,36 @@ TEST_F(StorageTest, AFullDiskRefusesCommitsAndNothingElse) {
     EXPECT_EQ(error.sqlite_code() & 0xff, 13) << error.what();
   }
   EXPECT_EQ(count(storage), written);
+}
+
+// A transaction that is larger than what the log keeps free is refused when it is committed, which
+// leaves SQLite in doubt.
+TEST_F(StorageTest, GoesOnAfterACommitThatLeavesSqliteInDoubt) {
+  Storage storage = counter("a");
+  Statement before = storage.sql().prepare("SELECT 1");
+  storage.sync();
+  disk_.set_capacity(disk_.used_bytes() + (1 << 20));
+  Transaction transaction = storage.begin();
+  for (int i = 0; i < 4; ++i) storage.sql().exec("INSERT INTO t VALUES (randomblob(1900000))");
+  EXPECT_THROW(transaction.commit(), SqlError);
+  EXPECT_EQ(code_of([&] { before.step(); }), ErrorCode::kInvalid) << "its database is gone";
+  EXPECT_EQ(count(storage), 0);
+  disk_.set_capacity(std::uint64_t{1} << 40);
+  // The log takes new commits once it has noticed.
+  const auto accepted = [&] {
+    try {
+      storage.sql().exec("INSERT INTO t VALUES (1)");
+      return true;
+    } catch (const SqlError&) {
+      return false;
+    }
+  };
+  while (!accepted()) std::this_thread::yield();
+  storage.sync();
+  storage.close();
+  crash();
+  Storage again = sqlite_->open("a");
+  EXPECT_EQ(count(again), 1);
 }
 
 }  // namespace
