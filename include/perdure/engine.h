@@ -24,11 +24,14 @@ struct EngineState;
 struct PERDURE_API Options {
   // Make a data directory where there is none.
   bool create_if_missing = false;
-  // How long an object's past is kept for restores, in milliseconds; 30 days. 0: none is kept from
-  // now on.
-  std::chrono::milliseconds history_retention = std::chrono::hours(24 * 30);
-  // The disk space that takes at most, in bytes. Past it the oldest is given up.
-  std::uint64_t history_bytes_max = std::uint64_t{16} << 30;
+  // How long the past of objects is kept for restores, while this engine is open. None: nothing
+  // expires, which is right for a tool that does not know what the server of the directory keeps
+  // (30 days, unless it was told otherwise). 0: nothing is added to what is kept, and nothing
+  // expires.
+  std::optional<std::chrono::milliseconds> history_retention = {};
+  // The disk space that takes at most, in bytes; past it the oldest is given up. None: no limit but
+  // the disk, where the oldest makes room for new commits.
+  std::optional<std::uint64_t> history_bytes_max = {};
   // Called once when the log or a checkpoint could not be written, on a thread of the engine: it
   // must be short, and must not throw or use the engine. From then on every write throws
   // Error(kPoisoned) with this message, and so does waiting for what is not durable; what was

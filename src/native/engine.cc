@@ -1,6 +1,8 @@
 #include "perdure/engine.h"
 
 #include <algorithm>
+#include <chrono>
+#include <limits>
 #include <utility>
 
 #include "base/error.h"
@@ -9,6 +11,27 @@
 
 namespace perdure {
 namespace native {
+namespace {
+
+// Longer than there has been anything to keep.
+constexpr std::chrono::milliseconds kNothingExpires = std::chrono::hours(24 * 365 * 100);
+
+}  // namespace
+
+store::StoreOptions store_options(const std::filesystem::path& directory, const Options& options) {
+  const auto retention = options.history_retention.value_or(kNothingExpires);
+  if (retention.count() < 0)
+    throw Error(ErrorCode::kInvalid, "Options::history_retention must not be negative.");
+  store::StoreOptions out;
+  out.directory = directory;
+  out.history.enabled = retention.count() > 0;
+  // What is there stays when nothing is added.
+  out.history.retention_ms =
+      (out.history.enabled ? std::min(retention, kNothingExpires) : kNothingExpires).count();
+  out.history.bytes_max =
+      options.history_bytes_max.value_or(std::numeric_limits<std::uint64_t>::max());
+  return out;
+}
 
 std::shared_ptr<EngineState> EngineState::open(store::StoreOptions options,
                                                std::function<void(const std::string&)> on_failure) {
@@ -85,17 +108,6 @@ namespace {
 // The file that makes a folder a data directory (store/data_directory.h).
 constexpr char kFormatFile[] = "format";
 
-store::StoreOptions store_options(const std::filesystem::path& directory, const Options& options) {
-  if (options.history_retention.count() < 0)
-    throw Error(ErrorCode::kInvalid, "Options::history_retention must not be negative.");
-  store::StoreOptions out;
-  out.directory = directory;
-  out.history.enabled = options.history_retention.count() > 0;
-  if (out.history.enabled) out.history.retention_ms = options.history_retention.count();
-  out.history.bytes_max = options.history_bytes_max;
-  return out;
-}
-
 StorageKind public_kind(runtime::StorageKind kind) {
   return kind == runtime::StorageKind::kKeyValue ? StorageKind::kKeyValue : StorageKind::kSqlite;
 }
@@ -125,8 +137,8 @@ Engine Engine::open(const std::filesystem::path& directory, Options options) {
                     ". Name the folder that holds the file \"format\", or set "
                     "Options::create_if_missing.");
   }
-  return Engine(
-      native::EngineState::open(store_options(directory, options), std::move(options.on_failure)));
+  return Engine(native::EngineState::open(native::store_options(directory, options),
+                                          std::move(options.on_failure)));
 }
 
 Engine::Engine(std::shared_ptr<native::EngineState> state) noexcept : state_(std::move(state)) {}

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -14,6 +15,9 @@
 #include "store/store.h"
 
 namespace perdure::native {
+
+// Throws Error(kInvalid).
+store::StoreOptions store_options(const std::filesystem::path& directory, const Options& options);
 
 // An open data directory, shared by the Engine, its Namespaces and its Storages. Any thread.
 struct EngineState {

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -165,6 +166,24 @@ TEST_F(EngineTest, WaitsForCommits) {
   EXPECT_EQ(engine_->durable_lsn(), storage.last_commit());
   EXPECT_EQ(message_of([&] { engine_->wait_durable(1'000'000); }),
             "Nothing with that log sequence number was appended yet.");
+}
+
+TEST(OptionsTest, NothingOfThePastExpiresUnlessAskedFor) {
+  constexpr std::int64_t kYearMs = std::int64_t{365} * 24 * 60 * 60 * 1000;
+  const auto history = [](const Options& options) {
+    return store_options("/data", options).history;
+  };
+  EXPECT_TRUE(history({}).enabled);
+  EXPECT_GE(history({}).retention_ms, 99 * kYearMs);
+  EXPECT_EQ(history({}).bytes_max, std::numeric_limits<std::uint64_t>::max());
+  const auto chosen =
+      history({.history_retention = std::chrono::hours(48), .history_bytes_max = 7});
+  EXPECT_TRUE(chosen.enabled);
+  EXPECT_EQ(chosen.retention_ms, 48 * 60 * 60 * 1000);
+  EXPECT_EQ(chosen.bytes_max, 7u);
+  const auto off = history({.history_retention = std::chrono::hours(0)});
+  EXPECT_FALSE(off.enabled);
+  EXPECT_GE(off.retention_ms, 99 * kYearMs);
 }
 
 // On a real disk.
