@@ -40,7 +40,8 @@ struct CommitInfo {
   std::uint32_t flags = 0;  // Commit::flags
 };
 
-// What taking back an object's newest commits does.
+// What taking back an object's newest commits does. Where there is none to take back, the sizes are
+// 0 when the head itself is not kept any more.
 struct Undo {
   std::uint32_t page_size = 0;
   std::uint32_t pages_now = 0;
@@ -48,13 +49,15 @@ struct Undo {
   // Page number -> the XOR of what the page holds now and what it held then, page_size bytes; pages
   // that are the same are left out. A page beyond the end of the database counts as zeros.
   std::map<std::uint32_t, std::vector<std::byte>> pages;
-  std::uint64_t commits = 0;  // that are taken back
+  std::uint64_t commits = 0;   // that are taken back
+  std::int64_t oldest_ms = 0;  // the wall clock of the oldest of them
 };
 
 // What the history takes.
 struct HistoryUsage {
   std::uint64_t files = 0;
   std::uint64_t bytes = 0;             // of these files
+  std::uint64_t commits = 0;           // in them
   std::uint64_t waiting_segments = 0;  // of the log, which are still to become history
 };
 

@@ -9,6 +9,14 @@
 #include "base/error.h"
 
 namespace perdure::log {
+namespace {
+
+HistoryFile::TableEntry decode_entry(const std::byte* bytes) {
+  return {load<ObjectNumber>(bytes), load<std::uint64_t>(bytes + 8),
+          load<std::uint32_t>(bytes + 16)};
+}
+
+}  // namespace
 
 HistoryFile::HistoryFile(FileSystem& files, const std::filesystem::path& path, const LogId& id,
                          std::uint64_t number)
@@ -126,29 +134,34 @@ void HistoryFile::Reader::read(std::uint64_t address, std::uint64_t bytes, Bytes
   }
 }
 
-auto HistoryFile::Reader::lower_bound(ObjectNumber object) -> std::optional<TableEntry> {
+auto HistoryFile::Reader::find_entry(ObjectNumber object) -> std::optional<TableEntry> {
   const auto& starts = file_->table_starts_;
-  auto part = std::upper_bound(starts.begin(), starts.end(), object);
-  if (part != starts.begin()) --part;
-  for (; part != starts.end(); ++part) {
-    const auto index = static_cast<std::uint32_t>(part - starts.begin());
-    const Bytes& table = block(file_->header().table_block + index);
-    const std::size_t count = table.size() / kHistoryTableEntryBytes;
-    std::size_t low = 0;
-    for (std::size_t high = count; low < high;) {
-      const std::size_t middle = low + (high - low) / 2;
-      if (load<ObjectNumber>(table.data() + middle * kHistoryTableEntryBytes) < object) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
+  const auto part = std::upper_bound(starts.begin(), starts.end(), object);
+  if (part == starts.begin()) return std::nullopt;
+  const auto index = static_cast<std::uint32_t>(part - starts.begin()) - 1;
+  const Bytes& table = block(file_->header().table_block + index);
+  std::size_t low = 0;
+  for (std::size_t high = table.size() / kHistoryTableEntryBytes; low < high;) {
+    const std::size_t middle = low + (high - low) / 2;
+    const TableEntry entry = decode_entry(table.data() + middle * kHistoryTableEntryBytes);
+    if (entry.object == object) return entry;
+    if (entry.object < object) {
+      low = middle + 1;
+    } else {
+      high = middle;
     }
-    if (low == count) continue;
-    const std::byte* entry = table.data() + low * kHistoryTableEntryBytes;
-    return TableEntry{load<ObjectNumber>(entry), load<std::uint64_t>(entry + 8),
-                      load<std::uint32_t>(entry + 16)};
   }
   return std::nullopt;
+}
+
+void HistoryFile::Reader::for_each_entry(const std::function<void(const TableEntry&)>& visit) {
+  for (std::uint32_t i = file_->header().table_block; i < file_->header().blocks; ++i) {
+    const Bytes table = block(i);
+    for (std::size_t at = 0; at + kHistoryTableEntryBytes <= table.size();
+         at += kHistoryTableEntryBytes) {
+      visit(decode_entry(table.data() + at));
+    }
+  }
 }
 
 SealedObject HistoryFile::Reader::read_index(const TableEntry& entry) {
@@ -159,13 +172,7 @@ SealedObject HistoryFile::Reader::read_index(const TableEntry& entry) {
 }
 
 std::optional<SealedObject> HistoryFile::Reader::find(ObjectNumber object) {
-  const auto entry = lower_bound(object);
-  if (!entry || entry->object != object) return std::nullopt;
-  return read_index(*entry);
-}
-
-std::optional<SealedObject> HistoryFile::Reader::next(ObjectNumber object) {
-  const auto entry = lower_bound(object + 1);
+  const auto entry = find_entry(object);
   if (!entry) return std::nullopt;
   return read_index(*entry);
 }

@@ -33,6 +33,14 @@ class HistoryFile {
   [[nodiscard]] const HistoryHeader& header() const noexcept { return header_; }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
+  // Where the index of an object is; its commits are in front of it, from where the one of the
+  // object before ends.
+  struct TableEntry {
+    ObjectNumber object = 0;
+    std::uint64_t address = 0;
+    std::uint32_t bytes = 0;
+  };
+
   // Reads one file for one caller: keeps the block that was read last.
   class Reader {
    public:
@@ -41,8 +49,8 @@ class HistoryFile {
 
     // Nothing when the file holds no commits of the object.
     std::optional<SealedObject> find(ObjectNumber object);
-    // The object after this one in the file (0: the first); nothing when there is none.
-    std::optional<SealedObject> next(ObjectNumber object);
+    void for_each_entry(const std::function<void(const TableEntry&)>& visit);
+    SealedObject read_index(const TableEntry& entry);
     // Valid until the next call of commits() or for_each_summary_page().
     std::vector<SealedCommit> commits(const SealedObject::Chunk& chunk);
     void for_each_summary_page(
@@ -52,14 +60,7 @@ class HistoryFile {
     [[nodiscard]] std::uint64_t offset_of(std::uint64_t address) const;
 
    private:
-    struct TableEntry {
-      ObjectNumber object = 0;
-      std::uint64_t address = 0;
-      std::uint32_t bytes = 0;
-    };
-    // The first entry of the table whose number is at least `object`.
-    std::optional<TableEntry> lower_bound(ObjectNumber object);
-    SealedObject read_index(const TableEntry& entry);
+    std::optional<TableEntry> find_entry(ObjectNumber object);
     void read(std::uint64_t address, std::uint64_t bytes, Bytes& out);
     const Bytes& block(std::uint32_t index);
     template <typename Action>

@@ -59,11 +59,19 @@ HistoryKeeper::Entry HistoryKeeper::load_entry(std::uint64_t number,
   try {
     const auto [header, bytes] =
         HistoryFile::read_header(*file, path.string(), options_.id, number);
-    return {bytes, header.first_lsn, header.min_time_ms, header.max_time_ms, false};
+    return entry_of(header, bytes);
   } catch (const Error& error) {
     if (error.code() == ErrorCode::kIo) throw;
     return {.bytes = file->size(), .is_damaged = true};
   }
+}
+
+HistoryKeeper::Entry HistoryKeeper::entry_of(const HistoryHeader& header, std::uint64_t bytes) {
+  return {.bytes = bytes,
+          .first_lsn = header.first_lsn,
+          .min_time_ms = header.min_time_ms,
+          .max_time_ms = header.max_time_ms,
+          .commits = header.commits};
 }
 
 std::optional<Lsn> HistoryKeeper::first_lsn(std::uint64_t number) const {
@@ -147,8 +155,7 @@ bool HistoryKeeper::seal_next(Lock& lock) {
 }
 
 void HistoryKeeper::sealed(std::uint64_t number, const HistoryWriter::Result& result) {
-  files_[number] = {result.bytes, result.header.first_lsn, result.header.min_time_ms,
-                    result.header.max_time_ms, false};
+  files_[number] = entry_of(result.header, result.bytes);
   std::erase_if(open_, [number](const auto& entry) { return entry.first == number; });
 }
 
@@ -184,7 +191,7 @@ void HistoryKeeper::expire(Lock& lock) {
     if (number < last) release_waiting(number, lock);
   }
   while (!stopping_ && bytes_locked() > options_.history.bytes_max) {
-    if (!drop_oldest("it is larger than its limit", lock)) break;
+    if (!drop_oldest("all of it is larger than its limit", lock)) break;
   }
 }
 
@@ -290,8 +297,13 @@ HistoryKeeper::Oldest HistoryKeeper::oldest(const std::vector<std::uint64_t>& li
 
 HistoryUsage HistoryKeeper::usage() const {
   const std::lock_guard lock(mutex_);
-  HistoryUsage usage{.files = files_.size(), .bytes = 0, .waiting_segments = waiting_.size()};
-  for (const auto& [number, entry] : files_) usage.bytes += entry.bytes;
+  HistoryUsage usage;
+  usage.files = files_.size();
+  usage.waiting_segments = waiting_.size() + unsealable_.size();
+  for (const auto& [number, entry] : files_) {
+    usage.bytes += entry.bytes;
+    usage.commits += entry.commits;
+  }
   return usage;
 }
 

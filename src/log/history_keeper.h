@@ -78,6 +78,7 @@ class HistoryKeeper {
     Lsn first_lsn = 0;
     std::int64_t min_time_ms = 0;
     std::int64_t max_time_ms = 0;
+    std::uint64_t commits = 0;
     bool is_damaged = false;  // the rest is not known, but for the size
   };
   using Lock = std::unique_lock<std::mutex>;
@@ -87,6 +88,7 @@ class HistoryKeeper {
   void run();
   // All with the lock held; they release it for work on the disk.
   bool seal_next(Lock& lock);
+  static Entry entry_of(const HistoryHeader& header, std::uint64_t bytes);
   void sealed(std::uint64_t number, const HistoryWriter::Result& result);
   void could_not_seal(std::uint64_t number, const Error& error, Lock& lock);
   void expire(Lock& lock);

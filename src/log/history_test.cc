@@ -1,27 +1,23 @@
 #include "log/history.h"
 
+#include <thread>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/error.h"
+#include "log/history_format.h"
+#include "log/history_testing.h"
 #include "log/log_testing.h"
 
-// Objects with random commits are taken back to each of their states.
+// Objects with random commits are taken back to each of their states, over the log and the history
+// files, and whatever happens to these.
 
 namespace perdure::log {
 namespace {
 
-constexpr std::uint64_t kUndoBytesMax = 1 << 20;
-
-ErrorCode code_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return ErrorCode::kInvalid;
-}
+constexpr const char* kHistory = "/data/history";
+constexpr std::int64_t kStartMs = 1'700'000'000'000;
+constexpr std::int64_t kDayMs = 24 * 60 * 60 * 1000;
 
 class HistoryTest : public testing::Test {
  protected:
@@ -36,17 +32,16 @@ class HistoryTest : public testing::Test {
     test_.open();
     for (std::size_t i = 0; i < 4; ++i) {
       objects_.emplace_back(i + 1, std::uint32_t{512} << i % 4);
-      commits_.emplace_back();
     }
   }
 
-  void commit(std::size_t i) {
-    test_.now_ms += static_cast<std::int64_t>(random_() % 3);
-    objects_[i].commit(*test_.log, random_, test_.now_ms);
-    commits_[i].push_back({objects_[i].last().lsn, test_.now_ms});
-  }
+  [[nodiscard]] History& history() { return test_.log->history(); }
 
-  void checkpoint() { test_.log->complete_checkpoint(test_.log->begin_checkpoint()); }
+  void commit(std::size_t i) {
+    // Mostly forwards.
+    test_.now_ms += static_cast<std::int64_t>(random_() % 4) - (random_() % 8 == 0 ? 4 : 0);
+    objects_[i].commit(*test_.log, random_, test_.now_ms);
+  }
 
   void commit_at_random(int count) {
     for (int i = 0; i < count; ++i) {
@@ -55,90 +50,51 @@ class HistoryTest : public testing::Test {
     }
   }
 
-  [[nodiscard]] Undo undo(const RandomObject& object, Lsn target_lsn) {
-    return test_.log->history().undo(object.number(), object.last().lsn, object.last().location,
-                                     target_lsn, kUndoBytesMax);
-  }
+  void checkpoint() { test_.log->complete_checkpoint(test_.log->begin_checkpoint()); }
 
-  // The LSN after which an object was at the state with this number.
-  [[nodiscard]] Lsn lsn_of(std::size_t object, std::size_t commit) const {
-    return commit == 0 ? 0 : commits_[object][commit - 1].lsn;
-  }
-
-  void expect_undo(std::size_t i, std::size_t commit) {
-    const RandomObject& object = objects_[i];
-    const Undo found = undo(object, lsn_of(i, commit));
-    State state = object.states().back();
-    const std::size_t now = object.states().size() - 1;
-    ASSERT_EQ(found.commits, now - commit);
-    ASSERT_EQ(found.pages_now, state.size());
-    ASSERT_EQ(found.pages_then, object.states()[commit].size());
-    state.resize(std::max(found.pages_now, found.pages_then), Bytes(object.page_size()));
-    for (const auto& [page, difference] : found.pages) {
-      ASSERT_LE(page, state.size());
-      ASSERT_EQ(difference.size(), object.page_size());
-      for (std::size_t at = 0; at < difference.size(); ++at) {
-        state[page - 1][at] ^= difference[at];
-      }
-    }
-    state.resize(found.pages_then);
-    ASSERT_EQ(state, object.states()[commit]);
-  }
-
-  void expect_walk(std::size_t i) {
-    const RandomObject& object = objects_[i];
-    std::size_t commit = object.states().size() - 1;
-    const auto end = test_.log->history().walk(
-        object.number(), object.last().lsn, object.last().location, [&](const CommitInfo& info) {
-          EXPECT_EQ(info.number, commit);
-          EXPECT_EQ(info.lsn, lsn_of(i, commit));
-          EXPECT_EQ(info.previous_lsn, lsn_of(i, commit - 1));
-          EXPECT_EQ(info.time_ms, commits_[i][commit - 1].time_ms);
-          EXPECT_EQ(info.page_size, object.page_size());
-          EXPECT_EQ(info.pages_before, object.states()[commit - 1].size());
-          EXPECT_EQ(info.pages_after, object.states()[commit].size());
-          EXPECT_EQ(info.flags, commit % 3);
-          --commit;
-          return !HasFailure();
-        });
-    EXPECT_EQ(end, History::End::kBeginning);
-    EXPECT_EQ(commit, 0u);
-  }
-
-  void expect_at_time(std::size_t i, std::int64_t time_ms) {
-    Lsn expected = 0;
-    for (const auto& [lsn, time] : commits_[i]) {
-      if (time <= time_ms) expected = lsn;
-    }
-    EXPECT_EQ(test_.log->history().at_time(objects_[i].number(), objects_[i].last().lsn,
-                                           objects_[i].last().location, time_ms),
-              expected);
+  // Everything but the segment that is being written becomes history.
+  void seal() {
+    checkpoint();
+    history().catch_up();
   }
 
   // Every object to some of its states, and through all of its commits.
   void expect_everything() {
-    for (std::size_t i = 0; i < objects_.size(); ++i) {
-      SCOPED_TRACE("object " + std::to_string(i + 1));
+    for (const RandomObject& object : objects_) {
+      SCOPED_TRACE("object " + std::to_string(object.number()));
       for (int count = 0; count < 30 && !HasFailure(); ++count) {
-        expect_undo(i, random_() % objects_[i].states().size());
+        expect_undo(history(), object, random_() % object.states().size());
         expect_at_time(
-            i, kStartMs - 1 + static_cast<std::int64_t>(random_()) % (test_.now_ms - kStartMs + 3));
+            history(), object,
+            kStartMs - 10 + static_cast<std::int64_t>(random_()) % (test_.now_ms - kStartMs + 20));
       }
-      expect_walk(i);
+      const Walked walked = expect_walk(history(), object);
+      EXPECT_EQ(walked.end, History::End::kBeginning);
+      EXPECT_EQ(walked.oldest, 1u);
     }
   }
 
-  struct Kept {
-    Lsn lsn = 0;
-    std::int64_t time_ms = 0;
-  };
-  static constexpr std::int64_t kStartMs = 1'700'000'000'000;
+  // The newest part of it works as ever; returns the oldest commit of the object that is kept.
+  std::size_t expect_newest_part(const RandomObject& object) {
+    const Walked walked = expect_walk(history(), object);
+    EXPECT_EQ(walked.end, History::End::kExpired);
+    EXPECT_GT(walked.oldest, 1u);
+    for (std::size_t commit = walked.oldest - 1; commit < object.states().size(); ++commit) {
+      expect_undo(history(), object, commit);
+    }
+    EXPECT_EQ(code_of([&] { (void)undo_to(history(), object, walked.oldest - 2); }),
+              ErrorCode::kNotFound);
+    return walked.oldest;
+  }
+
+  [[nodiscard]] std::vector<std::string> history_files() {
+    return test_.files.exists(kHistory) ? test_.files.list(kHistory) : std::vector<std::string>();
+  }
 
   const std::uint64_t seed_ = std::random_device{}();
   Random random_{seed_};
   TestLog test_;
   std::vector<RandomObject> objects_;
-  std::vector<std::vector<Kept>> commits_;
 };
 
 TEST_F(HistoryTest, EveryObjectGoesBackToEachOfItsStates) {
@@ -149,10 +105,9 @@ TEST_F(HistoryTest, EveryObjectGoesBackToEachOfItsStates) {
 TEST_F(HistoryTest, TheSameAfterSealing) {
   commit_at_random(1500);
   expect_everything();
-  checkpoint();
-  test_.log->history().catch_up();
-  EXPECT_GT(test_.log->history().usage().files, 3u);
-  EXPECT_EQ(test_.log->history().usage().waiting_segments, 0u);
+  seal();
+  EXPECT_GT(history().usage().files, 3u);
+  EXPECT_EQ(history().usage().waiting_segments, 0u);
   expect_everything();
   commit_at_random(100);
   expect_everything();
@@ -161,7 +116,7 @@ TEST_F(HistoryTest, TheSameAfterSealing) {
 TEST_F(HistoryTest, TheSameAfterOpeningAgain) {
   for (int i = 0; i < 3; ++i) {
     commit_at_random(300);
-    if (random_() % 2 == 0) test_.log->history().catch_up();
+    if (random_() % 2 == 0) history().catch_up();
     test_.open();
   }
   expect_everything();
@@ -174,22 +129,47 @@ TEST_F(HistoryTest, TheSameWhileItIsSealed) {
     checkpoint();
     expect_everything();
   }
-  test_.log->history().catch_up();
-  EXPECT_GT(test_.log->history().usage().files, 3u);
+  history().catch_up();
+  EXPECT_GT(history().usage().files, 3u);
+}
+
+TEST_F(HistoryTest, SegmentsThatWereSealedAreUsedAgain) {
+  commit_at_random(3000);
+  seal();
+  EXPECT_GT(history().usage().files, 10u);
+  // The one that is written, the spare, and some for the next ones.
+  EXPECT_LE(test_.files.list(kTestDirectory).size(), 12u);
+  std::uint64_t bytes = 0;
+  for (const std::string& name : history_files()) {
+    bytes += test_.files.open(std::string(kHistory) + "/" + name, FileSystem::Mode::kRead)->size();
+  }
+  EXPECT_EQ(history().usage().bytes, bytes);
+}
+
+TEST_F(HistoryTest, CommitsOfTheEnginesOwnDatabasesAreLeftOut) {
+  test_.log.reset();
+  test_.history.first_object = 3;
+  test_.open();
+  commit_at_random(1000);
+  seal();
+  EXPECT_EQ(expect_walk(history(), objects_[2]).end, History::End::kBeginning);
+  const std::uint64_t kept = history().usage().commits;
+  EXPECT_LE(kept, objects_[2].commits().size() + objects_[3].commits().size());
+  EXPECT_GT(kept, 0u);
 }
 
 TEST_F(HistoryTest, AnObjectWithoutCommitsHasNoPast) {
-  History& history = test_.log->history();
-  EXPECT_EQ(history.walk(9, 0, {}, [](const CommitInfo&) { return true; }),
+  EXPECT_EQ(history().walk(9, 0, {}, [](const CommitInfo&) { return true; }),
             History::End::kBeginning);
-  EXPECT_EQ(history.at_time(9, 0, {}, test_.now_ms), 0u);
-  EXPECT_EQ(history.undo(9, 0, {}, 0, kUndoBytesMax).commits, 0u);
-  EXPECT_EQ(code_of([&] { (void)history.undo(9, 0, {}, 7, kUndoBytesMax); }), ErrorCode::kNotFound);
+  EXPECT_EQ(history().at_time(9, 0, {}, kStartMs), 0u);
+  EXPECT_EQ(history().undo(9, 0, {}, 0, kUndoBytesMax).commits, 0u);
+  EXPECT_EQ(code_of([&] { (void)history().undo(9, 0, {}, 7, kUndoBytesMax); }),
+            ErrorCode::kNotFound);
 }
 
 TEST_F(HistoryTest, TheHeadIsTakenBackToItself) {
   for (int i = 0; i < 5; ++i) commit(0);
-  const Undo nothing = undo(objects_[0], objects_[0].last().lsn);
+  const Undo nothing = undo_to(history(), objects_[0], 5);
   EXPECT_EQ(nothing.commits, 0u);
   EXPECT_TRUE(nothing.pages.empty());
   EXPECT_EQ(nothing.pages_now, objects_[0].states().back().size());
@@ -202,28 +182,318 @@ TEST_F(HistoryTest, ACommitOfAnotherObjectIsRefused) {
     commit(0);
     commit(1);
   }
-  EXPECT_EQ(code_of([&] { (void)undo(objects_[0], lsn_of(1, 3)); }), ErrorCode::kNotFound);
-  EXPECT_EQ(code_of([&] { (void)undo(objects_[0], lsn_of(1, 5)); }), ErrorCode::kNotFound);
+  const auto undo = [&](Lsn target) {
+    const Appended head = objects_[0].last();
+    (void)history().undo(1, head.lsn, head.location, target, kUndoBytesMax);
+  };
+  EXPECT_EQ(code_of([&] { undo(objects_[1].lsn_of(3)); }), ErrorCode::kNotFound);
+  EXPECT_EQ(code_of([&] { undo(objects_[1].lsn_of(5)); }), ErrorCode::kNotFound);
+}
+
+TEST_F(HistoryTest, AHeadThatIsNotThereIsDamage) {
+  commit_at_random(1000);
+  seal();
+  const auto& commits = objects_[0].commits();
+  for (const std::size_t i : {std::size_t{3}, commits.size() - 1}) {
+    const Appended at = commits[i].at;
+    const auto walk = [&](ObjectNumber object, Lsn lsn) {
+      history().walk(object, lsn, at.location, [](const CommitInfo&) { return true; });
+    };
+    EXPECT_EQ(code_of([&] { walk(1, at.lsn + 1'000'000); }), ErrorCode::kCorrupt);
+    EXPECT_EQ(code_of([&] { walk(2, at.lsn); }), ErrorCode::kCorrupt);
+  }
 }
 
 TEST_F(HistoryTest, AWalkStopsWhenItIsTold) {
   for (int i = 0; i < 5; ++i) commit(0);
   int visits = 0;
-  const RandomObject& object = objects_[0];
-  EXPECT_EQ(test_.log->history().walk(object.number(), object.last().lsn, object.last().location,
-                                      [&](const CommitInfo&) { return ++visits < 3; }),
-            History::End::kStopped);
+  const Appended head = objects_[0].last();
+  EXPECT_EQ(
+      history().walk(1, head.lsn, head.location, [&](const CommitInfo&) { return ++visits < 3; }),
+      History::End::kStopped);
   EXPECT_EQ(visits, 3);
 }
 
 TEST_F(HistoryTest, TakingBackTooManyPagesIsRefused) {
   while (objects_[0].states().back().size() < 10) commit(0);
-  EXPECT_EQ(code_of([&] {
-              (void)test_.log->history().undo(1, objects_[0].last().lsn,
-                                              objects_[0].last().location, 0, 2048);
-            }),
+  const Appended head = objects_[0].last();
+  EXPECT_EQ(code_of([&] { (void)history().undo(1, head.lsn, head.location, 0, 2048); }),
             ErrorCode::kFull);
 }
+
+// ---- retention
+
+TEST_F(HistoryTest, WhatIsOldIsRemovedAndTheRoomIsGivenBack) {
+  commit_at_random(1500);
+  const std::int64_t first_half_ms = test_.now_ms;
+  seal();
+  const std::size_t files = history_files().size();
+  const std::uint64_t used = test_.files.used_bytes();
+  ASSERT_GT(files, 3u);
+  EXPECT_EQ(history().earliest_ms(), test_.now_ms - 30 * kDayMs);
+
+  test_.now_ms += 20 * kDayMs;
+  commit_at_random(1500);
+  seal();
+  EXPECT_GT(history_files().size(), files) << "20 days are not enough";
+  const std::int64_t second_half_ms = first_half_ms + 20 * kDayMs;
+
+  test_.now_ms += 15 * kDayMs;
+  history().catch_up();
+  EXPECT_LE(history().earliest_ms(), second_half_ms + 10);
+  EXPECT_LT(history().usage().files, 2 * files);
+  EXPECT_GT(history().usage().files, 0u);
+  EXPECT_EQ(history_files().size(), history().usage().files);
+  for (const RandomObject& object : objects_) expect_newest_part(object);
+  EXPECT_EQ(code_of([&] { (void)find_time(history(), objects_[0], kStartMs); }),
+            ErrorCode::kNotFound);
+  for (std::int64_t i = 0; i < 100; ++i) {
+    expect_at_time(history(), objects_[0], second_half_ms + 10 + i);
+  }
+
+  test_.now_ms += 30 * kDayMs;
+  history().catch_up();
+  EXPECT_EQ(history_files().size(), 0u);
+  EXPECT_LT(test_.files.used_bytes(), used);
+}
+
+TEST_F(HistoryTest, TheOldestGoesWhenAllAreTooLarge) {
+  test_.log.reset();
+  test_.history.bytes_max = 100'000;
+  test_.open();
+  for (int round = 0; round < 4; ++round) {
+    commit_at_random(1000);
+    seal();
+    EXPECT_LE(history().usage().bytes, 100'000u);
+  }
+  for (const RandomObject& object : objects_) expect_newest_part(object);
+  EXPECT_GT(history().earliest_ms(), kStartMs);
+  EXPECT_EQ(code_of([&] { (void)find_time(history(), objects_[0], kStartMs); }),
+            ErrorCode::kNotFound);
+  expect_at_time(history(), objects_[0], history().earliest_ms() + 10);
+}
+
+TEST_F(HistoryTest, WithoutHistoryNothingIsKept) {
+  test_.log.reset();
+  test_.history.enabled = false;
+  test_.open();
+  commit_at_random(1000);
+  seal();
+  EXPECT_FALSE(test_.files.exists(kHistory));
+  EXPECT_LE(test_.files.list(kTestDirectory).size(), 12u);
+  expect_newest_part(objects_[0]);
+}
+
+TEST_F(HistoryTest, AGapWhereHistoryWasOff) {
+  commit_at_random(1000);
+  seal();
+  test_.log.reset();
+  test_.history.enabled = false;
+  test_.open();
+  commit_at_random(1000);
+  seal();
+  test_.log.reset();
+  test_.history.enabled = true;
+  test_.open();
+  const std::int64_t again_ms = test_.now_ms;
+  commit_at_random(1000);
+  seal();
+  for (const RandomObject& object : objects_) {
+    EXPECT_GT(expect_newest_part(object), object.commits().size() / 2);
+  }
+  EXPECT_GT(history().earliest_ms(), kStartMs + (again_ms - kStartMs) / 2);
+}
+
+// ---- damage
+
+TEST_F(HistoryTest, AMissingFileEndsTheHistory) {
+  commit_at_random(2000);
+  seal();
+  for (const bool is_running : {true, false}) {
+    if (!is_running) test_.log.reset();
+    const auto files = history_files();
+    test_.files.remove(std::string(kHistory) + "/" + files[files.size() / 2]);
+    if (!is_running) test_.open();
+    for (const RandomObject& object : objects_) expect_newest_part(object);
+  }
+  EXPECT_GT(history().earliest_ms(), kStartMs);
+  commit_at_random(300);
+  seal();
+}
+
+TEST_F(HistoryTest, ADamagedFileIsNamedAndNothingElseBreaks) {
+  commit_at_random(2000);
+  seal();
+  test_.log.reset();
+  const auto files = history_files();
+  const std::string path = std::string(kHistory) + "/" + files[files.size() / 2];
+  for (const std::uint64_t at : {std::uint64_t{40}, std::uint64_t{kHistoryHeaderBytes + 30}}) {
+    test_.flip(path, at);
+    test_.open();
+    const Appended head = objects_[0].last();
+    try {
+      history().walk(1, head.lsn, head.location, [](const CommitInfo&) { return true; });
+      FAIL();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
+      EXPECT_THAT(error.what(), testing::HasSubstr(path));
+    }
+    expect_undo(history(), objects_[0], objects_[0].commits().size() - 5);
+    commit_at_random(200);
+    seal();
+    test_.log.reset();
+    test_.flip(path, at);
+  }
+  test_.open();
+  expect_everything();
+}
+
+TEST_F(HistoryTest, ADamagedSegmentStaysAndTheOthersAreSealed) {
+  commit_at_random(300);
+  checkpoint();
+  history().catch_up();
+  while (objects_[0].commits().empty()) commit(0);
+  // Into the segment that is being written, which goes below the checkpoint later.
+  commit(0);
+  const RecordLocation place = objects_[0].last().location;
+  // With the next frame the end of the last block is written again.
+  for (int i = 0; i < 30; ++i) commit(i % 4);
+  test_.log->wait_durable(test_.log->appended_lsn());
+  test_.flip(TestLog::segment(static_cast<int>(place.segment)), place.offset + 50);
+  testing::internal::CaptureStderr();
+  for (int i = 0; i < 800; ++i) commit(i % 4);
+  seal();
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(said, testing::HasSubstr(TestLog::segment(static_cast<int>(place.segment))));
+  EXPECT_EQ(history().usage().waiting_segments, 1u);
+  EXPECT_GT(history().usage().files, 2u);
+  EXPECT_EQ(code_of([&] { (void)undo_to(history(), objects_[0], 0); }), ErrorCode::kCorrupt);
+  expect_undo(history(), objects_[0], objects_[0].commits().size() - 50);
+}
+
+// ---- a full disk
+
+TEST_F(HistoryTest, OnAFullDiskTheHistoryWaitsAndCommitsGoOn) {
+  for (int i = 0; i < 300; ++i) commit(random_() % 4);
+  // To where the segment has room for one more, and the next one is ready.
+  do {
+    commit(0);
+  } while (objects_[0].last().location.offset > 20'000);
+  test_.log->wait_durable(test_.log->appended_lsn());
+  const auto spare = static_cast<int>(objects_[0].last().location.segment) + 1;
+  while (!test_.files.exists(TestLog::segment(spare))) std::this_thread::yield();
+  test_.files.set_capacity(test_.files.used_bytes());
+  testing::internal::CaptureStderr();
+  seal();
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), testing::HasSubstr("No space left"));
+  EXPECT_GT(history().usage().waiting_segments, 0u);
+  EXPECT_EQ(history_files(), std::vector<std::string>());
+  expect_everything();
+  EXPECT_TRUE(test_.log->has_room());
+  commit(0);
+  test_.log->wait_durable(test_.log->appended_lsn());
+  test_.files.set_capacity(1 << 30);
+  seal();
+  EXPECT_EQ(history().usage().waiting_segments, 0u);
+  expect_everything();
+}
+
+TEST_F(HistoryTest, WhereNoCommitHasRoomTheOldestHistoryIsGivenUp) {
+  commit_at_random(1500);
+  seal();
+  const std::uint64_t files = history().usage().files;
+  ASSERT_GT(files, 3u);
+  test_.files.set_capacity(test_.files.used_bytes() + 10'000);
+  testing::internal::CaptureStderr();
+  int commits = 0;
+  for (; commits < 2000; ++commits) {
+    try {
+      commit(random_() % 2);  // with small pages: none is larger than a segment
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kFull);
+      break;
+    }
+    if (commits % 100 == 0) checkpoint();
+  }
+  EXPECT_EQ(commits, 2000) << "history makes room for commits";
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), testing::HasSubstr("was given up"));
+  test_.files.set_capacity(1 << 30);
+  test_.open();
+  seal();
+  for (std::size_t i = 0; i < 2; ++i) expect_newest_part(objects_[i]);
+}
+
+TEST_F(HistoryTest, RoomCanBeAskedFor) {
+  commit_at_random(1500);
+  seal();
+  testing::internal::CaptureStderr();
+  const std::uint64_t files = history().usage().files;
+  const std::uint64_t used = test_.files.used_bytes();
+  EXPECT_TRUE(history().give_up_oldest());
+  EXPECT_EQ(history().usage().files, files - 1);
+  EXPECT_LT(test_.files.used_bytes(), used);
+  while (history().give_up_oldest()) {
+  }
+  EXPECT_EQ(history().usage().files, 0u);
+  EXPECT_EQ(history_files().size(), 0u);
+  testing::internal::GetCapturedStderr();
+}
+
+// ---- crashes
+
+// The power goes off at each operation of a short life with commits, checkpoints and sealing; then
+// the life goes on. No commit that is there has lost its past.
+class HistoryCrashTest : public testing::TestWithParam<int> {};
+
+TEST_P(HistoryCrashTest, NothingIsLostAtAnyOperation) {
+  bool was_hit = true;
+  for (std::uint64_t step = 1; was_hit && !HasFailure(); ++step) {
+    SCOPED_TRACE("step " + std::to_string(step));
+    Random random(step);
+    TestLog test;
+    test.segment_bytes = 8 << 10;
+    test.history.enabled = true;
+    std::vector<RandomObject> objects;
+    for (ObjectNumber i = 1; i <= 2; ++i) objects.emplace_back(i, 512);
+    const auto live = [&] {
+      for (int i = 0; i < 60; ++i) {
+        objects[random() % 2].commit(*test.log, random);
+        test.log->wait_durable(test.log->appended_lsn());
+        if (i % 20 != 19) continue;
+        test.log->complete_checkpoint(test.log->begin_checkpoint());
+        if (random() % 2 == 0) test.log->history().catch_up();
+      }
+    };
+    testing::internal::CaptureStderr();
+    test.files.power_off_at(step);
+    try {
+      test.open();
+      live();
+    } catch (const Error&) {
+      // The power is off.
+    }
+    test.log.reset();
+    was_hit = test.files.is_power_off();
+    test.files.crash(step * 10 + static_cast<std::uint64_t>(GetParam()));
+    test.open();
+    const auto expect_everything = [&] {
+      for (const RandomObject& object : objects) {
+        EXPECT_EQ(expect_walk(test.log->history(), object).end, History::End::kBeginning);
+        expect_undo(test.log->history(), object, random() % object.states().size());
+      }
+    };
+    for (RandomObject& object : objects) object.forget_after(test.log->durable_lsn());
+    expect_everything();
+    live();
+    test.log->complete_checkpoint(test.log->begin_checkpoint());
+    test.log->history().catch_up();
+    EXPECT_EQ(test.log->history().usage().waiting_segments, 0u);
+    EXPECT_FALSE(test.files.exists(std::string(kHistory) + "/" + kHistoryTempName));
+    expect_everything();
+    testing::internal::GetCapturedStderr();
+  }
+}
+INSTANTIATE_TEST_SUITE_P(Fates, HistoryCrashTest, testing::Range(0, 3));
 
 }  // namespace
 }  // namespace perdure::log

@@ -726,21 +726,6 @@ History& Log::history() noexcept { return impl_->history; }
 
 void Log::complete_checkpoint(const CheckpointStart& start) { impl_->complete_checkpoint(start); }
 
-void Log::verify(const DamageVisitor& visit) {
-  const Lsn durable = durable_lsn();
-  const auto live = impl_->live_segments();
-  FileSystem& files = *impl_->options.file_system;
-  verify_segments({.file_system = &files,
-                   .directory = impl_->options.directory,
-                   .id = impl_->id,
-                   .numbers = live,
-                   .durable_lsn = durable,
-                   .is_live = [this](std::uint64_t number) { return impl_->is_live(number); }},
-                  visit);
-  verify_history(files, impl_->options.directory.parent_path() / kHistoryDirectory, impl_->id,
-                 visit);
-}
-
 RecordView Log::read(RecordLocation location, std::vector<std::byte>& buffer) const {
   return impl_->read(location, buffer);
 }

@@ -14,7 +14,6 @@
 #include "log/history.h"
 #include "log/log_id.h"
 #include "log/record.h"
-#include "log/verify.h"
 
 namespace perdure::log {
 
@@ -114,10 +113,6 @@ class Log final : public Durability {
 
   // Random, chosen when the log was created: LSNs mean something in this log alone.
   [[nodiscard]] LogId id() const noexcept;
-
-  // Checks every checksum of what is on the disk: records that are durable now, and the history.
-  // Any thread. Throws Error(kIo), kVersion.
-  void verify(const DamageVisitor& visit);
 
   // The past of each object. Any thread; belongs to the log.
   [[nodiscard]] History& history() noexcept;

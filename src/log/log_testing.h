@@ -93,8 +93,8 @@ class RandomObject {
     Bytes record;
     encode_record({.object = number_,
                    .number = states_.size(),
-                   .previous_lsn = last_.lsn,
-                   .previous = last_.location,
+                   .previous_lsn = last().lsn,
+                   .previous = last().location,
                    .time_ms = time_ms,
                    .page_size = page_size_,
                    .pages_before = static_cast<std::uint32_t>(before.size()),
@@ -102,14 +102,33 @@ class RandomObject {
                    .flags = static_cast<std::uint32_t>(states_.size() % 3),
                    .changes = changes},
                   record);
-    last_ = append_one(log, record);
+    commits_.push_back({append_one(log, record), time_ms});
     states_.push_back(std::move(after));
+  }
+
+  // A crash has lost the commits after `lsn`.
+  void forget_after(Lsn lsn) {
+    while (last().lsn > lsn) {
+      commits_.pop_back();
+      states_.pop_back();
+    }
+    // So that full images are logged again.
+    image_epochs_.clear();
   }
 
   [[nodiscard]] const std::vector<State>& states() const { return states_; }
   [[nodiscard]] ObjectNumber number() const { return number_; }
   [[nodiscard]] std::uint32_t page_size() const { return page_size_; }
-  [[nodiscard]] const Appended& last() const { return last_; }
+  struct Committed {
+    Appended at;
+    std::int64_t time_ms = 0;
+  };
+  [[nodiscard]] const std::vector<Committed>& commits() const { return commits_; }
+  [[nodiscard]] Appended last() const { return commits_.empty() ? Appended{} : commits_.back().at; }
+  // The LSN after which it was at the state with this number.
+  [[nodiscard]] Lsn lsn_of(std::size_t commit) const {
+    return commit == 0 ? 0 : commits_[commit - 1].at.lsn;
+  }
 
  private:
   void change(State& state, Random& random) const {
@@ -155,7 +174,7 @@ class RandomObject {
   const std::uint32_t page_size_;
   std::vector<State> states_;  // by commit number
   std::map<std::size_t, std::uint64_t> image_epochs_;
-  Appended last_;
+  std::vector<Committed> commits_;
 };
 
 // A log on a simulated disk, in small segments.

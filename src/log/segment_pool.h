@@ -30,8 +30,9 @@ class SegmentPool {
     LogId id;
   };
   // `next_number` is that of the spare; `spare` is null when there is none yet. `free` are the
-  // numbers of segments that are not needed any more. `make_room` is called on the pool's thread
-  // when the disk is full, and says whether it is worth trying again at once.
+  // numbers of segments that are not needed any more. `make_room` is called on the pool's
+  // thread when the disk is full, and says whether it is worth trying again at once; not for a
+  // segment that is to be larger than others, as one refused commit is better than a lost history.
   SegmentPool(Options options, std::uint64_t next_number, std::shared_ptr<Segment> spare,
               std::vector<std::uint64_t> free, std::function<bool()> make_room);
   ~SegmentPool();

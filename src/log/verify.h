@@ -3,43 +3,41 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <optional>
-#include <span>
 #include <string>
+#include <vector>
 
 #include "base/file.h"
 #include "base/lsn.h"
-#include "log/log_id.h"
 
 namespace perdure::log {
 
-// Something that is not as it was written.
+// Bytes of a file that are not what was written.
 struct Damage {
   std::string file;
-  std::optional<std::uint64_t> offset;  // where in it, in bytes
-  ObjectNumber object = 0;              // whose; 0: nobody's, or it cannot be told
-  std::string what;
-};
-using DamageVisitor = std::function<void(const Damage&)>;
-
-// The part of a log that can be read.
-struct LiveSegments {
-  FileSystem* file_system = nullptr;
-  std::filesystem::path directory;
-  LogId id;
-  std::span<const std::uint64_t> numbers;  // ascending
-  Lsn durable_lsn = 0;                     // records up to here are whole
-  // Whether a segment is still among them: one that is reused meanwhile is no damage.
-  std::function<bool(std::uint64_t number)> is_live;
+  std::uint64_t offset = 0;  // where what does not match its checksum begins
+  // The objects whose commits are affected, as far as that is known (kDamagedObjectsMax at most).
+  std::vector<ObjectNumber> objects;
+  std::string problem;  // what is wrong
 };
 
-// Checks every checksum of the segments of a log, also while it is written to. Any thread. Throws
-// Error(kIo), kVersion.
-void verify_segments(const LiveSegments& segments, const DamageVisitor& visit);
+struct VerifyReport {
+  std::uint64_t segments = 0;
+  std::uint64_t history_files = 0;
+  std::uint64_t records = 0;  // in the segments
+  std::uint64_t commits = 0;  // in the history files
+  std::uint64_t bytes = 0;    // read
+  std::vector<Damage> damages;
+};
 
-// Checks every checksum of the history files of a log. One that is removed meanwhile is no damage.
-// Any thread. Throws Error(kIo), kVersion.
-void verify_history(FileSystem& file_system, const std::filesystem::path& directory,
-                    const LogId& id, const DamageVisitor& visit);
+inline constexpr std::size_t kDamagedObjectsMax = 100;
+
+// Reads all of a log and of its history, and checks every checksum. Changes nothing, so it may be
+// used beside a process that has the log open; what that one adds or removes meanwhile may or may
+// not be looked at. `directory` is that of the log, as in LogOptions; the history is beside it.
+// `progress` is called now and then with the bytes done and those there are. Throws Error: kIo,
+// kVersion, kNotFound when there is no log.
+VerifyReport verify_log(
+    FileSystem& files, const std::filesystem::path& directory,
+    const std::function<void(std::uint64_t done, std::uint64_t total)>& progress);
 
 }  // namespace perdure::log

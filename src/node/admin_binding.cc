@@ -1,6 +1,6 @@
 #include "node/admin_binding.h"
 
-#include <cmath>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "log/verify.h"
 #include "node/task.h"
 #include "runtime/point_in_time.h"
 #include "sqlite3.h"
@@ -25,8 +26,6 @@ constexpr std::size_t kBatchBytesMax = std::size_t{256} << 10;
 constexpr std::size_t kPagesBytesMax = std::size_t{1} << 20;
 // Views of one environment at one time.
 constexpr std::size_t kViewsMax = 256;
-// Damages of log and history that are told.
-constexpr std::size_t kDamagesMax = 10'000;
 // Whole numbers up to here a JavaScript number has exactly.
 constexpr std::int64_t kExactMax = (std::int64_t{1} << 53) - 1;
 
@@ -449,31 +448,34 @@ napi_value past(napi_env env, napi_callback_info info) {
       [found](napi_env on) { return past_as_array(on, *found); });
 }
 
+napi_value damages_as_array(napi_env env, const std::vector<log::Damage>& damages) {
+  napi_value out = make_array(env, damages.size() * 4);
+  std::uint32_t i = 0;
+  const auto add = [&](napi_value value) { check(env, napi_set_element(env, out, i++, value)); };
+  for (const log::Damage& damage : damages) {
+    napi_value objects = make_array(env, damage.objects.size());
+    for (std::uint32_t at = 0; at < damage.objects.size(); ++at) {
+      const napi_value number = make_number(env, static_cast<double>(damage.objects[at]));
+      check(env, napi_set_element(env, objects, at, number));
+    }
+    add(make_string(env, damage.file));
+    add(make_number(env, static_cast<double>(damage.offset)));
+    add(make_string(env, damage.problem));
+    add(objects);
+  }
+  return out;
+}
+
 napi_value verify_log(napi_env env, napi_callback_info info) {
-  Call<Admin, 0> call(env, info);
-  call.self->engine.open_store();
-  const auto found = std::make_shared<std::vector<log::Damage>>();
+  Call<void, 1> call(env, info);
+  const auto report = std::make_shared<log::VerifyReport>();
   return promise_of(
       env,
-      [found, directory = call.self->engine.directory] {
-        directory->store->log().verify([&](const log::Damage& damage) {
-          if (found->size() < kDamagesMax) found->push_back(damage);
-        });
+      [report, directory = call.utf8(0)] {
+        *report = log::verify_log(real_file_system(), std::filesystem::path(directory) / "log",
+                                  [](std::uint64_t, std::uint64_t) {});
       },
-      [found](napi_env on) {
-        napi_value out = make_array(on, found->size() * 4);
-        std::uint32_t i = 0;
-        const auto add = [&](napi_value value) {
-          check(on, napi_set_element(on, out, i++, value));
-        };
-        for (const log::Damage& damage : *found) {
-          add(make_string(on, damage.file));
-          add(make_number(on, damage.offset ? static_cast<double>(*damage.offset) : -1.0));
-          add(make_number(on, static_cast<double>(damage.object)));
-          add(make_string(on, damage.what));
-        }
-        return out;
-      });
+      [report](napi_env on) { return damages_as_array(on, report->damages); });
 }
 
 napi_value object_path(napi_env env, napi_callback_info info) {
@@ -524,10 +526,13 @@ void define_admin(napi_env env, napi_value object, Engine* engine) {
   method<bookmark>(env, object, "bookmark", admin);
   method<plan_restore>(env, object, "planRestore", admin);
   method<past>(env, object, "past", admin);
-  method<verify_log>(env, object, "verifyLog", admin);
   method<object_path>(env, object, "objectPath", admin);
   method<when_durable>(env, object, "whenDurable", admin);
   method<counters>(env, object, "counters", admin);
+}
+
+void define_verify(napi_env env, napi_value exports) {
+  method<verify_log>(env, exports, "verifyLog", nullptr);
 }
 
 }  // namespace perdure::node

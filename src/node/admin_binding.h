@@ -35,10 +35,12 @@ namespace perdure::node {
 // engine.past(namespace, hexId, most) -> [how the list ends: 0 there are more, 1 with the first
 //   commit, 2 the rest is not kept; then bookmark, ms, changed pages, bytes, pages of the database,
 //   page size, number of the restore or 0, of each commit]
-// engine.verifyLog() -> Promise<[file, offset or -1, number of the database or 0, what, …]>: what
-// of
-//   log and history is damaged (Log::verify), the first kDamagesMax of it
 // engine.counters() -> { … } of log and store
 void define_admin(napi_env env, napi_value object, Engine* engine);
+
+// exports.verifyLog(data directory) -> Promise<[file, offset, problem, numbers of databases, …]>:
+// what
+//   of log and history is damaged (log/verify.h). Nobody needs to have the directory open.
+void define_verify(napi_env env, napi_value exports);
 
 }  // namespace perdure::node

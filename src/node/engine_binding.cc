@@ -333,6 +333,7 @@ void define_engine(napi_env env, napi_value exports) {
   method<release_memory>(env, exports, "releaseFreeMemory", nullptr);
   method<copy_database>(env, exports, "copyDatabase", nullptr);
   method<foreign_alarms>(env, exports, "foreignAlarms", nullptr);
+  define_verify(env, exports);
 }
 
 }  // namespace perdure::node

@@ -104,7 +104,11 @@ test('a server that stops in between says so, and does not wait', async (t) => {
   const loud = begin(t, ['sql', 'bench-Counter', 'a', ENDLESS, '--csv', '--data', lab.data]);
   const silent = begin(t, ['sql', 'bench-Counter', 'a', SILENT, '--data', lab.data]);
   await until(() => loud.output.stdout.length > 100_000, 'a row');
+  // It takes as much as a socket holds, and nothing more.
   const slow = await ask(lab.data, 'sql', { namespace: 'bench-Counter', object: 'a', sql: ENDLESS, write: false, create: false });
+  await until(() => slow.response.readableLength > 0, 'something to read');
+  const before = loud.output.stdout.length;
+  await until(() => loud.output.stdout.length > before + 10_000_000, 'more rows');
   const { code, stderr } = await lab.stop();
   assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
   for (const { output, closed } of [loud, silent]) {

@@ -79,7 +79,7 @@ test('what is damaged while nobody serves it', async (t) => {
       turnBit(file, 4096); // what kind of page it is
       return file;
     });
-    assert.deepEqual({ namespace: first.namespace, id: first.id, name: first.name, offset: first.offset }, { namespace: 'bench-Counter', id: ids.a, name: 'a', offset: 4096 });
+    assert.deepEqual([first.offset, first.objects], [4096, [{ namespace: 'bench-Counter', id: ids.a, name: 'a' }]]);
   });
 
   await t.test('the shared key-value file', async () => {
@@ -97,7 +97,7 @@ test('what is damaged while nobody serves it', async (t) => {
       return file;
     });
     assert.ok(found.every(({ offset }) => offset !== null && offset <= 100_000), JSON.stringify(found));
-    assert.ok(found.some(({ id }) => id === ids.a || id === ids.b), JSON.stringify(found));
+    assert.ok(found.some(({ objects }) => objects.some(({ id }) => id === ids.a || id === ids.b)), JSON.stringify(found));
   });
 
   await t.test('a file that is not there', async () => {
@@ -126,12 +126,15 @@ test('a record in the log of a running server', async (t) => {
   assert.deepEqual(more, []);
   assert.equal(damage.file, file);
   assert.ok(damage.offset < at && damage.offset > at - 4096, `${damage.offset} ${at}`);
-  assert.equal(damage.name, 'a');
-  assert.equal(damage.namespace, 'bench-Counter');
+  assert.deepEqual(damage.objects.map(({ namespace, name }) => [namespace, name]), [['bench-Counter', 'a']]);
   running.child.kill('SIGKILL');
   await running.end();
   // It was durable: a start refuses it, and so does a command, with the place.
   const refused = await operator(running.data)('verify');
-  assert.match(refused.stderr, /^perdure: The log is damaged: .*\.log/);
+  assert.ok(refused.stdout.startsWith(`${file} at byte ${damage.offset}: `), refused.stdout);
+  assert.equal(refused.stderr, 'perdure: 1 damage found. What is damaged can be restored from a backup, or from an export.\n');
   assert.equal(refused.code, 4);
+  const opened = await operator(running.data)('objects', 'ls');
+  assert.match(opened.stderr, /^perdure: The log is damaged: .*\.log/);
+  assert.equal(opened.code, 1);
 });

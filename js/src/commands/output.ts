@@ -1,5 +1,4 @@
 /** What the commands for operators print: row by row, however many there are. */
-import { once } from 'node:events';
 import stringWidth from 'string-width';
 import type { ViewValue } from '../runtime/native.js';
 
@@ -9,23 +8,19 @@ export class ReaderGone extends Error {}
 /** Rows of which a table takes the widths of its columns, and that are laid out together. */
 const TABLE_ROWS = 1_000;
 
-let gone = false;
 let watched = false;
 
-/** Resolves when there is room for more. Throws ReaderGone. */
-export async function print(text: string): Promise<void> {
+/** Resolves when it has been handed on, so that no more gathers than that. Throws ReaderGone. */
+export function print(text: string): Promise<void> {
   const { stdout } = process;
-  if (!watched) {
-    watched = true;
-    stdout.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-      gone = true;
+  if (!watched) stdout.on('error', () => {}); // who writes is told
+  watched = true;
+  return new Promise((resolve, reject) => {
+    stdout.write(text, (error) => {
+      if (error === undefined || error === null) resolve();
+      else reject((error as NodeJS.ErrnoException).code === 'EPIPE' ? new ReaderGone() : error);
     });
-  }
-  if (gone) throw new ReaderGone();
-  if (stdout.write(text)) return;
-  await Promise.race([once(stdout, 'drain'), once(stdout, 'close')]).catch(() => {});
-  if (gone) throw new ReaderGone();
+  });
 }
 
 /** What prints rows of one query, in one of the formats. */

@@ -1,46 +1,71 @@
 /** `perdure verify`. */
 import type { SingleBar } from 'cli-progress';
 import { OperateError } from '../operate/error.js';
-import type { Damage } from '../operate/verify.js';
+import type { DataDirectory } from '../operate/open.js';
+import { type Damage, verifyLog } from '../operate/verify.js';
 import { JsonArray, plain, print } from './output.js';
 import { progressBar } from './progress.js';
 import { type DataOption, withData } from './session.js';
 
-/** How a start says that it has found damage: the data directory is not even opened. */
-const REFUSED = /damaged|does not match|is not a whole|cannot be read|malformed/;
+/** How a start says that it has found damage in the log: nothing is opened then. */
+const REFUSED = /^The log is damaged|^The history file/;
+
+/** What has been found, and where it is told. */
+class Findings {
+  count = 0;
+  readonly #array: JsonArray | undefined;
+
+  constructor(json: boolean) {
+    this.#array = json ? new JsonArray() : undefined;
+  }
+
+  async add(damages: Damage[]): Promise<void> {
+    this.count += damages.length;
+    if (damages.length === 0) return;
+    await (this.#array === undefined ? print(damages.map(line).join('')) : this.#array.add(damages.map((damage) => JSON.stringify(damage))));
+  }
+
+  async end(): Promise<void> {
+    await this.#array?.end();
+    const { count } = this;
+    if (count > 0) throw new OperateError(`${count} ${count === 1 ? 'damage' : 'damages'} found. What is damaged can be restored from a backup, or from an export.`, 'damaged');
+    if (this.#array === undefined) await print('Nothing is damaged.\n');
+  }
+}
 
 export function verify(options: DataOption & { json?: true }): Promise<void> {
   return withData(options, async (data) => {
-    const array = options.json === true ? new JsonArray() : undefined;
-    let found = 0;
-    let bar: SingleBar | undefined;
-    const tell = async (damages: Damage[]): Promise<void> => {
-      found += damages.length;
-      await (array === undefined ? print(damages.map(line).join('')) : array.add(damages.map((damage) => JSON.stringify(damage))));
-    };
+    const findings = new Findings(options.json === true);
     try {
-      for await (const part of data.run('verify', {})) {
-        if (Array.isArray(part)) {
-          if (part.length > 0) await tell(part);
-          continue;
-        }
-        bar ??= progressBar('checking', part.databases);
-        bar?.update(part.checked, { id: '' });
-      }
+      await verifyAll(data, findings);
     } catch (error) {
-      if (!(error instanceof Error) || error instanceof OperateError || !REFUSED.test(error.message)) throw error;
-      throw new OperateError(error.message, 'damaged');
-    } finally {
-      bar?.stop();
+      if (!REFUSED.test((error as Error).message)) throw error;
+      // The log can be read all the same; whose it is stands in the catalog, which cannot be opened.
+      await findings.add((await verifyLog(data.path)).map(({ numbers: _, ...damage }) => damage));
+      if (findings.count === 0) throw new OperateError((error as Error).message, 'damaged');
     }
-    await array?.end();
-    if (found > 0) throw new OperateError(`${found} ${found === 1 ? 'damage' : 'damages'} found. What is damaged can be restored from a backup, or from an export.`, 'damaged');
-    if (array === undefined) await print('Nothing is damaged.\n');
+    await findings.end();
   });
 }
 
-function line({ file, offset, namespace, id, name, problem }: Damage): string {
+async function verifyAll(data: DataDirectory, findings: Findings): Promise<void> {
+  let bar: SingleBar | undefined;
+  try {
+    for await (const part of data.run('verify', {})) {
+      if (Array.isArray(part)) {
+        await findings.add(part);
+        continue;
+      }
+      bar ??= progressBar('checking', part.databases);
+      bar?.update(part.checked, { id: '' });
+    }
+  } finally {
+    bar?.stop();
+  }
+}
+
+function line({ file, offset, objects, problem }: Damage): string {
   const at = offset === null ? '' : ` at byte ${offset}`;
-  const object = id === null ? '' : ` (${namespace} ${name === null ? id : `${JSON.stringify(name)}, ${id}`})`;
-  return `${plain(`${file}${at}${object}: ${problem}`)}\n`;
+  const owners = objects.map(({ namespace, id, name }) => `${namespace} ${name === null ? id : `${JSON.stringify(name)}, ${id}`}`);
+  return `${plain(`${file}${at}${owners.length === 0 ? '' : ` (${owners.join('; ')})`}: ${problem}`)}\n`;
 }

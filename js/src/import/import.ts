@@ -1,7 +1,7 @@
 /** Objects of `wrangler dev` and workerd become objects of a data directory: all of them, or none. */
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { Native, NativeEngine } from '../runtime/native.js';
+import { type Native, type NativeEngine, NOTHING_EXPIRES } from '../runtime/native.js';
 import { type FoundObject, ImportError } from './find.js';
 
 /** A namespace that objects can be imported into. */
@@ -40,7 +40,7 @@ const NAMED_MAX = 3;
 export function importObjects(options: ImportOptions): Imported[] {
   const { native, objects, dataDirectory } = options;
   const targets = targetsOf(options);
-  const engine = native.openEngine(dataDirectory);
+  const engine = native.openEngine(dataDirectory, undefined, NOTHING_EXPIRES.historyMs, NOTHING_EXPIRES.historyBytes);
   const work = join(dataDirectory, WORK_FOLDER);
   try {
     const numbers = new Map([...targets].map(([key, { storage }]) => [key, engine.openNamespace(key, storage === 'kv')]));

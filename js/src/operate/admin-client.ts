@@ -3,7 +3,7 @@ import { type IncomingMessage, request } from 'node:http';
 import { OperateError } from './error.js';
 import type { ArgumentsOf, OperationName, PartOf } from './operations.js';
 import { SOCKET_NAME, socketPath } from './socket.js';
-import { encodeJson, partsOf } from './wire.js';
+import { partsOf } from './wire.js';
 
 /** As admin-server.ts has it. */
 const PROTOCOL = 'v1';
@@ -21,7 +21,7 @@ export async function askServer<Name extends OperationName>(
   let response: IncomingMessage;
   try {
     const { path, release } = socketPath(dataDirectory, SOCKET_NAME);
-    response = await post(path, name, encodeJson(args), signal).finally(release);
+    response = await post(path, name, JSON.stringify(args), signal).finally(release);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (NOBODY.includes(code ?? '')) return undefined;

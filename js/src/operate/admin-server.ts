@@ -11,7 +11,7 @@ import { clearExports } from './export.js';
 import type { Operated, Operation } from './operated.js';
 import { operations } from './operations.js';
 import { SOCKET_NAME, socketPath } from './socket.js';
-import { decodeJson, endFrame, failedFrame, partFrame } from './wire.js';
+import { endFrame, failedFrame, partFrame } from './wire.js';
 
 /** In paths; a client of another version is told so. */
 export const PROTOCOL = 'v1';
@@ -93,8 +93,8 @@ export class AdminServer {
     try {
       if (this.#running.size >= OPERATIONS_MAX) throw new OperateError('The server does too much for operators already. Try again.', 'unavailable');
       const operation = operationOf(request);
-      const args = decodeJson(await bodyOf(request));
-      for await (const part of operation(this.#operated, args, signal)) await send(response, partFrame(part));
+      const args: unknown = JSON.parse(await bodyOf(request));
+      for await (const part of operation(this.#operated, args, signal)) await send(response, partFrame(part), signal);
       response.end(endFrame());
     } catch (error) {
       response.end(failedFrame(this.#stopping ? new OperateError('The server has been stopped.', 'unavailable') : error));
@@ -132,24 +132,26 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-/** Resolves when there is room for more; rejects when the client is gone, or takes nothing for too long. */
-function send(response: ServerResponse, bytes: Buffer): Promise<void> {
-  if (response.destroyed) return Promise.reject(new Error('The client is gone.'));
+/** Resolves when there is room for more; rejects when the operation is to end, or the client takes nothing for too long. */
+function send(response: ServerResponse, bytes: Buffer, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.reject(signal.reason as Error);
   if (response.write(bytes)) return Promise.resolve();
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => response.destroy(), UNREAD_MS_MAX);
+    const timer = setTimeout(() => response.destroy(), UNREAD_MS_MAX); // which aborts
     const end = (): void => {
       clearTimeout(timer);
-      response.off('drain', drained).off('close', closed);
+      response.off('drain', drained);
+      signal.removeEventListener('abort', aborted);
     };
     const drained = (): void => {
       end();
       resolve();
     };
-    const closed = (): void => {
+    const aborted = (): void => {
       end();
-      reject(new Error('The client is gone.'));
+      reject(signal.reason as Error);
     };
-    response.on('drain', drained).on('close', closed);
+    response.on('drain', drained);
+    signal.addEventListener('abort', aborted);
   });
 }

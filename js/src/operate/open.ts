@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { loadNative, type NativeEngine } from '../runtime/native.js';
+import { loadNative, type NativeEngine, NOTHING_EXPIRES } from '../runtime/native.js';
 import { Shard } from '../runtime/shard.js';
 import { askServer } from './admin-client.js';
 import { OperateError } from './error.js';
@@ -58,7 +58,7 @@ export class DataDirectory {
   }
 
   #open(): void {
-    const engine = loadNative().openEngine(this.path);
+    const engine = loadNative().openEngine(this.path, undefined, NOTHING_EXPIRES.historyMs, NOTHING_EXPIRES.historyBytes);
     clearExports(this.path);
     const shard = new Shard({ engine, report: (what, error) => console.error(what, error), onWake: () => {}, idleMs: IDLE_MS, deleteAllDeletesAlarm: true });
     shard.alarms.stop(); // there are no classes here that could handle them

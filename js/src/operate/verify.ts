@@ -1,6 +1,6 @@
 /** `verify`: every checksum of log and history, and SQLite's own check of every database. */
 import { join } from 'node:path';
-import type { NativeEngine } from '../runtime/native.js';
+import { loadNative, type NativeEngine } from '../runtime/native.js';
 import type { Operated } from './operated.js';
 import { findSpace, type Place, spaces } from './places.js';
 import { View } from './view.js';
@@ -10,11 +10,16 @@ export interface Damage {
   file: string;
   /** In bytes. null: it cannot be told. */
   offset: number | null;
-  namespace: string | null;
-  /** Of the object that it belongs to. null: none, or it cannot be told. */
-  id: string | null;
-  name: string | null;
+  /** Whose it is, as far as that can be told. */
+  objects: Owner[];
   problem: string;
+}
+
+export interface Owner {
+  namespace: string;
+  id: string;
+  /** null: not known, or none. */
+  name: string | null;
 }
 
 /** What has been checked so far, of how many databases. */
@@ -33,11 +38,11 @@ const OBJECTS = `
   JOIN namespaces ON namespaces.number = namespace ORDER BY objects.number`;
 
 export async function* verifyAll({ engine, dataDirectory }: Operated, _: object, signal: AbortSignal): AsyncGenerator<VerifyPart> {
-  yield await damagesOfLog(engine, signal);
-  yield await check(signal, () => View.ofCatalog(engine, signal), { file: join(dataDirectory, 'catalog.sqlite'), namespace: null, id: null, name: null });
+  yield await damagesOfLog(engine, dataDirectory, signal);
+  yield await check(signal, () => View.ofCatalog(engine, signal), { file: join(dataDirectory, 'catalog.sqlite'), objects: [] });
   const [keyed] = spaces(engine).filter(({ storage }) => storage === 'kv');
   if (keyed !== undefined)
-    yield await check(signal, () => View.ofKeyValues(engine, signal, keyed), { file: join(dataDirectory, 'data.sqlite'), namespace: null, id: null, name: null });
+    yield await check(signal, () => View.ofKeyValues(engine, signal, keyed), { file: join(dataDirectory, 'data.sqlite'), objects: [] });
   yield* verifyObjects(engine, dataDirectory, signal);
 }
 
@@ -60,7 +65,7 @@ async function* verifyObjects(engine: NativeEngine, dataDirectory: string, signa
 
 async function verifyObject(engine: NativeEngine, dataDirectory: string, signal: AbortSignal, [id, name, key, commits]: [string, string | null, string, number]): Promise<Damage[]> {
   const place: Place = { space: findSpace(engine, key), id, name: undefined };
-  const about = { file: join(dataDirectory, engine.objectPath(place.space.number, id)), namespace: key, id, name };
+  const about = { file: join(dataDirectory, engine.objectPath(place.space.number, id)), objects: [{ namespace: key, id, name }] };
   // Its row comes before its first commit.
   if (commits === 0 && !engine.hasObject(place.space.number, id)) return [];
   return check(signal, () => View.ofObject(engine, signal, place), about);
@@ -74,7 +79,7 @@ async function check(signal: AbortSignal, open: () => Promise<View>, about: Abou
   try {
     view = await open();
     pageSize = view.pageSize;
-    if (view.pages === 0 && about.id !== null) return [{ ...about, offset: null, problem: 'the file is missing, but it had commits' }];
+    if (view.pages === 0 && about.objects.length > 0) return [{ ...about, offset: null, problem: 'the file is missing, but it had commits' }];
     const problems: string[] = [];
     for await (const rows of view.rows(CHECK)) problems.push(...rows.map(([text]) => text as string));
     if (problems.length === 1 && problems[0] === 'ok') return [];
@@ -96,23 +101,37 @@ function offsetIn(text: string, pageSize: number): number | null {
   return page === undefined ? null : (Number(page) - 1) * pageSize;
 }
 
-async function damagesOfLog(engine: NativeEngine, signal: AbortSignal): Promise<Damage[]> {
-  const flat = await engine.verifyLog();
-  const damages: Damage[] = [];
-  const catalog = await View.ofCatalog(engine, signal);
-  try {
-    for (let i = 0; i < flat.length; i += 4) {
-      const [file, offset, number, problem] = flat.slice(i, i + 4) as [string, number, number, string];
-      const owner = number === 0 ? undefined : await ownerOf(catalog, number);
-      damages.push({ file, offset: offset >= 0 ? offset : offsetIn(problem, 0), namespace: null, id: null, name: null, ...owner, problem });
-    }
-  } finally {
-    await catalog.close();
+/** Of log and history, whoever has the data directory open: without knowing whose they are. */
+export async function verifyLog(dataDirectory: string): Promise<(Damage & { numbers: number[] })[]> {
+  const flat = await loadNative().verifyLog(dataDirectory);
+  const damages: (Damage & { numbers: number[] })[] = [];
+  for (let i = 0; i < flat.length; i += 4) {
+    const [file, offset, problem, numbers] = flat.slice(i, i + 4) as [string, number, string, number[]];
+    damages.push({ file, offset, objects: [], problem, numbers });
   }
   return damages;
 }
 
-async function ownerOf(catalog: View, number: number): Promise<Pick<Damage, 'namespace' | 'id' | 'name'> | undefined> {
+async function damagesOfLog(engine: NativeEngine, dataDirectory: string, signal: AbortSignal): Promise<Damage[]> {
+  const damages = await verifyLog(dataDirectory);
+  const catalog = await View.ofCatalog(engine, signal);
+  try {
+    const named: Damage[] = [];
+    for (const { numbers, ...damage } of damages) {
+      const objects: Owner[] = [];
+      for (const number of numbers) {
+        const owner = await ownerOf(catalog, number);
+        if (owner !== undefined) objects.push(owner);
+      }
+      named.push({ ...damage, objects });
+    }
+    return named;
+  } finally {
+    await catalog.close();
+  }
+}
+
+async function ownerOf(catalog: View, number: number): Promise<Owner | undefined> {
   const query = 'SELECT key, lower(hex(id)), name FROM objects JOIN namespaces ON namespaces.number = namespace WHERE objects.number = ?';
   const row = await catalog.first(query, number).catch(() => undefined); // the catalog may be what is damaged
   return row === undefined ? undefined : { namespace: row[0] as string, id: row[1] as string, name: row[2] as string | null };

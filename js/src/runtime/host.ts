@@ -118,13 +118,14 @@ class OperatorDelivery<T> implements Delivery {
   ) {}
 
   run(): { value: T } | { thrown: unknown } {
-    const core = this.host.storage!;
+    const { shard, storage: core } = this.host;
     try {
-      return { value: core.transactionSync(() => this.body(core)) };
+      shard.commitAll(); // never a part of what the object's own code has begun
+      return { value: core!.transactionSync(() => this.body(core!)) };
     } catch (thrown) {
       return { thrown };
     } finally {
-      core.rollbacks++; // lists that are open read anew
+      core!.rollbacks++; // lists that are open read anew
     }
   }
 

@@ -43,8 +43,6 @@ export interface NativeEngine {
   /** bytes, milliseconds of the last commit, … */
   currentHeads(numbers: number[]): number[];
   whenDurable(): Promise<void>;
-  /** file, offset or -1, number of the database or 0, what, … */
-  verifyLog(): Promise<(string | number)[]>;
   counters(): { appendedLsn: number; durableLsn: number; logBytesSinceCheckpoint: number; dirtyBytes: number; hasRoom: boolean };
   createShard(exchange: ArrayBuffer, onWake: () => void, alarmRetryMs: number): NativeShard;
 }
@@ -149,6 +147,12 @@ export interface NativeHttp {
   close(): void;
 }
 
+/**
+ * For a command that opens a data directory for a moment: how much of the past is kept is for those to say who serve it,
+ * so nothing expires meanwhile.
+ */
+export const NOTHING_EXPIRES = { historyMs: 3650 * 86_400_000, historyBytes: Number.MAX_SAFE_INTEGER };
+
 export interface Native {
   /** undefined: in memory, with nothing left after close(). */
   openEngine(directory: string | undefined, memoryBytes?: number, historyMs?: number, historyBytes?: number): NativeEngine;
@@ -160,6 +164,8 @@ export interface Native {
    * object's alarm is due (ms), if it has one.
    */
   copyDatabase(source: string, target: string, keyValueStorage: boolean): number | undefined;
+  /** What of log and history in a data directory is damaged, open or not: file, offset, problem, numbers of databases, … */
+  verifyLog(directory: string): Promise<(string | number | number[])[]>;
   /** The alarms in a copy of workerd's `metadata.sqlite`: id, milliseconds since 1970, name or '', … */
   foreignAlarms(copy: string): (string | number)[];
 }
