@@ -259,6 +259,10 @@ void Shard::load_alarms(NamespaceNumber ns, const std::function<bool(const Objec
   });
 }
 
+void Shard::load_alarm(NamespaceNumber ns, const ObjectId& id) {
+  if (const auto stored = catalog_.find_alarm(ns, id)) clock_.set(ns, id, stored->alarm.due_ms);
+}
+
 void Shard::load_alarm(ShardObject& object) {
   const auto stored = catalog_.find_alarm(object.ns, object.id);
   if (!stored) return;

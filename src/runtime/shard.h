@@ -112,6 +112,8 @@ class Shard {
   // Puts the stored alarms of a namespace on the clock, of the objects that `owns` says are this
   // shard's. Before any of these is added.
   void load_alarms(NamespaceNumber ns, const std::function<bool(const ObjectId&)>& owns);
+  // The same for one object, where that is all that the shard will have.
+  void load_alarm(NamespaceNumber ns, const ObjectId& id);
   [[nodiscard]] const AlarmClock& clock() const noexcept { return clock_; }
   // The stored alarm that is due first, if it is due; none also when it is gone by now.
   struct DueAlarm {

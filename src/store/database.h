@@ -24,17 +24,7 @@ namespace perdure::store {
 class DatabaseFile;
 class Store;
 
-// SQLite's result code with the text for the user, worded as workerd words it:
-// "no such table: x: SQLITE_ERROR", "near \"SELEC\": syntax error at offset 0: SQLITE_ERROR".
-class SqlError : public Error {
- public:
-  SqlError(int sqlite_code, const std::string& message)
-      : Error(ErrorCode::kSql, message), sqlite_code_(sqlite_code) {}
-  [[nodiscard]] int sqlite_code() const noexcept { return sqlite_code_; }  // extended
-
- private:
-  int sqlite_code_;
-};
+using perdure::SqlError;
 
 // Who wrote a statement. User SQL passes the authorizer (store/authorizer.h): it can not reach
 // internal tables (_cf_*), other files, transactions or settings. The engine's own can.

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace perdure {
+
+// A place in the commit log, from 1: commits are durable in the order of these numbers, so
+// "everything up to here is durable" is one comparison. 0 means "depends on nothing".
+using Lsn = std::uint64_t;
+
+// A wall-clock time (UTC) in whole milliseconds since 1970.
+using Time = std::chrono::sys_time<std::chrono::milliseconds>;
+
+using Blob = std::vector<std::byte>;
+
+// A value of SQLite, in the order of ColumnType: NULL, INTEGER, REAL, TEXT (UTF-8), BLOB.
+using Value = std::variant<std::monostate, std::int64_t, double, std::string, Blob>;
+
+enum class ColumnType : std::uint8_t { kNull, kInteger, kReal, kText, kBlob };
+
+// Where the objects of a namespace keep what they store. Chosen when the namespace is made, for
+// good.
+enum class StorageKind : std::uint8_t {
+  kSqlite,    // each has a SQLite database of its own (`new_sqlite_classes`): SQL and key-value
+  kKeyValue,  // all share one file (`new_classes`): key-value alone, no bookmarks
+};
+
+}  // namespace perdure
