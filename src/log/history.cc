@@ -57,8 +57,8 @@ class UndoBuilder {
   UndoBuilder(ObjectNumber object, std::uint64_t bytes_max)
       : object_(object), bytes_max_(bytes_max) {}
 
-  void add_commits(std::uint64_t commits, std::uint32_t page_size, std::uint32_t pages_before,
-                   std::uint32_t pages_after) {
+  void add_commits(std::uint64_t commits, std::int64_t oldest_ms, std::uint32_t page_size,
+                   std::uint32_t pages_before, std::uint32_t pages_after) {
     if (undo_.commits == 0) {
       undo_.page_size = page_size;
       undo_.pages_now = pages_after;
@@ -69,6 +69,7 @@ class UndoBuilder {
     }
     undo_.pages_then = pages_before;
     undo_.commits += commits;
+    undo_.oldest_ms = oldest_ms;
   }
 
   void add_page(std::uint32_t page, std::span<const std::byte> delta) {
@@ -125,7 +126,7 @@ struct GoBack {
       nothing.pages_now = nothing.pages_then = info.pages_after;
       return false;
     }
-    builder.add_commits(1, info.page_size, info.pages_before, info.pages_after);
+    builder.add_commits(1, info.time_ms, info.page_size, info.pages_before, info.pages_after);
     commit.for_each_delta([this](std::uint32_t page, std::span<const std::byte> delta) {
       builder.add_page(page, delta);
     });
@@ -134,7 +135,8 @@ struct GoBack {
   }
   bool file(HistoryFile::Reader& reader, const SealedObject& object) {
     if (object.summary_bytes == 0 || object.first_lsn <= target) return false;
-    builder.add_commits(object.commits, object.page_size, object.pages_before, object.pages_after);
+    builder.add_commits(object.commits, object.min_time_ms, object.page_size, object.pages_before,
+                        object.pages_after);
     reader.for_each_summary_page(object,
                                  [this](std::uint32_t page, std::span<const std::byte> delta) {
                                    builder.add_page(page, delta);

@@ -49,7 +49,8 @@ struct Undo {
   // Page number -> the XOR of what the page holds now and what it held then, page_size bytes; pages
   // that are the same are left out. A page beyond the end of the database counts as zeros.
   std::map<std::uint32_t, std::vector<std::byte>> pages;
-  std::uint64_t commits = 0;  // that are taken back
+  std::uint64_t commits = 0;   // that are taken back
+  std::int64_t oldest_ms = 0;  // the wall clock of the oldest of them
 };
 
 // What the history takes.

@@ -4,7 +4,8 @@
 namespace perdure::node {
 namespace {
 
-// beginSession(slot) -> whether the object was taken back to an older state. Before its constructor.
+// beginSession(slot) -> whether the object was taken back to an older state. Before its
+// constructor.
 napi_value begin_session(napi_env env, napi_callback_info info) {
   Call<ShardHost, 1> call(env, info);
   return make_bool(env, call.self->shard.begin_session(call.uint(0)));

@@ -1,6 +1,5 @@
 #include "runtime/point_in_time.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -62,59 +61,77 @@ Bookmark PointInTime::current(const PastOf& object) {
 }
 
 Bookmark PointInTime::at_time(const PastOf& object, std::int64_t time_ms) {
+  log::History& history = store_.log().history();
   const std::int64_t now_ms = store_.now_ms();
-  const std::int64_t earliest_ms = store_.log().history().earliest_ms();
-  if (time_ms > now_ms || time_ms < earliest_ms) {
+  const auto refuse_time = [&] {
     throw Error(ErrorCode::kRange, "There is no bookmark for " + utc_text(time_ms) +
                                        ": this object can be taken back to times from " +
-                                       utc_text(earliest_ms) + " to " + utc_text(now_ms) + ".");
-  }
+                                       utc_text(history.earliest_ms()) + " to " + utc_text(now_ms) +
+                                       ".");
+  };
+  if (time_ms > now_ms || time_ms < history.earliest_ms()) refuse_time();
   const auto [file, head] = state(object);
-  const Lsn lsn =
-      store_.log().history().at_time(file->number(), head.last_lsn, head.location, time_ms);
+  Lsn lsn = 0;
+  try {
+    lsn = history.at_time(file->number(), head.last_lsn, head.location, time_ms);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kNotFound) refuse_time();  // it has gone just now
+    throw;
+  }
   return {.lsn = lsn, .restore = 0, .object = tag(object)};
 }
 
 // The LSN of the state that the bookmark stands for; none when nothing is to be taken back.
 std::optional<Lsn> PointInTime::find_target(const PastOf& object, const State& now,
                                             const Bookmark& bookmark) {
-  if (bookmark.restore != 0) {
-    // What a restore undoes that has not happened is the state as it is then.
-    const auto waiting = catalog_.find_restore(object.ns, object.id);
-    if (waiting && waiting->number == bookmark.restore) return std::nullopt;
-  } else if (bookmark.lsn == now.head.last_lsn) {
-    return bookmark.lsn;
-  }
-  if (bookmark.lsn >= now.head.last_lsn) refuse_unknown(bookmark);
+  if (bookmark.restore == 0) return bookmark.lsn;
+  // What a restore undoes that has not happened is the state as it is then.
+  const auto waiting = catalog_.find_restore(object.ns, object.id);
+  if (waiting && waiting->number == bookmark.restore) return std::nullopt;
+  std::optional<Lsn> target;
+  const auto visit = [&](const log::CommitInfo& commit) {
+    if (commit.lsn <= bookmark.lsn) return false;
+    if (commit.flags == flags_of(bookmark.restore)) target = commit.previous_lsn;
+    return !target.has_value();
+  };
+  store_.log().history().walk(now.file->number(), now.head.last_lsn, now.head.location, visit);
+  if (!target) refuse_unreachable(now, bookmark, bookmark.lsn);
+  return target;
+}
 
+// Throws unless the object can be taken back to that state now.
+void PointInTime::check_kept(const State& now, const Bookmark& bookmark, Lsn target) {
+  if (target == now.head.last_lsn) return;
+  if (target > now.head.last_lsn) refuse_unknown(bookmark);
   log::History& history = store_.log().history();
   const std::int64_t earliest_ms = history.earliest_ms();
-  std::optional<Lsn> target;
-  bool expired = false;
-  std::uint64_t changed_bytes = 0;
-  std::uint64_t largest_bytes = 0;
-  const auto visit = [&](const log::CommitInfo& commit) {
-    // The state before it was replaced too long ago.
-    expired = commit.time_ms < earliest_ms;
-    if (expired) return false;
-    const std::uint64_t pages = std::max(commit.pages_before, commit.pages_after);
-    changed_bytes += std::uint64_t{commit.changed_pages} * commit.page_size;
-    largest_bytes = std::max(largest_bytes, pages * commit.page_size);
-    const bool found = bookmark.restore == 0 ? commit.previous_lsn == bookmark.lsn
-                                             : commit.flags == flags_of(bookmark.restore);
-    if (found) target = commit.previous_lsn;
-    return !found && commit.previous_lsn > bookmark.lsn;
-  };
-  const auto end = history.walk(now.file->number(), now.head.last_lsn, now.head.location, visit);
-  if (expired || (end == log::History::End::kExpired && !target))
-    refuse_expired(bookmark, earliest_ms);
-  if (!target) refuse_unknown(bookmark);
-  // Whatever is changed cannot be more than each of these.
-  if (std::min(changed_bytes, largest_bytes) > kRestoreBytesMax) {
-    static_cast<void>(history.undo(now.file->number(), now.head.last_lsn, now.head.location,
-                                   *target, kRestoreBytesMax));
+  try {
+    const log::Undo undo = history.undo(now.file->number(), now.head.last_lsn, now.head.location,
+                                        target, store_.transaction_bytes_max());
+    // The state was replaced then.
+    if (undo.oldest_ms < earliest_ms) refuse_expired(bookmark, earliest_ms);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kFull) {
+      refuse(ErrorCode::kFull, bookmark,
+             "is too far away: going there changes more than " +
+                 std::to_string(store_.transaction_bytes_max() >> 20) + " MiB of the database.");
+    }
+    if (error.code() != ErrorCode::kNotFound) throw;
+    refuse_unreachable(now, bookmark, target);
   }
-  return target;
+}
+
+// There is no way back to the commit `target`: says whether there was one.
+void PointInTime::refuse_unreachable(const State& now, const Bookmark& bookmark, Lsn target) {
+  std::int64_t oldest_ms = store_.now_ms();
+  const auto visit = [&](const log::CommitInfo& commit) {
+    oldest_ms = commit.time_ms;
+    return commit.previous_lsn > target;
+  };
+  const auto end =
+      store_.log().history().walk(now.file->number(), now.head.last_lsn, now.head.location, visit);
+  if (end == log::History::End::kExpired) refuse_expired(bookmark, oldest_ms);
+  refuse_unknown(bookmark);
 }
 
 PointInTime::Scheduled PointInTime::schedule(const PastOf& object, std::string_view bookmark) {
@@ -126,6 +143,7 @@ PointInTime::Scheduled PointInTime::schedule(const PastOf& object, std::string_v
   }
   const State now = state(object);
   const auto target = find_target(object, now, parsed);
+  if (target) check_kept(now, parsed, *target);
   const auto [number, lsn] = catalog_.schedule_restore(object.ns, object.id, target);
   return {.undo = {.lsn = now.head.last_lsn, .restore = number, .object = object_tag}, .lsn = lsn};
 }
@@ -142,7 +160,7 @@ std::optional<DueRestore> PointInTime::due(const PastOf& object) {
     undo.pages_now = undo.pages_then = file->page_count();
     if (scheduled->target_lsn && *scheduled->target_lsn != head.last_lsn) {
       undo = store_.log().history().undo(file->number(), head.last_lsn, head.location,
-                                         *scheduled->target_lsn, kRestoreBytesMax);
+                                         *scheduled->target_lsn, store_.transaction_bytes_max());
     }
     due.restored = std::make_unique<store::Database>(store_, file, std::move(undo));
     due.alarm_ms = store::stored_alarm_time(*due.restored);

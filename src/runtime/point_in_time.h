@@ -40,9 +40,6 @@ struct DueRestore {
 // Any thread, as the catalog and the log's history are. They must outlive it.
 class PointInTime {
  public:
-  // What a restore may change at most, in bytes of pages that differ: all of it is one commit.
-  static constexpr std::uint64_t kRestoreBytesMax = 256ull << 20;
-
   PointInTime(store::Store& store, Catalog& catalog) : store_(store), catalog_(catalog) {}
 
   // The last committed state.
@@ -54,7 +51,8 @@ class PointInTime {
 
   // Has the object taken back to a bookmark when its next session begins (due()), instead of what
   // was asked for before. Throws Error, with nothing changed: kInvalid for what is no bookmark of
-  // this object; kRange when it has expired; kFull past kRestoreBytesMax; kCorrupt, kIo.
+  // this object; kRange when it has expired; kFull when the pages that differ are more than one
+  // transaction may change (StoreOptions::transaction_bytes_max); kCorrupt, kIo.
   struct Scheduled {
     Bookmark undo;  // the state immediately before the restore
     Lsn lsn = 0;    // what knowing it depends on
@@ -72,6 +70,8 @@ class PointInTime {
   [[nodiscard]] std::uint64_t tag(const PastOf& object);
   [[nodiscard]] std::optional<Lsn> find_target(const PastOf& object, const State& now,
                                                const Bookmark& bookmark);
+  void check_kept(const State& now, const Bookmark& bookmark, Lsn target);
+  [[noreturn]] void refuse_unreachable(const State& now, const Bookmark& bookmark, Lsn target);
 
   store::Store& store_;
   Catalog& catalog_;

@@ -151,8 +151,48 @@ TEST_F(PointInTimeTest, AnEmptyStateReachesTheFile) {
   EXPECT_EQ(get("a"), "2");
 }
 
+// It has an alarm, and pages of another size than ours.
+TEST_F(PointInTimeTest, AnImportedObjectGoesBackToWhatWasImported) {
+  sqlite3* made = nullptr;
+  ASSERT_EQ(sqlite3_open_v2(":memory:", &made, SQLITE_OPEN_READWRITE, "unix"), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(made,
+                         "PRAGMA page_size = 1024; CREATE TABLE t(i); INSERT INTO t VALUES (7);"
+                         "CREATE TABLE _cf_METADATA(key INTEGER PRIMARY KEY, value BLOB);"
+                         "INSERT INTO _cf_METADATA VALUES (1, 5000000000)",
+                         nullptr, nullptr, nullptr),
+            SQLITE_OK);
+  sqlite3_int64 size = 0;
+  unsigned char* bytes = sqlite3_serialize(made, "main", &size, 0);
+  disk_.create_directories("/data/import");
+  {
+    const auto file = disk_.open("/data/import/a", FileSystem::Mode::kCreate);
+    file->write(0, std::as_bytes(std::span(bytes, static_cast<std::size_t>(size))));
+    file->sync();
+  }
+  disk_.sync_directory("/data/import");
+  sqlite3_free(bytes);
+  sqlite3_close(made);
+  const Adoption adoption{.ns = ns_, .id = id("a"), .file = "/data/import/a", .alarm_ms = 5'000};
+  catalog_->adopt({&adoption, 1});
+  shard_->load_alarms(ns_, [](const ObjectId&) { return true; });
+
+  const testing::Snapshot imported = snapshot("a");
+  const std::string first = bookmark("a");
+  put("a", 8);
+  commit("a", [&](Slot at) { shard_->delete_alarm(at); });
+  const std::string undo = restore("a", first);
+  EXPECT_EQ(snapshot("a"), imported);
+  EXPECT_EQ(get("a"), "7");
+  restore("a", undo);
+  EXPECT_EQ(get("a"), "8");
+  EXPECT_EQ(shard_->bookmark_at(slot("a"), kStartMs - kDayMs).text(), first);
+}
+
 TEST_F(PointInTimeTest, AnObjectThatNeverWroteCanBeRestored) {
   const std::string nothing = bookmark("a");
+  EXPECT_EQ(shard_->bookmark_at(slot("a"), kStartMs).text(), nothing);
+  EXPECT_THROW(schedule("a", "x"), Error);
+  EXPECT_FALSE(catalog_->contains(ns_, id("a"))) << "asking makes no object";
   restore("a", nothing);
   EXPECT_EQ(query("a", "SELECT count(*) FROM sqlite_schema"), "0");
   put("a", 1);
@@ -355,6 +395,25 @@ TEST_F(PointInTimeTest, ADamagedHistoryIsNamedAtTheCall) {
   EXPECT_THAT(message_of([&] { schedule("a", first); }), HasSubstr(path));
   leave("a");
   EXPECT_EQ(get("a"), "3");
+}
+
+TEST_F(PointInTimeTest, ARestoreThatChangesMoreThanATransactionMayIsRefusedAtTheCall) {
+  transaction_bytes_max_ = 1 << 20;
+  reopen();
+  put("a", 1);
+  const std::string first = bookmark("a");
+  commit_sql("a", "CREATE TABLE u(v); INSERT INTO u VALUES (randomblob(700000))");
+  const std::string second = bookmark("a");
+  commit_sql("a", "INSERT INTO u VALUES (randomblob(700000))");
+  const auto ask = [&] { schedule("a", first); };
+  EXPECT_EQ(code_of(ask), ErrorCode::kFull);
+  EXPECT_THAT(message_of(ask), HasSubstr("\"" + first +
+                                         "\" is too far away: going there changes more than 1 MiB "
+                                         "of the database."));
+  leave("a");
+  EXPECT_EQ(query("a", "SELECT count(*) FROM u"), "2");
+  restore("a", second);
+  EXPECT_EQ(query("a", "SELECT count(*) FROM u"), "1");
 }
 
 TEST_F(PointInTimeTest, AFullDiskLeavesTheRestoreForALaterSession) {

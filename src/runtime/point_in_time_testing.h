@@ -49,6 +49,7 @@ class PointInTimeFixture : public ::testing::Test {
     auto options = store::testing::simulated_options(disk_);
     options.segment_bytes = 64 << 10;
     options.flush_on_append = false;
+    options.transaction_bytes_max = transaction_bytes_max_;
     options.history.now_ms = [this] { return clock_ms_.load(); };
     return options;
   }
@@ -175,6 +176,7 @@ class PointInTimeFixture : public ::testing::Test {
   void make_durable() { store_->log().wait_durable(store_->log().appended_lsn()); }
 
   SimulatedFileSystem disk_;
+  std::uint64_t transaction_bytes_max_ = 64 << 20;
   ObjectIdFactory ids_{"ns"};
   std::atomic<std::int64_t> clock_ms_{kStartMs};
   std::unique_ptr<store::Store> store_;

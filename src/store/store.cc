@@ -122,6 +122,10 @@ const log::RecoveryReport& Store::recovery() const noexcept { return impl_->reco
 
 ObjectNumber Store::number_max() const noexcept { return impl_->core.number_max(); }
 
+std::uint64_t Store::transaction_bytes_max() const noexcept {
+  return impl_->core.options().transaction_bytes_max;
+}
+
 std::int64_t Store::now_ms() const { return impl_->core.now_ms(); }
 
 std::uint64_t Store::dirty_bytes() const noexcept { return impl_->core.dirty_bytes(); }

@@ -99,6 +99,8 @@ class Store {
   };
   void place_files(std::span<const Placement> placements);
 
+  [[nodiscard]] std::uint64_t transaction_bytes_max() const noexcept;
+
   // The clock that commits get their times from, in milliseconds since 1970.
   [[nodiscard]] std::int64_t now_ms() const;
 
