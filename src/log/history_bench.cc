@@ -122,7 +122,31 @@ void BM_AtTime(benchmark::State& state) {
 BENCHMARK(BM_AtTime)->ArgName("percent")->Arg(100)->Arg(1)->Iterations(1000)->Unit(
     benchmark::kMillisecond);
 
-// 10,000 commits, of four pages each, of an object of 100 MB, among three times as many others.
+// The time before 500,000 commits of one object, in the log alone and mostly in history files.
+void BM_AtTimeOfACounter(benchmark::State& state) {
+  BenchLog log;
+  std::mt19937_64 random(1);
+  Object counter{.number = 1};
+  for (std::int64_t time_ms = 1; time_ms <= 500'000; ++time_ms) {
+    const std::uint32_t pages[] = {1};
+    counter.commit(*log, pages, 1, time_ms, random);
+  }
+  (*log).wait_durable((*log).appended_lsn());
+  if (state.range(0) != 0) log.seal();
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(
+        (*log).history().at_time(1, counter.last.lsn, counter.last.location, 10));
+  }
+  state.counters["files"] = static_cast<double>((*log).history().usage().files);
+}
+BENCHMARK(BM_AtTimeOfACounter)
+    ->ArgName("sealed")
+    ->Arg(0)
+    ->Arg(1)
+    ->Iterations(5)
+    ->Unit(benchmark::kMillisecond);
+
+// 10,000 commits, of three pages each, of an object of 100 MB, among three times as many others.
 void BM_Undo(benchmark::State& state) {
   constexpr std::uint64_t kCommits = 10'000;
   constexpr std::uint32_t kPages = 100'000'000 / kPageSize;
