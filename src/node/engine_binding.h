@@ -38,7 +38,8 @@ struct Engine {
   const runtime::ObjectIdFactory& id_factory(std::uint32_t ns) const;
 };
 
-// exports.openEngine(directory: string | undefined, memoryBytes?, historyMs?, historyBytes?) -> engine
+// exports.openEngine(directory: string | undefined, memoryBytes?, historyMs?, historyBytes?) ->
+// engine
 //   undefined: in memory, touching no file; nothing is left after close()
 //   memoryBytes: what the process may take, which the engine keeps its own share of
 //   historyMs, historyBytes: how long and how much of the past is kept; 0 ms: nothing
