@@ -1,6 +1,7 @@
 // Point-in-time recovery of a real server, over HTTP: every state comes back, over restarts and kills, and a restore
 // is whole or not there.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { sqlite, objectFiles, temporaryDirectory } from './support/files.mjs';
@@ -55,10 +56,11 @@ async function restartingLab(t) {
   return {
     data,
     object: (...args) => lab.object(...args),
-    async restart(signal) {
+    async restart(signal, meanwhile = () => {}) {
       const { code, stderr } = await lab.stop(signal);
       assert.equal(stderr, '');
       if (signal === 'SIGTERM') assert.equal(code, 0);
+      meanwhile();
       lab = await startLab(t, { data, threads: 2 });
     },
     /** Ends it for good. */
@@ -154,4 +156,23 @@ test('kill -9 around a restore leaves the state before it or the one after', { t
     assert.equal((await lab.object('a', look))[1], newer);
   }
   t.diagnostic(`${old} of ${killRounds} were killed before the restore`);
+});
+
+test('a restore that cannot be made is given up: the call says so, and the object stays as it was', async (t) => {
+  const lab = await restartingLab(t);
+  const write = (n) => lab.object('a', ({ storage }, n) => storage.put('n', n), n);
+  await write(1);
+  const [bookmark, older] = await lab.object('a', look);
+  await write(2);
+  const [, newer] = await lab.object('a', look);
+  await lab.object('a', schedule, bookmark);
+  await lab.restart('SIGTERM', () => {
+    // As if the history had been lost: this is no state of the object.
+    execFileSync('sqlite3', ['-bail', join(lab.data, 'catalog.sqlite'), 'UPDATE restores SET target_lsn = 1']);
+  });
+  await assert.rejects(lab.object('a', look), /The restore of the object [0-9a-f]{64} is given up, and the object as it was: /);
+  assert.equal((await lab.object('a', look))[1], newer);
+  await lab.object('a', schedule, bookmark);
+  await assert.rejects(lab.object('a', abort), { message: 'restore' });
+  assert.equal((await lab.object('a', look))[1], older);
 });

@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "log/history_keeper.h"
+#include "log/log.h"
 #include "log/page_delta.h"
 
 namespace perdure::log {
@@ -178,12 +179,12 @@ struct History::Impl {
   //   visitor.skips(chunk)           true when none of these commits is of interest.
   template <typename Visitor>
   End follow(ObjectNumber object, Position at, Visitor& visitor) {
-    Bytes buffer;
+    ReadWindow window;
     while (at.lsn != 0) {
       bool goes_on = false;
       if (const auto file = source.keeper.open(at.location.segment)) {
         goes_on = follow_file(object, file, at, visitor);
-      } else if (const auto record = read(object, at, buffer)) {
+      } else if (const auto record = read(object, at, window)) {
         goes_on = visitor.commit(info_of(*record), *record);
         at = {record->previous_lsn, record->previous};
       } else if (source.keeper.open(at.location.segment) != nullptr) {
@@ -238,10 +239,10 @@ struct History::Impl {
   }
 
   // The record of `object` at a position in the log; nothing when it is not kept any more.
-  std::optional<RecordView> read(ObjectNumber object, const Position& at, Bytes& buffer) {
+  std::optional<RecordView> read(ObjectNumber object, const Position& at, ReadWindow& window) {
     std::optional<RecordView> record;
     try {
-      record = source.read(at.location, buffer);
+      record = source.read(at.location, window);
     } catch (const Error& error) {
       if (error.code() == ErrorCode::kNotFound) return std::nullopt;
       throw;

@@ -62,6 +62,7 @@ struct HistoryUsage {
 };
 
 class HistoryKeeper;
+struct ReadWindow;
 
 // The past of the objects, read from their records. An object's commits form a chain that starts at
 // its head, the last commit: its LSN and the location of its record, as Log::append returned them,
@@ -71,7 +72,7 @@ class History {
   // What the history needs of the log that it belongs to.
   struct Source {
     // As Log::read.
-    std::function<RecordView(RecordLocation, std::vector<std::byte>& buffer)> read;
+    std::function<RecordView(RecordLocation, ReadWindow& window)> read;
     // The segments that can be read, ascending; at least one.
     std::function<std::vector<std::uint64_t>()> live_segments;
     // The wall clock of the first record of a segment; nothing when there is none yet.

@@ -37,6 +37,9 @@ constexpr std::size_t kKeptBufferBytesMax = 4 << 20;
 constexpr std::size_t kReadFilesMax = 16;
 // What read() fetches first: most records are smaller. In bytes.
 constexpr std::size_t kReadAheadBytes = 4096;
+// What is fetched at once where an object's records are close to each other, in bytes; close is a
+// quarter of it.
+constexpr std::uint32_t kReadBackBytes = 256 << 10;
 
 [[noreturn]] void end_process(const std::string& message) {
   std::fprintf(stderr, "perdure: %s\n", message.c_str());
@@ -135,7 +138,7 @@ struct Log::Impl {
   void wait_durable(Lsn lsn);
   CheckpointStart begin_checkpoint();
   void complete_checkpoint(const CheckpointStart& start);
-  RecordView read(RecordLocation location, Bytes& buffer);
+  RecordView read(RecordLocation location, ReadWindow& window);
 
   // With mutex_ held.
   bool make_room(std::uint64_t bytes, std::unique_lock<std::mutex>& lock);
@@ -155,7 +158,9 @@ struct Log::Impl {
   void poison(const std::string& message) noexcept;
 
   bool is_live(std::uint64_t segment) const;
-  Entry read_entry(RecordLocation location, Bytes& buffer);
+  Entry read_entry(RecordLocation location, ReadWindow& window);
+  void read_before(RecordLocation record, ReadWindow& window);
+  Entry read_alone(RecordLocation location, Bytes& buffer);
   std::uint64_t checkpoint_chain(const CheckpointStart& start) const;
   std::vector<std::uint64_t> take_below(const RecoveredLog& recovered);
   void retire_segments_below(std::uint64_t segment);
@@ -252,7 +257,7 @@ Log::Impl::Impl(LogOptions log_options, RecoveredLog recovered)
            [this] { return keeper.give_up_oldest(); }),
       history(options.history,
               {.read = [this](RecordLocation location,
-                              Bytes& buffer) { return read(location, buffer); },
+                              ReadWindow& window) { return read(location, window); },
                .live_segments = [this] { return live_segments(); },
                .first_time_ms = [this](std::uint64_t number) { return first_time_ms(number); },
                .keeper = keeper}) {
@@ -598,9 +603,9 @@ std::vector<std::uint64_t> Log::Impl::live_segments() {
 }
 
 std::optional<std::int64_t> Log::Impl::first_time_ms(std::uint64_t number) {
-  Bytes buffer;
+  ReadWindow window;
   try {
-    return read({number, kSegmentHeaderBytes + kFrameHeaderBytes}, buffer).time_ms;
+    return read({number, kSegmentHeaderBytes + kFrameHeaderBytes}, window).time_ms;
   } catch (const Error& error) {
     // Nothing was appended to it yet, or it is not there any more.
     if (error.code() == ErrorCode::kIo) throw;
@@ -626,11 +631,35 @@ bool Log::Impl::copy_from_memory(RecordLocation location, Bytes& buffer) const {
   return false;
 }
 
-Entry Log::Impl::read_entry(RecordLocation location, Bytes& buffer) {
+Entry Log::Impl::read_entry(RecordLocation location, ReadWindow& window) {
+  const RecordLocation last = std::exchange(window.last, location);
+  const bool is_neighbour = window.start.segment == location.segment &&
+                            location.offset < last.offset &&
+                            last.offset - location.offset <= kReadBackBytes / 4;
+  if (is_neighbour && location.offset < window.start.offset) read_before(last, window);
+  if (is_neighbour) {
+    const std::size_t at = location.offset - window.start.offset;
+    return Entry::parse(std::span(window.bytes).subspan(std::min(at, window.bytes.size())));
+  }
+  window.start = {};
   {
     const std::lock_guard lock(mutex);
-    if (copy_from_memory(location, buffer)) return Entry::parse(buffer);
+    if (copy_from_memory(location, window.bytes)) return Entry::parse(window.bytes);
   }
+  // What is in front of a record that is in the file is in the file as well.
+  window.start = location;
+  return read_alone(location, window.bytes);
+}
+
+// Fetches the bytes that end where a record begins.
+void Log::Impl::read_before(RecordLocation record, ReadWindow& window) {
+  const std::uint32_t start = record.offset - std::min(record.offset, kReadBackBytes);
+  window.start = {record.segment, start};
+  window.bytes.resize(record.offset - start);
+  window.bytes.resize(read_files.get(record.segment)->read(start, window.bytes));
+}
+
+Entry Log::Impl::read_alone(RecordLocation location, Bytes& buffer) {
   const std::shared_ptr<File> file = read_files.get(location.segment);
   buffer.resize(kReadAheadBytes);
   buffer.resize(file->read(location.offset, buffer));
@@ -649,7 +678,7 @@ Entry Log::Impl::read_entry(RecordLocation location, Bytes& buffer) {
   return Entry::parse(buffer);
 }
 
-RecordView Log::Impl::read(RecordLocation location, Bytes& buffer) {
+RecordView Log::Impl::read(RecordLocation location, ReadWindow& window) {
   const auto gone = [&] {
     return Error(ErrorCode::kNotFound,
                  "The log segment " + segment_path(options.directory, location.segment).string() +
@@ -657,7 +686,7 @@ RecordView Log::Impl::read(RecordLocation location, Bytes& buffer) {
   };
   if (!is_live(location.segment)) throw gone();
   try {
-    const Entry entry = read_entry(location, buffer);
+    const Entry entry = read_entry(location, window);
     if (!entry.belongs_at(id, location)) {
       throw Error(ErrorCode::kCorrupt, "There is no log record, or it is damaged.");
     }
@@ -666,6 +695,7 @@ RecordView Log::Impl::read(RecordLocation location, Bytes& buffer) {
     view.location = location;
     return view;
   } catch (const Error& error) {
+    window.start = {};
     // A checkpoint may have freed the segment under our hands.
     if (!is_live(location.segment)) throw gone();
     if (error.code() == ErrorCode::kIo) throw;
@@ -727,7 +757,14 @@ History& Log::history() noexcept { return impl_->history; }
 void Log::complete_checkpoint(const CheckpointStart& start) { impl_->complete_checkpoint(start); }
 
 RecordView Log::read(RecordLocation location, std::vector<std::byte>& buffer) const {
-  return impl_->read(location, buffer);
+  ReadWindow window{.bytes = std::move(buffer), .start = {}, .last = {}};
+  const RecordView view = impl_->read(location, window);
+  buffer = std::move(window.bytes);  // with what the view points into
+  return view;
+}
+
+RecordView Log::read(RecordLocation location, ReadWindow& window) const {
+  return impl_->read(location, window);
 }
 
 }  // namespace perdure::log

@@ -55,6 +55,13 @@ struct CheckpointStart {
   RecordLocation next;      // where the first frame after it starts or will start
 };
 
+// What a reader of records keeps from one to the next, so that neighbours are fetched together.
+struct ReadWindow {
+  std::vector<std::byte> bytes;  // the record that was read last points into them
+  RecordLocation start;          // where they begin; no segment: nothing that may be used again
+  RecordLocation last;           // where the record that was read last begins
+};
+
 // The one append-only log of a data directory. See docs/log-format.md for the bytes.
 //
 // Threads: `append` and the getters from any thread; one flusher thread inside writes and syncs; a
@@ -110,6 +117,9 @@ class Log final : public Durability {
   // Reads the record at `location`; kNotFound when its segment is gone, kCorrupt when damaged.
   // `buffer` keeps the bytes that the view points into. Any thread.
   RecordView read(RecordLocation location, std::vector<std::byte>& buffer) const;
+  // The same for who reads many, newer ones before older ones. The view is valid until the window
+  // is used again.
+  RecordView read(RecordLocation location, ReadWindow& window) const;
 
   // Random, chosen when the log was created: LSNs mean something in this log alone.
   [[nodiscard]] LogId id() const noexcept;

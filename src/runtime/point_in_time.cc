@@ -61,16 +61,23 @@ Bookmark PointInTime::current(const PastOf& object) {
 }
 
 Bookmark PointInTime::at_time(const PastOf& object, std::int64_t time_ms) {
+  log::History& history = store_.log().history();
   const std::int64_t now_ms = store_.now_ms();
-  const std::int64_t earliest_ms = store_.log().history().earliest_ms();
-  if (time_ms > now_ms || time_ms < earliest_ms) {
+  const auto refuse_time = [&] {
     throw Error(ErrorCode::kRange, "There is no bookmark for " + utc_text(time_ms) +
                                        ": this object can be taken back to times from " +
-                                       utc_text(earliest_ms) + " to " + utc_text(now_ms) + ".");
-  }
+                                       utc_text(history.earliest_ms()) + " to " + utc_text(now_ms) +
+                                       ".");
+  };
+  if (time_ms > now_ms || time_ms < history.earliest_ms()) refuse_time();
   const auto [file, head] = state(object);
-  const Lsn lsn =
-      store_.log().history().at_time(file->number(), head.last_lsn, head.location, time_ms);
+  Lsn lsn = 0;
+  try {
+    lsn = history.at_time(file->number(), head.last_lsn, head.location, time_ms);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kNotFound) refuse_time();  // it has gone just now
+    throw;
+  }
   return {.lsn = lsn, .restore = 0, .object = tag(object)};
 }
 

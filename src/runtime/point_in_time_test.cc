@@ -190,6 +190,9 @@ TEST_F(PointInTimeTest, AnImportedObjectGoesBackToWhatWasImported) {
 
 TEST_F(PointInTimeTest, AnObjectThatNeverWroteCanBeRestored) {
   const std::string nothing = bookmark("a");
+  EXPECT_EQ(shard_->bookmark_at(slot("a"), kStartMs).text(), nothing);
+  EXPECT_THROW(schedule("a", "x"), Error);
+  EXPECT_FALSE(catalog_->contains(ns_, id("a"))) << "asking makes no object";
   restore("a", nothing);
   EXPECT_EQ(query("a", "SELECT count(*) FROM sqlite_schema"), "0");
   put("a", 1);
