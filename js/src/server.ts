@@ -258,7 +258,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     async stop() {
       const deadline = Date.now() + STOP_GRACE_MS;
       const givesUp = giveUpAfter(STOP_GRACE_MS + STOP_MARGIN_MS);
-      await admin?.close();
+      const operatorsGone = admin?.close();
       engine.stopListening(STOP_GRACE_MS);
       const cut = await running.frontStopped();
       engine.closeListener();
@@ -266,6 +266,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       const { left, ringing } = await running.settled(deadline);
       if (left.length > 0) console.error(`Stopped with ${left.length} promises given to waitUntil() not settled: ${some([...new Set(left)])}`);
       if (ringing > 0) console.error(`Stopped with ${ringing} alarm handlers running: they run again at the next start.`);
+      await operatorsGone;
       await running.close();
       clearTimeout(givesUp);
       engine.close();
