@@ -29,8 +29,8 @@ class ThreadCall {
   }
   [[nodiscard]] bool is_open() const noexcept { return function_ != nullptr; }
 
-  // Any thread. Without effect when the environment has ended: process.exit() does that while others
-  // are still at work, and the function must not be touched after it has said so.
+  // Any thread. Without effect when the environment has ended: process.exit() does that while
+  // others are still at work, and the function must not be touched after it has said so.
   void call() {
     const std::scoped_lock lock(mutex_);
     if (gone_) return;
