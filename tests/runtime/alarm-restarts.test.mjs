@@ -149,13 +149,13 @@ test('alarms of a class that the project has not any more are kept, and the star
   const directory = temporaryDirectory(t);
   const data = join(directory, 'data');
   let server = await start(t, data);
-  await server.text('/set?name=a&ms=100');
-  await server.stop();
+  await server.text('/set?name=a&ms=500');
+  await server.stop('SIGKILL'); // at once: it must not ring here
   const other = writeFiles(join(directory, 'other'), {
     'wrangler.json': JSON.stringify({ name: 'alarms', main: 'index.js', compatibility_date: '2026-11-01' }),
     'index.js': "export default { fetch: () => new Response('here') };",
   });
-  await delay(100);
+  await delay(500);
   const without = await serve(t, other, { data });
   await without.text('/');
   const { stderr } = await without.stop();

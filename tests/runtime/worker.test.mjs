@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { root, temporaryDirectory, wranglerJson, writeFiles } from '../support/files.mjs';
 import { serve } from '../support/perdure.mjs';
 
@@ -14,8 +13,7 @@ test('a WorkerEntrypoint as default export, vars, and env as an import', async (
     keysOfImport: ['TEXT', 'NUMBER', 'LIST', 'THING'],
   });
   assert.equal(await server.text('/wait'), 'answered');
-  await sleep(50);
-  assert.match(server.output.stderr, /The Worker: a promise given to waitUntil\(\) was rejected: Error: too late/);
+  await server.printed(/The Worker: a promise given to waitUntil\(\) was rejected: Error: too late/, 'stderr');
   assert.equal((await server.stop()).code, 0);
 });
 
