@@ -73,6 +73,7 @@ export const SERVERS = {
   // One thread, as the targets are for.
   perdure: perdure('--threads', '1'),
   'perdure --threads 2': perdure('--threads', '2'),
+  'perdure --history-days 0': perdure('--threads', '1', '--history-days', '0'),
   workerd: {
     // A Cap'n Proto configuration rather than the wrangler.jsonc, which workerd reads too: this
     // one states the storage, and leaves out the `request.cf` that workerd otherwise builds for

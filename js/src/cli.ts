@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { registerOperatorCommands } from './commands/register.js';
 import { Interrupted, OperateError } from './operate/error.js';
 import { explain, explainRecovery } from './explain.js';
@@ -76,7 +76,11 @@ function serveCommand(program: Command, name: string): Command {
     .option('--watchdog-ms <milliseconds>', 'code that keeps its thread for longer is reported; 0: never', integerBetween(0, 86_400_000), 5_000)
     .option('--alarm-retry-ms <milliseconds>', 'when a failed alarm is tried again; each further time comes after twice as long', integerBetween(1, 3_600_000), 2_000)
     .option('--history-days <days>', 'how far back objects can be restored; 0: not at all', integerBetween(0, HISTORY_DAYS_MAX), 30)
-    .option('--history-limit <size>', 'disk space for that, past which the oldest is given up (default: 16G)', sizeFrom(HISTORY_LIMIT_BYTES_MIN), HISTORY_LIMIT_BYTES)
+    .addOption(
+      new Option('--history-limit <size>', 'disk space for that, past which the oldest is given up')
+        .argParser(sizeFrom(HISTORY_LIMIT_BYTES_MIN))
+        .default(HISTORY_LIMIT_BYTES, '16G'),
+    )
     .option('--config <file>', 'the configuration file, when it is not the one in DIR');
 }
 

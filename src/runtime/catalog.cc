@@ -268,8 +268,10 @@ std::shared_ptr<store::SharedKeyValue> Catalog::Impl::open_key_values() {
   store::Statement find = database->prepare(kFindKeyValues, store::Access::kEngine);
   const Row row(*database, find);
   // Without a commit the file is not known to be missing: somebody may have put it there.
-  if (const store::Head head = head_of(row, 0); head.commit_number > 0)
+  if (const store::Head head = head_of(row, 0); head.commit_number > 0) {
+    require_in_log(head, kKeyValueFileName);
     file->set_catalog_head(head);
+  }
   key_values = std::make_shared<store::SharedKeyValue>(store, std::move(file));
   return key_values;
 }
@@ -300,8 +302,21 @@ std::shared_ptr<store::DatabaseFile> Catalog::Impl::object(NamespaceNumber ns, c
                                          key_of(known->ns) + ", not to " + key_of(ns) + ".");
   }
   auto file = store.file(known->number, path_of(key_of(ns), id));
+  require_in_log(known->head, file->path());
   file->set_catalog_head(known->head);
   return file;
+}
+
+// Otherwise the object's next commits would seem older than those it has, and answers that depend
+// on these would wait for ever.
+void Catalog::Impl::require_in_log(const store::Head& head, const std::string& path) const {
+  const Lsn end = store.log().appended_lsn();
+  if (head.last_lsn <= end) return;
+  throw Error(ErrorCode::kCorrupt,
+              "The log ends at LSN " + std::to_string(end) + ", before the last commit of " + path +
+                  " (LSN " + std::to_string(head.last_lsn) +
+                  "): the folder log/ was removed, or is from another time. Put back the one that "
+                  "belongs to these files.");
 }
 
 std::shared_ptr<store::DatabaseFile> Catalog::Impl::new_object(NamespaceNumber ns,

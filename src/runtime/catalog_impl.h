@@ -78,6 +78,7 @@ struct Catalog::Impl : store::CheckpointHooks, std::enable_shared_from_this<Cata
   store::Statement& prepared(store::Statement& statement, const char* sql);
   template <typename Body>
   void transaction(Body&& body);
+  void require_in_log(const store::Head& head, const std::string& path) const;
   std::optional<KnownObject> find(const ObjectId& id);
   std::shared_ptr<store::DatabaseFile> new_object(NamespaceNumber ns, const ObjectId& id,
                                                   std::string_view name);

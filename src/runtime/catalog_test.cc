@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -427,6 +428,33 @@ TEST_F(CatalogTest, ObjectsSurviveACrashAndACheckpointAfterIt) {
   close();
   open();
   EXPECT_EQ(sum("a"), 3);
+}
+
+TEST_F(CatalogTest, RefusesObjectsWhoseCommitsTheLogDoesNotReach) {
+  open();
+  write("a", 1);
+  const store::KeyOwner owner{"kv", "id"};
+  store::KeyWrites writes;
+  writes["k"] = store::StoredValue{"1", true};
+  catalog_->key_values()->commit(owner, false, writes);
+  close();
+  for (const std::string& name : disk_.list("/data/log")) disk_.remove("/data/log/" + name);
+  open();
+  const auto message = [](const auto& run) -> std::string {
+    try {
+      run();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
+      return error.what();
+    }
+    return "";
+  };
+  const std::string of_object = message([&] { object("a"); });
+  EXPECT_THAT(of_object, testing::HasSubstr(factory_.from_name("a").hex() + ".sqlite (LSN "));
+  EXPECT_THAT(of_object, testing::HasSubstr("log/ was removed"));
+  EXPECT_THAT(message([&] { catalog_->key_values(); }), testing::HasSubstr("data.sqlite"));
+  write("b", 1);
+  EXPECT_EQ(sum("b"), 1) << "what is new is not concerned";
 }
 
 TEST_F(CatalogTest, NamespaceKeysBecomeSafeFolders) {
