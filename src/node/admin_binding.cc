@@ -48,6 +48,13 @@ struct OpenView {
 
 struct Admin {
   explicit Admin(Engine& owner) : engine(owner) {}
+  // The environment goes, whatever its operators wait for: a query may have no end of its own.
+  ~Admin() {
+    for (const auto& [number, open] : views) open->database->interrupt();
+    threads.stop();
+  }
+  Admin(const Admin&) = delete;
+  Admin& operator=(const Admin&) = delete;
 
   std::shared_ptr<OpenView> find(std::uint32_t number) const {
     const auto it = views.find(number);
@@ -59,6 +66,7 @@ struct Admin {
   Engine& engine;
   std::uint32_t last = 0;
   std::unordered_map<std::uint32_t, std::shared_ptr<OpenView>> views;
+  TaskThreads threads;
 };
 
 napi_value make_array(napi_env env, std::size_t size) {
@@ -122,7 +130,7 @@ napi_value open_view(napi_env env, napi_callback_info info) {
   runtime::Catalog& catalog = admin.engine.open_catalog();
   const auto open = std::make_shared<OpenView>();
   open->directory = admin.engine.directory;
-  return promise_of(
+  return call.self->threads.promise_of(
       env,
       [open, &catalog, ns, id, bookmark = call.utf8(2)] {
         open->view = bookmark.empty() ? view_of(catalog, ns, id)
@@ -205,7 +213,7 @@ void start(OpenView& open, std::string_view sql, const std::vector<Parameter>& p
 napi_value view_query(napi_env env, napi_callback_info info) {
   Call<Admin, 3> call(env, info);
   const auto open = call.self->find(call.uint(0));
-  return promise_of(
+  return call.self->threads.promise_of(
       env,
       [open, sql = call.utf8(1), parameters = parameters_of(env, call.args[2])] {
         start(*open, sql, parameters);
@@ -286,7 +294,7 @@ napi_value view_rows(napi_env env, napi_callback_info info) {
   Call<Admin, 2> call(env, info);
   const auto open = call.self->find(call.uint(0));
   const auto values = std::make_shared<std::vector<Value>>();
-  return promise_of(
+  return call.self->threads.promise_of(
       env, [open, values, most = call.uint(1)] { *values = read_rows(*open, most); },
       [values](napi_env on) {
         napi_value out = make_array(on, values->size());
@@ -300,7 +308,7 @@ napi_value view_pages(napi_env env, napi_callback_info info) {
   Call<Admin, 3> call(env, info);
   const auto open = call.self->find(call.uint(0));
   const auto content = std::make_shared<std::vector<std::byte>>();
-  return promise_of(
+  return call.self->threads.promise_of(
       env,
       [open, content, first = call.uint(1), count = call.uint(2)] {
         const std::size_t size = open->view->page_size();
@@ -318,7 +326,7 @@ napi_value view_pairs(napi_env env, napi_callback_info info) {
   const auto open = call.self->find(call.uint(0));
   const store::KeyOwner owner{call.self->engine.open_catalog().find_namespace(call.uint(1)).key,
                               call.latin1(2)};
-  return promise_of(
+  return call.self->threads.promise_of(
       env,
       [open, owner, file = call.utf8(3)] { store::export_pairs(*open->database, owner, file); },
       [](napi_env) { return napi_value{}; });
@@ -385,7 +393,7 @@ void wait_for_all(const DataDirectory& directory) {
 napi_value bookmark(napi_env env, napi_callback_info info) {
   PastCall call(env, info);
   const auto text = std::make_shared<std::string>();
-  return promise_of(
+  return call.self->threads.promise_of(
       env,
       [text, directory = call.directory, ns = call.ns, id = call.id, time_ms = call.number(2)] {
         ObjectPast past = past_of(directory, ns, id);
@@ -401,7 +409,7 @@ napi_value bookmark(napi_env env, napi_callback_info info) {
 napi_value plan_restore(napi_env env, napi_callback_info info) {
   PastCall call(env, info);
   const auto plan = std::make_shared<runtime::PointInTime::Plan>();
-  return promise_of(
+  return call.self->threads.promise_of(
       env,
       [plan, directory = call.directory, ns = call.ns, id = call.id, target = call.utf8(2)] {
         ObjectPast past = past_of(directory, ns, id);
@@ -438,7 +446,7 @@ napi_value past_as_array(napi_env env, const runtime::PointInTime::Past& past) {
 napi_value past(napi_env env, napi_callback_info info) {
   PastCall call(env, info);
   const auto found = std::make_shared<runtime::PointInTime::Past>();
-  return promise_of(
+  return call.self->threads.promise_of(
       env,
       [found, directory = call.directory, ns = call.ns, id = call.id, most = call.uint(2)] {
         ObjectPast of = past_of(directory, ns, id);
@@ -467,13 +475,16 @@ napi_value damages_as_array(napi_env env, const std::vector<log::Damage>& damage
 }
 
 napi_value verify_log(napi_env env, napi_callback_info info) {
-  Call<void, 1> call(env, info);
+  Call<TaskThreads, 1> call(env, info);
   const auto report = std::make_shared<log::VerifyReport>();
-  return promise_of(
+  return call.self->promise_of(
       env,
-      [report, directory = call.utf8(0)] {
+      [report, directory = call.utf8(0), threads = call.self] {
         *report = log::verify_log(real_file_system(), std::filesystem::path(directory) / "log",
-                                  [](std::uint64_t, std::uint64_t) {});
+                                  [threads](std::uint64_t, std::uint64_t) {
+                                    if (threads->is_stopping())
+                                      throw Error(ErrorCode::kInvalid, "It was interrupted.");
+                                  });
       },
       [report](napi_env on) { return damages_as_array(on, report->damages); });
 }
@@ -489,7 +500,7 @@ napi_value object_path(napi_env env, napi_callback_info info) {
 napi_value when_durable(napi_env env, napi_callback_info info) {
   Call<Admin, 0> call(env, info);
   log::Log& log = call.self->engine.open_store().log();
-  return promise_of(
+  return call.self->threads.promise_of(
       env, [&log, lsn = log.appended_lsn()] { log.wait_durable(lsn); },
       [](napi_env) { return napi_value{}; });
 }
@@ -532,7 +543,8 @@ void define_admin(napi_env env, napi_value object, Engine* engine) {
 }
 
 void define_verify(napi_env env, napi_value exports) {
-  method<verify_log>(env, exports, "verifyLog", nullptr);
+  method<verify_log>(env, exports, "verifyLog",
+                     owned_by_environment(env, std::make_unique<TaskThreads>()));
 }
 
 }  // namespace perdure::node

@@ -8,9 +8,9 @@
 
 namespace perdure::node {
 
-// What operators look at in an open data directory: views of committed states, read on the threads
-// that Node.js keeps for such work, so that neither the objects nor the event loop wait. What they
-// show is durable.
+// What operators look at in an open data directory: views of committed states, read on threads of
+// their own (node/task.h), so that neither the objects nor the event loop wait, nor the project's
+// files, names and fetch(). What they show is durable.
 //
 // engine.namespaces() -> [number, key, whether its objects have key-value storage, …]
 // engine.openView(namespace or -1, hexId or "", bookmark or "") -> Promise<[view, page size,

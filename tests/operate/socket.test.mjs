@@ -137,6 +137,22 @@ test('clients that read nothing, or vanish, hold nobody up and leave nothing beh
   }
 });
 
+test('queries without an end leave the project its files and names, and other commands their turn', async (t) => {
+  const lab = await startLab(t, { threads: 2 });
+  await makeTable(lab);
+  const query = { namespace: 'bench-Counter', object: 'a', sql: SILENT, write: false, create: false };
+  // More than libuv has threads, and than there are processors; all of them run when they have answered the columns.
+  const clients = await Promise.all(Array.from({ length: 15 }, () => ask(lab.data, 'sql', query)));
+  const found = await lab.object('a', async () => {
+    const { stat } = process.getBuiltinModule('node:fs/promises');
+    const { lookup } = process.getBuiltinModule('node:dns/promises');
+    return [(await stat('/')).isDirectory(), (await lookup('localhost')).family > 0];
+  });
+  assert.deepEqual(found, [true, true]);
+  assert.equal(await succeeding(lab.data)(...SELECT), 'a\n1\n');
+  for (const { asked } of clients) asked.destroy();
+});
+
 test('requests that are none', async (t) => {
   const lab = await startLab(t);
   const answer = async (path, body, method = 'POST') => {
