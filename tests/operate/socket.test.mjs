@@ -153,6 +153,18 @@ test('queries without an end leave the project its files and names, and other co
   for (const { asked } of clients) asked.destroy();
 });
 
+test('a client that sends half of its request holds up no stop', async (t) => {
+  const lab = await startLab(t);
+  const asked = request({ socketPath: join(lab.data, 'admin.sock'), path: '/v1/stats', method: 'POST', headers: { 'content-length': 10 } });
+  const refused = once(asked, 'error');
+  asked.write('{');
+  await once(asked, 'socket').then(([socket]) => socket.connecting && once(socket, 'connect'));
+  await succeeding(lab.data)('stats'); // it came later, so the half is there, too
+  const { code, stderr } = await lab.stop();
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
+  assert.equal((await refused)[0].code, 'ECONNRESET');
+});
+
 test('requests that are none', async (t) => {
   const lab = await startLab(t);
   const answer = async (path, body, method = 'POST') => {

@@ -93,7 +93,7 @@ export class AdminServer {
     try {
       if (this.#running.size >= OPERATIONS_MAX) throw new OperateError('The server does too much for operators already. Try again.', 'unavailable');
       const operation = operationOf(request);
-      const args: unknown = JSON.parse(await bodyOf(request));
+      const args: unknown = JSON.parse(await bodyOf(request, signal));
       for await (const part of operation(this.#operated, args, signal)) await send(response, partFrame(part), signal);
       response.end(endFrame());
     } catch (error) {
@@ -120,13 +120,19 @@ function operationOf({ method, url = '' }: IncomingMessage): Operation<unknown> 
   return operations[name as keyof typeof operations] as Operation<unknown>;
 }
 
-/** Reads it to its end in any case: an answer would be lost to a client that still sends. */
-async function bodyOf(request: IncomingMessage): Promise<string> {
+/** Reads it to its end, unless `signal` says otherwise: an answer would be lost to a client that still sends. */
+async function bodyOf(request: IncomingMessage, signal: AbortSignal): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of request) {
-    bytes += (chunk as Buffer).length;
-    if (bytes <= REQUEST_BYTES_MAX) chunks.push(chunk as Buffer);
+  const onAbort = (): void => void request.destroy(); // who has sent half of it may never send the rest
+  signal.addEventListener('abort', onAbort);
+  try {
+    for await (const chunk of request) {
+      bytes += (chunk as Buffer).length;
+      if (bytes <= REQUEST_BYTES_MAX) chunks.push(chunk as Buffer);
+    }
+  } finally {
+    signal.removeEventListener('abort', onAbort);
   }
   if (bytes > REQUEST_BYTES_MAX) throw new OperateError(`The request is larger than ${REQUEST_BYTES_MAX >> 20} MiB.`);
   return Buffer.concat(chunks).toString();
