@@ -10,7 +10,7 @@ set(sqlite_options
   SQLITE_DEFAULT_SYNCHRONOUS=0        # the log makes commits durable, not the pager
   SQLITE_DEFAULT_LOCKING_MODE=1       # EXCLUSIVE: one object, one open database
   SQLITE_DEFAULT_FOREIGN_KEYS=1
-  SQLITE_TEMP_STORE=3                 # no temporary files
+  SQLITE_TEMP_STORE=2                 # no temporary files, but for views (src/store/view_database.h)
   SQLITE_MAX_MMAP_SIZE=0
   SQLITE_OMIT_AUTOINIT
   SQLITE_OMIT_DEPRECATED

@@ -1,6 +1,7 @@
 #include "node/admin_binding.h"
 
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include "store/database_file.h"
 #include "store/pair_export.h"
 #include "store/read_view.h"
+#include "store/shared_key_value.h"
 #include "store/view_database.h"
 
 namespace perdure::node {
@@ -22,6 +24,9 @@ namespace {
 
 // A batch of rows ends when its values have so many bytes.
 constexpr std::size_t kBatchBytesMax = std::size_t{256} << 10;
+// A row of a query on an object's database may have so many: all of them are in memory several
+// times on their way out.
+constexpr std::size_t kRowBytesMax = std::size_t{16} << 20;
 // Pages that are read at once, in bytes.
 constexpr std::size_t kPagesBytesMax = std::size_t{1} << 20;
 // Views of one environment at one time.
@@ -39,6 +44,8 @@ struct OpenView {
   std::optional<store::ViewDatabase> database;  // from the start: interruptView() uses it
   store::Statement statement;
   bool ended = true;
+  bool is_shared =
+      false;  // the file of the objects with key-value storage, whose values are larger
   ~OpenView() {
     statement = {};
     database.reset();
@@ -117,7 +124,7 @@ ObjectPast past_of(const std::shared_ptr<DataDirectory>& directory, std::int64_t
 }
 
 napi_value open_view(napi_env env, napi_callback_info info) {
-  Call<Admin, 3> call(env, info);
+  Call<Admin, 4> call(env, info);
   Admin& admin = *call.self;
   if (admin.views.size() >= kViewsMax)
     throw Error(ErrorCode::kFull, "Too much is being read at one time. Try again.");
@@ -130,12 +137,19 @@ napi_value open_view(napi_env env, napi_callback_info info) {
   runtime::Catalog& catalog = admin.engine.open_catalog();
   const auto open = std::make_shared<OpenView>();
   open->directory = admin.engine.directory;
-  return call.self->threads.promise_of(
+  open->is_shared =
+      ns >= 0 && catalog.find_namespace(static_cast<runtime::NamespaceNumber>(ns)).kind ==
+                     runtime::StorageKind::kKeyValue;
+  // What an import has brought may be larger than what objects write.
+  const int value_bytes_max = call.boolean(3)   ? std::numeric_limits<int>::max()
+                              : open->is_shared ? store::SharedKeyValue::kRowBytesMax
+                                                : store::ViewDatabase::kValueBytesMax;
+  return admin.threads.promise_of(
       env,
-      [open, &catalog, ns, id, bookmark = call.utf8(2)] {
+      [open, &catalog, ns, id, value_bytes_max, bookmark = call.utf8(2)] {
         open->view = bookmark.empty() ? view_of(catalog, ns, id)
                                       : past_of(open->directory, ns, *id).view(bookmark);
-        open->database.emplace(open->view);
+        open->database.emplace(open->view, value_bytes_max);
         open->directory->store->log().wait_durable(open->view->lsn());
       },
       [open, &admin](napi_env on) {
@@ -273,7 +287,15 @@ napi_value javascript_of(napi_env env, const Value& value) {
   return out;
 }
 
+[[noreturn]] void throw_row_too_large(std::size_t bytes_max) {
+  throw Error(ErrorCode::kFull, "A row of the result has more than " +
+                                    std::to_string(bytes_max >> 20) +
+                                    " MiB. Read fewer columns, or parts of them: substr().");
+}
+
 std::vector<Value> read_rows(OpenView& open, std::uint32_t most) {
+  const std::size_t row_bytes_max =
+      open.is_shared ? store::SharedKeyValue::kRowBytesMax : kRowBytesMax;
   std::vector<Value> values;
   std::size_t bytes = 0;
   const int columns = sqlite3_column_count(open.statement.handle());
@@ -282,10 +304,13 @@ std::vector<Value> read_rows(OpenView& open, std::uint32_t most) {
       open.ended = true;
       break;
     }
+    std::size_t row_bytes = 0;
     for (int i = 0; i < columns; ++i) {
       values.push_back(value_of(open.statement.handle(), i));
-      bytes += bytes_of_value(values.back());
+      row_bytes += bytes_of_value(values.back());
+      if (row_bytes > row_bytes_max) throw_row_too_large(row_bytes_max);
     }
+    bytes += row_bytes;
   }
   return values;
 }

@@ -13,8 +13,8 @@ namespace perdure::node {
 // files, names and fetch(). What they show is durable.
 //
 // engine.namespaces() -> [number, key, whether its objects have key-value storage, …]
-// engine.openView(namespace or -1, hexId or "", bookmark or "") -> Promise<[view, page size,
-// pages]>
+// engine.openView(namespace or -1, hexId or "", bookmark or "", whether values may be of any size)
+// -> Promise<[view, page size, pages]>
 //   The object's own database or, with key-value storage, the shared file, without an id that of
 //   the namespace's kind; -1: the catalog. With a bookmark: in the state that it names.
 // engine.viewQuery(view, sql, parameters: (string | number)[]) -> Promise<column names>

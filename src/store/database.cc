@@ -42,7 +42,7 @@ bool has_compiled_settings() {
   static const bool has = sqlite3_compileoption_used("DEFAULT_LOCKING_MODE=1") != 0 &&
                           sqlite3_compileoption_used("DEFAULT_SYNCHRONOUS=0") != 0 &&
                           sqlite3_compileoption_used("DEFAULT_FOREIGN_KEYS") != 0 &&
-                          sqlite3_compileoption_used("TEMP_STORE=3") != 0 &&
+                          sqlite3_compileoption_used("TEMP_STORE=2") != 0 &&
                           sqlite3_compileoption_used("MAX_PAGE_COUNT=2621440") != 0;
   return has;
 }

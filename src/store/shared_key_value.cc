@@ -24,9 +24,6 @@ CREATE TABLE IF NOT EXISTS do_storage (
 // SQLite allows.
 constexpr char kSettings[] = "PRAGMA cache_size = -8192; PRAGMA max_page_count = 4294967294";
 
-// The pair, its owner (a key of a namespace is far shorter) and what SQLite puts around them.
-constexpr int kRowBytesMax = static_cast<int>(SharedKeyValue::kPairBytesMax) + (1 << 20);
-
 constexpr char kGet[] = "SELECT value FROM do_storage WHERE namespace = ? AND id = ? AND key = ?";
 constexpr char kPut[] = "INSERT OR REPLACE INTO do_storage VALUES (?1, ?2, ?3, ?4)";
 constexpr char kRemove[] = "DELETE FROM do_storage WHERE namespace = ? AND id = ? AND key = ?";
@@ -90,7 +87,7 @@ void SharedKeyValue::open() {
   database_.reset();
   auto database = std::make_unique<Database>(store_, file_);
   database->execute(kSettings);
-  sqlite3_limit(database->handle(), SQLITE_LIMIT_LENGTH, kRowBytesMax);
+  sqlite3_limit(database->handle(), SQLITE_LIMIT_LENGTH, SharedKeyValue::kRowBytesMax);
   database_ = std::move(database);
 }
 

@@ -46,6 +46,8 @@ class SharedKeyValue {
   // A key and its value, in bytes: as much as the buffer of an object takes. Programs may write
   // less (131072 bytes of value); what they wrote elsewhere may be larger.
   static constexpr std::size_t kPairBytesMax = std::size_t{64} << 20;
+  // The pair, its owner (a key of a namespace is far shorter) and what SQLite puts around them.
+  static constexpr int kRowBytesMax = static_cast<int>(kPairBytesMax) + (1 << 20);
 
   SharedKeyValue(Store& store, std::shared_ptr<DatabaseFile> file);
   ~SharedKeyValue();

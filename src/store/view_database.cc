@@ -1,7 +1,9 @@
 #include "store/view_database.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <iterator>
 #include <new>
 #include <string>
 #include <utility>
@@ -10,6 +12,7 @@
 #include "base/error.h"
 #include "sqlite3.h"
 #include "store/sql_error.h"
+#include "store/temporary_file.h"
 
 namespace perdure::store {
 
@@ -28,11 +31,32 @@ struct ViewDatabase::Files {
   std::vector<std::byte> page;
   std::string last_error;  // of the last read
   std::uint64_t last_page = 0;
+  std::string refused_pragma;  // by the last prepare(); empty: none
 };
 
 namespace {
 
 constexpr char kFileName[] = "view";
+
+// Those that tell something of the database. Others would change the connection, or the process.
+constexpr std::string_view kPragmas[] = {
+    "application_id",  "auto_vacuum",    "collation_list", "compile_options",   "data_version",
+    "database_list",   "encoding",       "foreign_keys",   "foreign_key_check", "foreign_key_list",
+    "freelist_count",  "function_list",  "index_info",     "index_list",        "index_xinfo",
+    "integrity_check", "module_list",    "page_count",     "page_size",         "pragma_list",
+    "quick_check",     "schema_version", "table_info",     "table_list",        "table_xinfo",
+    "user_version"};
+
+// `refused`: a std::string, the name of the pragma.
+int authorize(void* refused, int action, const char* name, const char*, const char*, const char*) {
+  if (action != SQLITE_PRAGMA) return SQLITE_OK;
+  const bool is_known =
+      std::any_of(std::begin(kPragmas), std::end(kPragmas),
+                  [&](std::string_view known) { return sqlite3_stricmp(known.data(), name) == 0; });
+  if (is_known) return SQLITE_OK;
+  *static_cast<std::string*>(refused) = name;
+  return SQLITE_DENY;
+}
 
 struct Handle {
   sqlite3_file base;
@@ -103,17 +127,18 @@ ViewDatabase::Files::Files(std::shared_ptr<ReadView> view_of_database)
   name = "perdure-view-" + std::to_string(++last);
   vfs = *sqlite3_vfs_find("unix");  // randomness, time, sleep
   vfs.pNext = nullptr;
-  vfs.szOsFile = sizeof(Handle);
+  vfs.szOsFile = std::max<int>(sizeof(Handle), TemporaryFile::kHandleBytes);
   vfs.mxPathname = 32;
   vfs.zName = name.c_str();
   vfs.pAppData = this;
   vfs.xOpen = [](sqlite3_vfs* of, sqlite3_filename file, sqlite3_file* out, int flags,
                  int* out_flags) {
+    if (out_flags != nullptr) *out_flags = flags;
+    if (file == nullptr) return TemporaryFile::open(out);
     auto* handle = new (out) Handle{};
-    if (file == nullptr || (flags & SQLITE_OPEN_MAIN_DB) == 0) return SQLITE_CANTOPEN;
+    if ((flags & SQLITE_OPEN_MAIN_DB) == 0) return SQLITE_CANTOPEN;
     handle->files = of->pAppData;
     handle->base.pMethods = &kMethods;
-    if (out_flags != nullptr) *out_flags = flags;
     return SQLITE_OK;
   };
   vfs.xDelete = refuse_delete;
@@ -143,7 +168,7 @@ int ViewDatabase::Files::read(std::byte* out, std::size_t size, std::uint64_t of
   }
 }
 
-ViewDatabase::ViewDatabase(std::shared_ptr<ReadView> view)
+ViewDatabase::ViewDatabase(std::shared_ptr<ReadView> view, int value_bytes_max)
     : files_(std::make_unique<Files>(std::move(view))), handle_(nullptr, sqlite3_close_v2) {
   const int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
   sqlite3* opened = nullptr;
@@ -151,6 +176,11 @@ ViewDatabase::ViewDatabase(std::shared_ptr<ReadView> view)
   handle_.reset(opened);  // there is one, with the error, when it failed
   if (code != SQLITE_OK) throw make_sql_error(opened, code);
   sqlite3_limit(opened, SQLITE_LIMIT_ATTACHED, 0);
+  sqlite3_limit(opened, SQLITE_LIMIT_LENGTH, value_bytes_max);
+  // In files, which have a limit: what SQLite keeps in its own memory has none.
+  const int stored = sqlite3_exec(opened, "PRAGMA temp_store=FILE", nullptr, nullptr, nullptr);
+  if (stored != SQLITE_OK) throw error(stored);
+  sqlite3_set_authorizer(opened, authorize, &files_->refused_pragma);
   // An interruption holds as long as some statement runs, so one always does: otherwise it would be
   // lost on a statement that begins just after it.
   running_ = prepare("SELECT 1");
@@ -164,6 +194,7 @@ const std::shared_ptr<ReadView>& ViewDatabase::view() const noexcept { return fi
 Statement ViewDatabase::prepare(std::string_view sql, std::size_t* tail) {
   sqlite3_stmt* prepared = nullptr;
   const char* rest = nullptr;
+  files_->refused_pragma.clear();
   const int code = sqlite3_prepare_v3(handle_.get(), sql.data(), static_cast<int>(sql.size()), 0,
                                       &prepared, &rest);
   if (code != SQLITE_OK) throw error(code);
@@ -188,6 +219,14 @@ void ViewDatabase::interrupt() noexcept { sqlite3_interrupt(handle_.get()); }
 SqlError ViewDatabase::error(int code) const {
   const int base = code & 0xff;
   if (base == SQLITE_IOERR && !files_->last_error.empty()) return {code, files_->last_error};
+  if (base == SQLITE_FULL)
+    return {code, "Operators' queries may sort, group and join " +
+                      std::to_string(TemporaryFile::kBytesMax >> 20) +
+                      " MiB at one time, and this one needs more. Read less at a time, or export "
+                      "the object and query its file: SQLITE_FULL"};
+  if (base == SQLITE_AUTH && !files_->refused_pragma.empty())
+    return {code, "PRAGMA " + files_->refused_pragma +
+                      " is refused: it does not only tell about the database: SQLITE_AUTH"};
   const bool is_damaged = base == SQLITE_CORRUPT || base == SQLITE_NOTADB;
   return make_sql_error(
       handle_.get(), code,

@@ -12,11 +12,15 @@ struct sqlite3;
 namespace perdure::store {
 
 // SQLite on a ReadView: queries on a state that was committed, beside the object's own database and
-// without waiting for it. Nothing can be written. One thread at a time, any; interrupt() beside it.
+// without waiting for it. Nothing can be written, and pragmas only tell. What a query sorts, groups
+// or joins may take TemporaryFile::kBytesMax. One thread at a time, any; interrupt() beside it.
 class ViewDatabase {
  public:
+  // Bytes of a text, a blob or a row, as of objects' own.
+  static constexpr int kValueBytesMax = 2 << 20;
+
   // Throws SqlError.
-  explicit ViewDatabase(std::shared_ptr<ReadView> view);
+  explicit ViewDatabase(std::shared_ptr<ReadView> view, int value_bytes_max = kValueBytesMax);
   ~ViewDatabase();
   ViewDatabase(const ViewDatabase&) = delete;
   ViewDatabase& operator=(const ViewDatabase&) = delete;

@@ -5,6 +5,7 @@
 
 #include "store/database_file.h"
 #include "store/store_testing.h"
+#include "store/temporary_file.h"
 
 namespace perdure::store {
 namespace {
@@ -110,6 +111,59 @@ TEST_F(ViewDatabaseTest, RefusesToWrite) {
                 database.step(statement);
               }),
               HasSubstr("too many attached databases"));
+}
+
+TEST_F(ViewDatabaseTest, PragmasOnlyTell) {
+  ViewDatabase database(view());
+  EXPECT_EQ(rows(database, "PRAGMA Integrity_Check"), "ok");
+  EXPECT_EQ(rows(database, "SELECT name FROM pragma_table_info('t')"), "a;b");
+  for (const char* sql : {"PRAGMA hard_heap_limit = 100000", "PRAGMA soft_heap_limit = 1",
+                          "PRAGMA temp_store = MEMORY", "PRAGMA temp_store_directory = ''",
+                          "PRAGMA cache_size = -1000000", "PRAGMA mmap_size = 1"}) {
+    EXPECT_THAT(message_of([&] { rows(database, sql); }),
+                HasSubstr("is refused: it does not only tell about the database: SQLITE_AUTH"))
+        << sql;
+  }
+}
+
+// A table n of so many rows.
+std::string numbers(std::uint64_t count) {
+  return "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < " +
+         std::to_string(count) + ") ";
+}
+
+TEST_F(ViewDatabaseTest, SortsGroupsAndJoinsWithinALimit) {
+  {
+    ViewDatabase database(view());
+    const auto with = numbers(20'000);
+    const std::string row = "(SELECT x, hex(zeroblob(500)) AS filler FROM n)";
+    EXPECT_EQ(rows(database, with + "SELECT max(y) FROM (SELECT x AS y, filler FROM " + row +
+                                 " ORDER BY filler || -x LIMIT -1 OFFSET 1)"),
+              "20000");
+    EXPECT_EQ(rows(database,
+                   with + "SELECT count(*) FROM (SELECT DISTINCT filler || x FROM " + row + ")"),
+              "20000");
+    Statement sorting = database.prepare(with + "SELECT x FROM " + row + " ORDER BY filler || -x");
+    ASSERT_TRUE(database.step(sorting));
+    EXPECT_GT(TemporaryFile::bytes_used(), 10u << 20);
+    for (const char* query : {"SELECT x FROM n ORDER BY -x || hex(randomblob(1000000))",
+                              "SELECT DISTINCT randomblob(1000000) FROM n"}) {
+      EXPECT_THAT(message_of([&] { rows(database, numbers(1'000) + query); }),
+                  HasSubstr("may sort, group and join 128 MiB at one time"))
+          << query;
+      EXPECT_LT(TemporaryFile::bytes_used(), 64u << 20) << "what the failed one had is free";
+    }
+  }
+  EXPECT_EQ(TemporaryFile::bytes_used(), 0u);
+}
+
+TEST_F(ViewDatabaseTest, AValueIsAsLargeAsAnObjectsOwn) {
+  ViewDatabase database(view());
+  EXPECT_EQ(rows(database, "SELECT length(zeroblob(2097152))"), "2097152");
+  EXPECT_THAT(message_of([&] { rows(database, "SELECT zeroblob(2097153)"); }),
+              HasSubstr("SQLITE_TOOBIG"));
+  ViewDatabase larger(view(), 4 << 20);
+  EXPECT_EQ(rows(larger, "SELECT length(zeroblob(2097153))"), "2097153");
 }
 
 TEST_F(ViewDatabaseTest, OfADatabaseWithoutCommitsIsEmpty) {

@@ -77,6 +77,16 @@ function commands(state) {
     assert.equal(await done('sql', 'bench-Counter', 'c', 'SELECT count(*) AS n FROM notes'), 'N\n2\n');
   });
 
+  test(title('sql reads no more at once than a named limit'), async () => {
+    const large = await perdure('sql', 'bench-Counter', 'c', 'SELECT zeroblob(500000000)');
+    assert.deepEqual(large, { code: 1, signal: null, stdout: '', stderr: 'perdure: string or blob too big: SQLITE_TOOBIG\n' });
+    const wide = await perdure('sql', 'bench-Counter', 'c', `SELECT ${Array(9).fill('zeroblob(2000000)').join()}`);
+    assert.deepEqual(wide, { code: 1, signal: null, stdout: '', stderr: 'perdure: A row of the result has more than 16 MiB. Read fewer columns, or parts of them: substr().\n' });
+    assert.equal(await done('sql', 'bench-Counter', 'c', 'SELECT length(zeroblob(2000000)) AS n', '--csv'), 'n\n2000000\n');
+    const setting = await perdure('sql', 'bench-Counter', 'c', 'PRAGMA hard_heap_limit = 100000');
+    assert.equal(setting.stderr, 'perdure: PRAGMA hard_heap_limit is refused: it does not only tell about the database: SQLITE_AUTH\n');
+  });
+
   test(title('sql --write is one transaction, all of it or nothing'), async () => {
     const failing = await perdure('sql', 'bench-Counter', 'd', "INSERT INTO notes (text) VALUES ('lost'); INSERT INTO absent VALUES (1)", '--write');
     assert.equal(failing.stderr, 'perdure: no such table: absent: SQLITE_ERROR\n');

@@ -1,6 +1,7 @@
 // perdure verify: a bit that is turned in a file of each kind is found, with the file, the place and the object.
 import assert from 'node:assert/strict';
-import { closeSync, cpSync, existsSync, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, cpSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { temporaryDirectory } from '../support/files.mjs';
@@ -34,6 +35,15 @@ for (const name of ['a', 'b']) {
 }
 const idOf = (name) => lab.worker(({ env }, name) => `${env.COUNTER.idFromName(name)}`, name);
 const ids = { a: await idOf('a'), b: await idOf('b') };
+
+test('rows of an import are checked that are larger than those of objects', async () => {
+  const from = join(folder, 'large');
+  const into = operator(join(folder, 'imported'));
+  mkdirSync(join(from, 'bench-Counter'), { recursive: true });
+  execFileSync('sqlite3', [join(from, 'bench-Counter', `${ids.a}.sqlite`), 'CREATE TABLE t (a TEXT NOT NULL); CREATE INDEX i ON t (a); INSERT INTO t VALUES (hex(zeroblob(3000000)))']);
+  assert.equal((await into('import', from, '--no-project')).code, 0);
+  assert.deepEqual(await into('verify'), { code: 0, signal: null, stdout: 'Nothing is damaged.\n', stderr: '' });
+});
 
 test('nothing is damaged in what is being written', async () => {
   const writing = lab.object('b', async ({ sql }) => {

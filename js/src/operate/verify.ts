@@ -68,7 +68,7 @@ async function verifyObject(engine: NativeEngine, dataDirectory: string, signal:
   const about = { file: join(dataDirectory, engine.objectPath(place.space.number, id)), objects: [{ namespace: key, id, name }] };
   // Its row comes before its first commit.
   if (commits === 0 && !engine.hasObject(place.space.number, id)) return [];
-  return check(signal, () => View.ofObject(engine, signal, place), about);
+  return check(signal, () => View.toCheck(engine, signal, place), about);
 }
 
 type About = Omit<Damage, 'offset' | 'problem'>;

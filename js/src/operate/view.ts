@@ -34,9 +34,9 @@ export class View {
     signal.addEventListener('abort', this.#onAbort);
   }
 
-  static async #open(engine: NativeEngine, signal: AbortSignal, namespace: number, id: string, bookmark = ''): Promise<View> {
+  static async #open(engine: NativeEngine, signal: AbortSignal, namespace: number, id: string, bookmark = '', anySize = false): Promise<View> {
     signal.throwIfAborted();
-    const [number, pageSize, pages] = await engine.openView(namespace, id, bookmark);
+    const [number, pageSize, pages] = await engine.openView(namespace, id, bookmark, anySize);
     return new View(engine, signal, number, pageSize, pages);
   }
 
@@ -48,6 +48,11 @@ export class View {
   /** In the state that the bookmark names. */
   static ofPast(engine: NativeEngine, signal: AbortSignal, { space, id }: Place, bookmark: string): Promise<View> {
     return View.#open(engine, signal, space.number, id, bookmark);
+  }
+
+  /** To be checked: with values that are larger than those of objects. */
+  static toCheck(engine: NativeEngine, signal: AbortSignal, { space, id }: Place): Promise<View> {
+    return View.#open(engine, signal, space.number, id, '', true);
   }
 
   static ofKeyValues(engine: NativeEngine, signal: AbortSignal, space: Space): Promise<View> {

@@ -28,7 +28,7 @@ export interface NativeEngine {
   // What operators look at (src/node/admin_binding.h).
   /** number, key, whether its objects have key-value storage, … */
   namespaces(): (number | string | boolean)[];
-  openView(namespace: number, hexId: string, bookmark: string): Promise<[view: number, pageSize: number, pages: number]>;
+  openView(namespace: number, hexId: string, bookmark: string, anySize: boolean): Promise<[view: number, pageSize: number, pages: number]>;
   viewQuery(view: number, sql: string, parameters: (string | number)[]): Promise<string[]>;
   viewRows(view: number, most: number): Promise<ViewValue[]>;
   viewPages(view: number, first: number, count: number): Promise<ArrayBuffer>;
