@@ -484,6 +484,34 @@ TEST_F(CatalogTest, DoesNotMakeALogForObjectsThatAreThere) {
   EXPECT_TRUE(disk_.list("/data/log").empty());
 }
 
+TEST_F(CatalogTest, DoesNotMakeACatalogForObjectsThatAreThere) {
+  open();
+  write("a", 1);
+  close();
+  disk_.remove("/data/catalog.sqlite");
+  EXPECT_THAT(message_of([&] { open(); }),
+              testing::HasSubstr("/data/catalog.sqlite is missing, with "));
+  testing::internal::CaptureStderr();
+  store_.reset();
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              testing::HasSubstr("/data/catalog.sqlite is missing"));
+  EXPECT_FALSE(disk_.exists("/data/catalog.sqlite"));
+}
+
+TEST_F(CatalogTest, DoesNotOverwriteWhatIsLeftOfAnObjectWhoseFileIsMissing) {
+  open();
+  write("a", 1);
+  close();
+  open();
+  write("a", 2);
+  const std::string path =
+      "/data/objects/test-Counter/" + factory_.from_name("a").hex() + ".sqlite";
+  disk_.remove(path);
+  EXPECT_THAT(message_of([&] { store_->checkpoint(); }),
+              testing::HasSubstr(path + " is missing, with "));
+  EXPECT_FALSE(disk_.exists(path));
+}
+
 TEST_F(CatalogTest, NamespaceKeysBecomeSafeFolders) {
   open();
   const auto folder = [&](std::string_view key) {
