@@ -240,8 +240,8 @@ bool HistoryKeeper::drop_oldest(const char* reason, Lock& lock) {
 }
 
 void HistoryKeeper::release_waiting(std::uint64_t number, Lock& lock) {
-  std::erase(waiting_, number);
-  std::erase(unsealable_, number);
+  // Somebody else may have made room of it just now.
+  if (std::erase(waiting_, number) + std::erase(unsealable_, number) == 0) return;
   lock.unlock();
   options_.release(number);
   lock.lock();

@@ -200,6 +200,7 @@ Catalog::Impl::Impl(store::Store& store_of_catalog) : store(store_of_catalog) {
 void Catalog::Impl::open() {
   const auto file = store.file(store::kCatalogNumber, kFileName);
   file->set_exempt_from_limits();
+  file->require_file();
   database = std::make_unique<store::Database>(store, file);
   database->execute(kCacheSize);
   transaction([&] {

@@ -430,7 +430,16 @@ TEST_F(CatalogTest, ObjectsSurviveACrashAndACheckpointAfterIt) {
   EXPECT_EQ(sum("a"), 3);
 }
 
+// A log of an earlier time, out of a backup.
 TEST_F(CatalogTest, RefusesObjectsWhoseCommitsTheLogDoesNotReach) {
+  open();
+  close();
+  std::map<std::string, std::vector<std::byte>> earlier;
+  for (const std::string& name : disk_.list("/data/log")) {
+    const auto file = disk_.open("/data/log/" + name, FileSystem::Mode::kRead);
+    earlier[name].resize(file->size());
+    file->read(0, earlier[name]);
+  }
   open();
   write("a", 1);
   const store::KeyOwner owner{"kv", "id"};
@@ -439,6 +448,9 @@ TEST_F(CatalogTest, RefusesObjectsWhoseCommitsTheLogDoesNotReach) {
   catalog_->key_values()->commit(owner, false, writes);
   close();
   for (const std::string& name : disk_.list("/data/log")) disk_.remove("/data/log/" + name);
+  for (const auto& [name, content] : earlier) {
+    disk_.open("/data/log/" + name, FileSystem::Mode::kCreate)->write(0, content);
+  }
   open();
   const auto message = [](const auto& run) -> std::string {
     try {
@@ -451,10 +463,53 @@ TEST_F(CatalogTest, RefusesObjectsWhoseCommitsTheLogDoesNotReach) {
   };
   const std::string of_object = message([&] { object("a"); });
   EXPECT_THAT(of_object, testing::HasSubstr(factory_.from_name("a").hex() + ".sqlite (LSN "));
-  EXPECT_THAT(of_object, testing::HasSubstr("log/ was removed"));
+  EXPECT_THAT(of_object, testing::HasSubstr("from another time"));
   EXPECT_THAT(message([&] { catalog_->key_values(); }), testing::HasSubstr("data.sqlite"));
   write("b", 1);
   EXPECT_EQ(sum("b"), 1) << "what is new is not concerned";
+}
+
+TEST_F(CatalogTest, DoesNotMakeALogForObjectsThatAreThere) {
+  open();
+  write("a", 1);
+  close();
+  for (const std::string& name : disk_.list("/data/log")) disk_.remove("/data/log/" + name);
+  try {
+    open();
+    FAIL() << "it opens";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
+    EXPECT_THAT(error.what(), testing::HasSubstr("no segments in /data/log"));
+  }
+  EXPECT_TRUE(disk_.list("/data/log").empty());
+}
+
+TEST_F(CatalogTest, DoesNotMakeACatalogForObjectsThatAreThere) {
+  open();
+  write("a", 1);
+  close();
+  disk_.remove("/data/catalog.sqlite");
+  EXPECT_THAT(message_of([&] { open(); }),
+              testing::HasSubstr("/data/catalog.sqlite is missing, with "));
+  testing::internal::CaptureStderr();
+  store_.reset();
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              testing::HasSubstr("/data/catalog.sqlite is missing"));
+  EXPECT_FALSE(disk_.exists("/data/catalog.sqlite"));
+}
+
+TEST_F(CatalogTest, DoesNotOverwriteWhatIsLeftOfAnObjectWhoseFileIsMissing) {
+  open();
+  write("a", 1);
+  close();
+  open();
+  write("a", 2);
+  const std::string path =
+      "/data/objects/test-Counter/" + factory_.from_name("a").hex() + ".sqlite";
+  disk_.remove(path);
+  EXPECT_THAT(message_of([&] { store_->checkpoint(); }),
+              testing::HasSubstr(path + " is missing, with "));
+  EXPECT_FALSE(disk_.exists(path));
 }
 
 TEST_F(CatalogTest, NamespaceKeysBecomeSafeFolders) {

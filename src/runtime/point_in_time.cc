@@ -208,7 +208,8 @@ std::optional<DueRestore> PointInTime::due(const PastOf& object) {
     due.restored = std::make_unique<store::Database>(store_, file, std::move(undo));
     due.alarm_ms = store::stored_alarm_time(*due.restored);
   } catch (const Error& error) {
-    if (error.code() == ErrorCode::kPoisoned) throw;
+    // What passes is tried again when the object is started next.
+    if (error.code() == ErrorCode::kPoisoned || error.code() == ErrorCode::kIo) throw;
     catalog_.give_up_restore(object.id);
     throw Error(error.code(), "The restore of the object " + object.id.hex() +
                                   " is given up, and the object as it was: " + error.what());

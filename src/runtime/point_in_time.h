@@ -89,7 +89,7 @@ class PointInTime {
 
   // At the beginning of a session, with the object's storage closed: the restore that was asked
   // for, if any. When it cannot be made any more (its history was lost meanwhile) it is given up,
-  // and what is thrown says so: the object is as it was.
+  // and what is thrown says so: the object is as it was. After kIo it is still asked for.
   [[nodiscard]] std::optional<DueRestore> due(const PastOf& object);
 
  private:

@@ -117,6 +117,8 @@ std::filesystem::path Checkpoint::resolve(DatabaseFile& file) {
 void Checkpoint::open(Item& item) {
   const auto path = resolve(*item.file);
   FileSystem& file_system = core_.file_system();
+  // What is written is only what has changed since the file was there.
+  item.file->require_file();
   if (!file_system.exists(path)) {
     for (auto directory = path.parent_path();; directory = directory.parent_path()) {
       new_entries_.insert(directory);

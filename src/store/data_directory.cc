@@ -42,6 +42,20 @@ void check_format(FileSystem& file_system, const std::filesystem::path& director
   }
 }
 
+// Whatever else there is was in the log before it was in a file.
+void check_log(FileSystem& file_system, const std::filesystem::path& directory) {
+  if (!file_system.exists(directory / "catalog.sqlite")) return;
+  const auto log = directory / "log";
+  if (file_system.exists(log)) {
+    for (const std::string& name : file_system.list(log)) {
+      if (name.ends_with(".log")) return;  // a segment: docs/log-format.md
+    }
+  }
+  throw Error(ErrorCode::kCorrupt,
+              "The log of the data directory is missing: there are no segments in " + log.string() +
+                  ", but there are objects. Put back the log that belongs to them.");
+}
+
 // A directory without a format file may hold nothing, so that no foreign data is ever touched.
 void check_empty(FileSystem& file_system, const std::filesystem::path& directory) {
   for (const std::string& name : file_system.list(directory)) {
@@ -79,6 +93,7 @@ std::unique_ptr<FileLock> claim_data_directory(FileSystem& file_system,
   }
   if (file_system.exists(directory / "format")) {
     check_format(file_system, directory);
+    check_log(file_system, directory);
   } else {
     check_empty(file_system, directory);
     write_format(file_system, directory);

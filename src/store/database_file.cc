@@ -119,6 +119,15 @@ void DatabaseFile::find_origin() {
   origin_ = Origin::kKnown;
 }
 
+void DatabaseFile::require_file() const {
+  const std::scoped_lock lock(mutex_);
+  const auto path = core_.full_path(path_);
+  if (valid_pages_ == 0 || core_.file_system().exists(path)) return;
+  throw Error(ErrorCode::kCorrupt, "The file " + path.string() + " is missing, with " +
+                                       std::to_string(valid_pages_) +
+                                       " pages. Restore it from a backup.");
+}
+
 void DatabaseFile::read_file(std::uint32_t page, std::span<std::byte> out) {
   const auto path = core_.full_path(path_);
   const auto file = core_.open_files().open(number_, path);

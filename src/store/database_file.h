@@ -96,6 +96,9 @@ class DatabaseFile : public std::enable_shared_from_this<DatabaseFile> {
   void set_exempt_from_limits() noexcept { exempt_ = true; }
   [[nodiscard]] bool exempt_from_limits() const noexcept { return exempt_; }
 
+  // Throws Error(kCorrupt) when the real file is not there, although the log counts on it.
+  void require_file() const;
+
   // Fills `out` with the committed page; zeros above the end of the database.
   void read(std::uint32_t page, std::span<std::byte> out);
   // Reads a part of a page.

@@ -97,6 +97,13 @@ function commands(state) {
     assert.equal(rows, `log,lost\n${state === 'served' ? 2 : 4},0\n`);
   });
 
+  test(title('sql --write that returns more than one message holds writes nothing'), async () => {
+    const { code, stdout, stderr } = await perdure('sql', 'bench-Counter', 'd', "INSERT INTO notes (text) VALUES ('lost'); SELECT hex(zeroblob(900000)) FROM json_each('[1,2,3,4,5,6,7,8,9,10,11,12]')", '--write');
+    assert.deepEqual({ code, stdout }, { code: 1, stdout: '' });
+    assert.equal(stderr, 'perdure: The statement returns more than 16 MiB; nothing was written. Read without --write, or write fewer rows at a time.\n');
+    assert.equal(await done('sql', 'bench-Counter', 'd', "SELECT count(*) AS n FROM notes WHERE text = 'lost'", '--csv'), 'n\n0\n');
+  });
+
   test(title('sql --write can do no more than the object itself'), async () => {
     for (const sql of ['DELETE FROM _cf_METADATA', 'UPDATE _cf_KV SET value = 1', 'BEGIN', "ATTACH 'x' AS y", 'PRAGMA journal_mode = WAL']) {
       const { code, stderr } = await perdure('sql', 'bench-Counter', 'a', sql, '--write');

@@ -45,6 +45,24 @@ test('rows of an import are checked that are larger than those of objects', asyn
   assert.deepEqual(await into('verify'), { code: 0, signal: null, stdout: 'Nothing is damaged.\n', stderr: '' });
 });
 
+test('an object that was taken back to before its first commit is not damaged, served or stopped', async (t) => {
+  const data = join(folder, 'emptied');
+  const other = await startLab(t, { data });
+  for (const name of ['emptied', 'restored']) {
+    await other.object(name, async ({ ctx, sql }) => {
+      const bookmark = await ctx.storage.getCurrentBookmark();
+      sql.exec('CREATE TABLE t (a)');
+      await ctx.storage.onNextSessionRestoreBookmark(bookmark);
+      ctx.abort();
+    }).catch(() => {});
+    assert.deepEqual(await other.object(name, ({ sql }) => sql.exec('SELECT name FROM sqlite_schema').toArray()), []);
+  }
+  const healthy = { code: 0, signal: null, stdout: 'Nothing is damaged.\n', stderr: '' };
+  assert.deepEqual(await operator(other.data)('verify'), healthy);
+  await other.stop();
+  assert.deepEqual(await operator(other.data)('verify'), healthy);
+});
+
 test('nothing is damaged in what is being written', async () => {
   const writing = lab.object('b', async ({ sql }) => {
     const { setImmediate } = process.getBuiltinModule('node:timers/promises');
@@ -115,7 +133,7 @@ test('what is damaged while nobody serves it', async (t) => {
     const file = join(data, 'objects/bench-Counter', `${ids.b}.sqlite`);
     cpSync(lab.data, data, { recursive: true, filter: (source) => !source.endsWith(`${ids.b}.sqlite`) });
     const { code, stdout } = await operator(data)('verify');
-    assert.equal(stdout, `${file} (bench-Counter "b", ${ids.b}): the file is missing, but it had commits\n`);
+    assert.equal(stdout, `${file} (bench-Counter "b", ${ids.b}): the file is missing or empty, but it had commits\n`);
     assert.equal(code, 4);
   });
 });

@@ -34,7 +34,7 @@ export type VerifyPart = Damage[] | Progress;
 const PROBLEMS_MAX = 20;
 const CHECK = `PRAGMA integrity_check(${PROBLEMS_MAX})`;
 const OBJECTS = `
-  SELECT lower(hex(id)), name, namespaces.key, commit_number, objects.number FROM objects
+  SELECT lower(hex(id)), name, namespaces.key, commit_number, objects.bytes, objects.number FROM objects
   JOIN namespaces ON namespaces.number = namespace ORDER BY objects.number`;
 
 export async function* verifyAll({ engine, dataDirectory }: Operated, _: object, signal: AbortSignal): AsyncGenerator<VerifyPart> {
@@ -53,7 +53,7 @@ async function* verifyObjects(engine: NativeEngine, dataDirectory: string, signa
     let checked = 0;
     for await (const rows of catalog.rows(OBJECTS)) {
       const found: Damage[] = [];
-      for (const row of rows) found.push(...(await verifyObject(engine, dataDirectory, signal, row as [string, string | null, string, number])));
+      for (const row of rows) found.push(...(await verifyObject(engine, dataDirectory, signal, row as ObjectRow)));
       checked += rows.length;
       if (found.length > 0) yield found;
       yield { checked, databases };
@@ -63,23 +63,30 @@ async function* verifyObjects(engine: NativeEngine, dataDirectory: string, signa
   }
 }
 
-async function verifyObject(engine: NativeEngine, dataDirectory: string, signal: AbortSignal, [id, name, key, commits]: [string, string | null, string, number]): Promise<Damage[]> {
+type ObjectRow = [id: string, name: string | null, key: string, commits: number, bytesAtCheckpoint: number];
+
+async function verifyObject(engine: NativeEngine, dataDirectory: string, signal: AbortSignal, [id, name, key, commits, bytesAtCheckpoint]: ObjectRow): Promise<Damage[]> {
   const place: Place = { space: findSpace(engine, key), id, name: undefined };
   const about = { file: join(dataDirectory, engine.objectPath(place.space.number, id)), objects: [{ namespace: key, id, name }] };
   // Its row comes before its first commit.
   if (commits === 0 && !engine.hasObject(place.space.number, id)) return [];
-  return check(signal, () => View.toCheck(engine, signal, place), about);
+  const isEmpty = async (): Promise<boolean> => {
+    const [, , , , , pagesOfLast] = await engine.past(place.space.number, id, 1);
+    return pagesOfLast === 0 || (pagesOfLast === undefined && bytesAtCheckpoint === 0);
+  };
+  return check(signal, () => View.toCheck(engine, signal, place), about, isEmpty);
 }
 
 type About = Omit<Damage, 'offset' | 'problem'>;
 
-async function check(signal: AbortSignal, open: () => Promise<View>, about: About): Promise<Damage[]> {
+/** `isEmpty` says whether a database without pages is right: its last commit has left it so. */
+async function check(signal: AbortSignal, open: () => Promise<View>, about: About, isEmpty?: () => Promise<boolean>): Promise<Damage[]> {
   let view: View | undefined;
   let pageSize = 0;
   try {
     view = await open();
     pageSize = view.pageSize;
-    if (view.pages === 0 && about.objects.length > 0) return [{ ...about, offset: null, problem: 'the file is missing, but it had commits' }];
+    if (view.pages === 0 && isEmpty !== undefined) return (await isEmpty()) ? [] : [{ ...about, offset: null, problem: 'the file is missing or empty, but it had commits' }];
     const problems: string[] = [];
     for await (const rows of view.rows(CHECK)) problems.push(...rows.map(([text]) => text as string));
     if (problems.length === 1 && problems[0] === 'ok') return [];

@@ -24,8 +24,9 @@ export interface Written {
   undo?: string;
 }
 
-/** Rows that a statement with RETURNING may answer. */
+/** Rows that a write may answer, and their bytes, about: all of them are one message. */
 const RETURNED_ROWS_MAX = 100_000;
+const RETURNED_BYTES_MAX = 16 << 20;
 
 /** As Operated.write(), but rejects when `signal` says so: what waits at the object's gate may be written all the same. */
 export function writeUntil(operated: Operated, write: Write, signal: AbortSignal): Promise<Written> {
@@ -82,9 +83,17 @@ function execute(core: StorageCore, sql: string): Written {
 
 function rowsOf(cursor: Cursor): SqlValue[][] {
   const rows: SqlValue[][] = [];
+  let bytes = 0;
   for (const row of cursor.raw()) {
     if (rows.length === RETURNED_ROWS_MAX) throw new Error(`The statement returns more than ${RETURNED_ROWS_MAX} rows; nothing was written. Write fewer rows at a time.`);
+    for (const value of row) bytes += bytesOf(value);
+    if (bytes > RETURNED_BYTES_MAX) throw new Error(`The statement returns more than ${RETURNED_BYTES_MAX >> 20} MiB; nothing was written. Read without --write, or write fewer rows at a time.`);
     rows.push(row);
   }
   return rows;
+}
+
+function bytesOf(value: SqlValue): number {
+  if (typeof value === 'string') return value.length;
+  return value instanceof ArrayBuffer ? value.byteLength : 8;
 }
