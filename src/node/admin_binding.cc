@@ -1,5 +1,6 @@
 #include "node/admin_binding.h"
 
+#include <cmath>
 #include <filesystem>
 #include <limits>
 #include <optional>
@@ -422,7 +423,7 @@ napi_value bookmark(napi_env env, napi_callback_info info) {
       env,
       [text, directory = call.directory, ns = call.ns, id = call.id, time_ms = call.number(2)] {
         ObjectPast past = past_of(directory, ns, id);
-        const auto found = time_ms < 0
+        const auto found = std::isnan(time_ms)
                                ? past.point_in_time.current(past.object())
                                : past.point_in_time.at_time(past.object(), std::int64_t(time_ms));
         *text = found.text();

@@ -30,7 +30,7 @@ namespace perdure::node {
 // engine.currentHeads(numbers of databases) -> [bytes, ms of the last commit, …]; -1 for both where
 //   the catalog knows it all. engine.whenDurable() -> Promise: what was committed until now is.
 // Of an object with SQLite storage (runtime/point_in_time.h), all as promises:
-// engine.bookmark(namespace, hexId, milliseconds since 1970 or -1: now) -> text
+// engine.bookmark(namespace, hexId, milliseconds since 1970, NaN: now) -> text
 // engine.planRestore(namespace, hexId, bookmark) -> [LSN, commits, pages that it would change]
 // engine.past(namespace, hexId, most) -> [how the list ends: 0 there are more, 1 with the first
 //   commit, 2 the rest is not kept; then bookmark, ms, changed pages, bytes, pages of the database,

@@ -1,5 +1,6 @@
 #include "runtime/bookmark.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstddef>
@@ -24,6 +25,9 @@ constexpr std::size_t kShownBytesMax = 80;
 std::uint64_t text_checksum(std::string_view text) {
   return checksum(std::as_bytes(std::span(text.substr(0, kChecksumAt))));
 }
+
+// Of a character in UTF-8, not its first byte.
+bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
 
 [[noreturn]] void refuse(std::string_view text) {
   throw Error(ErrorCode::kInvalid,
@@ -80,8 +84,19 @@ std::uint64_t bookmark_object(std::uint64_t log_high, std::uint64_t log_low, std
 }
 
 std::string quoted_bookmark(std::string_view text) {
-  std::string shown(text.substr(0, kShownBytesMax));
-  if (text.size() > kShownBytesMax) shown += "…";
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::size_t end = std::min(text.size(), kShownBytesMax);
+  while (end < text.size() && end > 0 && is_continuation(text[end])) --end;
+  std::string shown;
+  for (const char c : text.substr(0, end)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte != 0x7f) {
+      shown += c;
+    } else {
+      shown += {'\\', 'x', kDigits[byte >> 4], kDigits[byte & 15]};
+    }
+  }
+  if (end < text.size()) shown += "…";
   return "\"" + shown + "\"";
 }
 

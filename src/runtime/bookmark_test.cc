@@ -65,6 +65,16 @@ TEST(BookmarkTest, RefusesWhatIsNoBookmark) {
   }
 }
 
+TEST(BookmarkTest, IsQuotedAsAText) {
+  EXPECT_EQ(quoted_bookmark("a\"b"), "\"a\"b\"");
+  EXPECT_EQ(quoted_bookmark(std::string("a\0b\n\x1b[31m\x7f", 10)),
+            "\"a\\x00b\\x0a\\x1b[31m\\x7f\"");
+  EXPECT_EQ(quoted_bookmark(std::string(80, 'x')), "\"" + std::string(80, 'x') + "\"");
+  // "ü" has two bytes, the second of which is the 81st.
+  EXPECT_EQ(quoted_bookmark(std::string(79, 'x') + "üü"), "\"" + std::string(79, 'x') + "…\"");
+  EXPECT_EQ(quoted_bookmark(std::string(200, '\x80')).size(), 2 + std::string("…").size());
+}
+
 TEST(BookmarkTest, KnowsTheLogTheNamespaceAndTheObject) {
   const ObjectIdFactory factory("ns");
   const auto a = factory.from_name("a");

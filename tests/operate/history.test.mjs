@@ -68,9 +68,24 @@ function commands(state, name) {
     const future = await perdure('bookmark', 'bench-Counter', name, '--at', '2100-01-01T00:00:00Z');
     assert.match(future.stderr, /^perdure: There is no bookmark for 2100-01-01T00:00:00(\.000)?Z: this object can be taken back to times from /);
     assert.equal(future.code, 1);
-    const wrong = await perdure('bookmark', 'bench-Counter', name, '--at', 'yesterday');
-    assert.match(wrong.stderr, /Give a time such as 2026-11-21T09:30:00Z/);
-    assert.equal(wrong.code, 2);
+    for (const none of ['yesterday', '2026-02-31', '2026-02-31T10:00:00+02:00', '2027-02-29']) {
+      const wrong = await perdure('bookmark', 'bench-Counter', name, '--at', none);
+      assert.match(wrong.stderr, /Give a time such as 2026-11-21T09:30:00Z/);
+      assert.equal(wrong.code, 2);
+    }
+    for (const day of ['2000-02-29', '2000-01-01T00:30:00+14:00', '2000-12-31T23:30:00-12:00']) {
+      const refused = await perdure('bookmark', 'bench-Counter', name, '--at', day);
+      assert.ok(refused.stderr.startsWith(`perdure: There is no bookmark for ${new Date(day).toISOString().slice(0, 19)}`), refused.stderr);
+    }
+  });
+
+  test(title('a time before 1970 is not now'), async () => {
+    for (const args of [['bookmark', '--at'], ['restore', '--dry-run', '--to'], ['sql', 'SELECT 1', '--at'], ['export', folder, '--at']]) {
+      const [command, ...rest] = args;
+      const { code, stdout, stderr } = await perdure(command, 'bench-Counter', name, ...rest, '1960-01-01');
+      assert.match(stderr, /^perdure: There is no bookmark for 1960-01-01T00:00:00(\.000)?Z: /);
+      assert.deepEqual({ code, stdout }, { code: 1, stdout: '' }, command);
+    }
   });
 
   test(title('sql and export show older states, and change nothing'), async () => {

@@ -53,7 +53,9 @@ function group(program: Command, name: string, description: string): Command {
 function momentTime(text: string): number {
   if (/^\d{1,15}$/.test(text)) return Number(text);
   const ms = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text) ? Date.parse(text) : NaN;
-  if (Number.isNaN(ms)) throw new InvalidArgumentError('Give a time such as 2026-11-21T09:30:00Z (or +01:00 instead of Z), or milliseconds since 1970.');
+  // Date.parse() takes February 30 for March 2.
+  const day = text.slice(0, 10);
+  if (Number.isNaN(ms) || !new Date(`${day}T00:00:00Z`).toISOString().startsWith(day)) throw new InvalidArgumentError('Give a time such as 2026-11-21T09:30:00Z (or +01:00 instead of Z), or milliseconds since 1970.');
   return ms;
 }
 

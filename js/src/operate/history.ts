@@ -67,7 +67,7 @@ export async function* listHistory({ engine }: Operated, { limit, ...of }: OfObj
 /** One part: the state now, or at that time. */
 export async function* getBookmark({ engine }: Operated, { atMs, ...of }: OfObject & { atMs?: number }): AsyncGenerator<string> {
   const { space, id } = findPast(engine, of);
-  yield await engine.bookmark(space.number, id, atMs ?? -1);
+  yield await engine.bookmark(space.number, id, atMs ?? NaN);
 }
 
 /** A state of the past, as an operator names it. */
