@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "base/bytes.h"
+#include "base/error_testing.h"
 
 namespace perdure {
 namespace {
@@ -25,16 +26,6 @@ class SimulatedFileSystemTest : public testing::Test {
     file->read(0, bytes);
     return bytes;
   }
-  ErrorCode code_of(const auto& action) {
-    try {
-      action();
-    } catch (const Error& error) {
-      return error.code();
-    }
-    ADD_FAILURE() << "nothing was thrown";
-    return ErrorCode::kInvalid;
-  }
-
   SimulatedFileSystem files_;
 };
 

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/error_testing.h"
 #include "log/history.h"
 #include "log/log_testing.h"
 
@@ -16,16 +17,6 @@
 namespace perdure::log {
 
 inline constexpr std::uint64_t kUndoBytesMax = 1 << 20;
-
-inline ErrorCode code_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return ErrorCode::kInvalid;
-}
 
 inline Undo undo_to(History& history, const RandomObject& object, std::size_t commit) {
   const Appended head = object.last();

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/error_testing.h"
 #include "base/simulated_file_system.h"
 #include "native/engine_state.h"
 #include "perdure/perdure.h"
@@ -14,18 +15,6 @@
 namespace perdure::native::testing {
 
 using store::testing::message_of;
-
-// The code of the Error that `body` throws.
-template <typename Body>
-ErrorCode code_of(Body&& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return ErrorCode::kInvalid;
-}
 
 // An engine on a simulated disk, with a namespace of each kind.
 class NativeTest : public ::testing::Test {

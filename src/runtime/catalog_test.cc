@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "base/error_testing.h"
 #include "base/simulated_file_system.h"
 #include "sqlite3.h"
 #include "store/database.h"
@@ -452,19 +453,12 @@ TEST_F(CatalogTest, RefusesObjectsWhoseCommitsTheLogDoesNotReach) {
     disk_.open("/data/log/" + name, FileSystem::Mode::kCreate)->write(0, content);
   }
   open();
-  const auto message = [](const auto& run) -> std::string {
-    try {
-      run();
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
-      return error.what();
-    }
-    return "";
-  };
-  const std::string of_object = message([&] { object("a"); });
+  EXPECT_EQ(code_of([&] { object("a"); }), ErrorCode::kCorrupt);
+  const std::string of_object = message_of([&] { object("a"); });
   EXPECT_THAT(of_object, testing::HasSubstr(factory_.from_name("a").hex() + ".sqlite (LSN "));
   EXPECT_THAT(of_object, testing::HasSubstr("from another time"));
-  EXPECT_THAT(message([&] { catalog_->key_values(); }), testing::HasSubstr("data.sqlite"));
+  EXPECT_EQ(code_of([&] { catalog_->key_values(); }), ErrorCode::kCorrupt);
+  EXPECT_THAT(message_of([&] { catalog_->key_values(); }), testing::HasSubstr("data.sqlite"));
   write("b", 1);
   EXPECT_EQ(sum("b"), 1) << "what is new is not concerned";
 }

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/error_testing.h"
 #include "log/history.h"
 #include "log/log.h"
 #include "runtime/point_in_time_testing.h"
@@ -16,17 +17,6 @@ namespace {
 
 using store::testing::message_of;
 using ::testing::HasSubstr;
-
-template <typename Body>
-ErrorCode code_of(Body&& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return ErrorCode::kPoisoned;
-}
 
 class PointInTimeTest : public testing::PointInTimeFixture {
  protected:

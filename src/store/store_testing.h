@@ -10,6 +10,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/error_testing.h"
 #include "base/file.h"
 #include "base/simulated_file_system.h"
 #include "sqlite3.h"
@@ -63,15 +64,6 @@ inline StoreOptions simulated_options(FileSystem& disk) {
   return options;
 }
 
-// The message of the Error that `body` throws.
-template <typename Body>
-std::string message_of(Body&& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
+using perdure::message_of;
 
 }  // namespace perdure::store::testing
