@@ -13,6 +13,8 @@
 
 namespace perdure::log {
 
+class PaceClock;
+
 struct HistoryOptions {
   // Keep the commits below the checkpoint. What was kept before can be read either way.
   bool enabled = true;
@@ -22,8 +24,13 @@ struct HistoryOptions {
   std::uint64_t bytes_max = 16ull << 30;
   // Commits of databases with lower numbers are not kept: nobody takes those back.
   ObjectNumber first_object = 1;
+  // How fast segments below the checkpoint become history, in bytes of them read for it a second
+  // (at least 1). Each is read about twice. See HistoryKeeper for when it is faster.
+  std::uint64_t sealing_bytes_per_second = 32 << 20;
   // The wall clock, in milliseconds since 1970; null: the operating system's.
   std::function<std::int64_t()> now_ms = {};
+  // What the pace of sealing is measured with; null: the operating system's. Outlives the log.
+  PaceClock* pace_clock = nullptr;
 };
 
 // One commit of an object.

@@ -14,13 +14,14 @@
 #include "log/log.h"
 #include "log/record.h"
 
-// Finding a time in a long history, and taking a large object back.
+// Making segments into history, finding a time in a long one, and taking a large object back.
 
 namespace perdure::log {
 namespace {
 
 constexpr std::uint32_t kPageSize = 4096;
 constexpr std::uint64_t kUndoBytesMax = std::uint64_t{1} << 30;
+constexpr std::uint64_t kSegmentBytes = 64 << 20;
 
 class BenchLog {
  public:
@@ -30,6 +31,7 @@ class BenchLog {
     directory_ = name;
     log_ = Log::open({.file_system = &real_file_system(),
                       .directory = directory_ / "log",
+                      .segment_bytes = kSegmentBytes,
                       .history = {.now_ms = [] { return std::int64_t{0}; }}},
                      [](const RecordView&) {});
   }
@@ -68,6 +70,24 @@ struct Object {
       changes.push_back({.page = page, .before = before, .after = content});
     }
     for (std::size_t i = 0; i < changes.size(); ++i) changes[i].after = after[i];
+    append(log, changes, size, time_ms);
+  }
+
+  // Writes so many new pages of random bytes.
+  void commit_random(Log& log, std::uint32_t pages, std::mt19937_64& random) {
+    Bytes content(std::size_t{pages} * kPageSize);
+    for (std::size_t at = 0; at < content.size(); at += 8) store(content.data() + at, random());
+    std::vector<PageChange> changes;
+    for (std::uint32_t i = 0; i < pages; ++i) {
+      changes.push_back({.page = i + 1,
+                         .before = {},
+                         .after = std::span(content).subspan(i * kPageSize, kPageSize)});
+    }
+    append(log, changes, pages, 0);
+  }
+
+  void append(Log& log, std::span<const PageChange> changes, std::uint32_t size,
+              std::int64_t time_ms) {
     Bytes record;
     encode_record({.object = number,
                    .number = ++commits,
@@ -178,6 +198,44 @@ void BM_Undo(benchmark::State& state) {
   state.counters["files"] = static_cast<double>((*log).history().usage().files);
 }
 BENCHMARK(BM_Undo)->ArgName("sealed")->Arg(1)->Arg(0)->Unit(benchmark::kMillisecond);
+
+// Small commits of many objects at random, or large ones of pages that do not compress.
+void BM_Seal(benchmark::State& state) {
+  constexpr std::uint64_t kSegments = 4;
+  const bool is_large = state.range(0) != 0;
+  BenchLog log;
+  std::mt19937_64 random(1);
+  std::vector<Object> objects;
+  for (std::uint64_t i = 0; i < 10'000; ++i) objects.push_back({.number = 100 + i});
+  std::uint64_t segment = 1;
+  for (auto _ : state) {
+    state.PauseTiming();
+    const std::uint64_t end = segment + kSegments;
+    while (segment < end) {
+      Object& object = objects[random() % objects.size()];
+      if (is_large) {
+        object.commit_random(*log, 8, random);
+      } else {
+        const std::uint32_t pages[] = {1, 2};
+        object.commit(*log, pages, 2, 0, random);
+      }
+      segment = object.last.location.segment;
+    }
+    (*log).wait_durable((*log).appended_lsn());
+    state.ResumeTiming();
+    log.seal();
+  }
+  state.SetBytesProcessed(static_cast<std::int64_t>(kSegments * kSegmentBytes) *
+                          state.iterations());
+}
+BENCHMARK(BM_Seal)
+    ->ArgName("large")
+    ->Arg(0)
+    ->Arg(1)
+    ->Iterations(3)
+    ->MeasureProcessCPUTime()
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace perdure::log

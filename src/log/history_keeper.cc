@@ -24,7 +24,13 @@ std::string label(std::uint64_t number) { return "segment " + std::to_string(num
 
 }  // namespace
 
-HistoryKeeper::HistoryKeeper(Options options) : options_(std::move(options)) { load(); }
+HistoryKeeper::HistoryKeeper(Options options)
+    : options_(std::move(options)),
+      clock_(options_.history.pace_clock != nullptr ? *options_.history.pace_clock
+                                                    : real_pace_clock()),
+      pace_(options_.history.sealing_bytes_per_second) {
+  load();
+}
 
 HistoryKeeper::~HistoryKeeper() { stop(); }
 
@@ -92,6 +98,7 @@ void HistoryKeeper::add(const std::vector<std::uint64_t>& numbers) {
 void HistoryKeeper::catch_up() {
   Lock lock(mutex_);
   const std::uint64_t request = ++requested_;
+  urgent_ = request;
   wake_.notify_all();
   changed_.wait(lock, [&] { return stopping_ || completed_ >= request; });
 }
@@ -125,17 +132,9 @@ bool HistoryKeeper::seal_next(Lock& lock) {
   std::optional<HistoryWriter::Result> result;
   std::optional<Error> failure;
   try {
-    result = seal_segment({.file_system = options_.file_system,
-                           .log_directory = options_.log_directory,
-                           .history_directory = options_.history_directory,
-                           .id = options_.id,
-                           .number = number,
-                           .end_lsn = options_.end_of_segment(number),
-                           .first_object = options_.history.first_object,
-                           .stopped = [this] {
-                             const std::lock_guard guard(mutex_);
-                             return stopping_ || abandon_;
-                           }});
+    // Not assigned at once: GCC 12 has the function write into it, and leaves that when it throws.
+    const auto done = seal(number);
+    result = done;
   } catch (const Error& error) {
     failure = error;
   }
@@ -154,12 +153,47 @@ bool HistoryKeeper::seal_next(Lock& lock) {
   return true;
 }
 
+std::optional<HistoryWriter::Result> HistoryKeeper::seal(std::uint64_t number) {
+  const SealRequest request{
+      .file_system = options_.file_system,
+      .log_directory = options_.log_directory,
+      .history_directory = options_.history_directory,
+      .id = options_.id,
+      .number = number,
+      .end_lsn = options_.end_of_segment(number),
+      .first_object = options_.history.first_object,
+      .goes_on = [this](std::uint64_t bytes) { return goes_on(bytes); },
+  };
+  return seal_segment(request);
+}
+
+bool HistoryKeeper::goes_on(std::uint64_t bytes) {
+  Lock lock(mutex_);
+  const auto due = pace_.after(bytes, clock_.now());
+  for (;;) {
+    if (stopping_ || abandon_) return false;
+    const auto now = clock_.now();
+    if (is_urgent()) {
+      pace_.restart(now);
+      return true;
+    }
+    if (now >= due) return true;
+    clock_.wait(wake_, lock, due - now);
+  }
+}
+
+bool HistoryKeeper::is_urgent() const {
+  if (disk_was_full_ || completed_ < urgent_ || waiting_.size() > kPacedSegmentsMax) return true;
+  return waiting_.size() * options_.segment_bytes > options_.history.bytes_max / kWaitingPartMax;
+}
+
 void HistoryKeeper::sealed(std::uint64_t number, const HistoryWriter::Result& result) {
   files_[number] = entry_of(result.header, result.bytes);
   std::erase_if(open_, [number](const auto& entry) { return entry.first == number; });
 }
 
 void HistoryKeeper::could_not_seal(std::uint64_t number, const Error& error, Lock& lock) {
+  if (error.code() == ErrorCode::kFull) disk_was_full_ = true;
   // The newest history is worth more than the oldest; else the segment itself stays for now.
   if (error.code() == ErrorCode::kFull && !files_.empty()) {
     drop_oldest("the disk is full", lock);
@@ -233,6 +267,7 @@ bool HistoryKeeper::drop_oldest(const char* reason, Lock& lock) {
     // Its thread gives it back as soon as it notices.
     if (abandon_) return false;
     abandon_ = true;
+    wake_.notify_all();
   }
   say_once("The log's " + label(raw) + " does not become history: " + reason + ".");
   if (raw != sealing_) release_waiting(raw, lock);
@@ -242,6 +277,7 @@ bool HistoryKeeper::drop_oldest(const char* reason, Lock& lock) {
 void HistoryKeeper::release_waiting(std::uint64_t number, Lock& lock) {
   // Somebody else may have made room of it just now.
   if (std::erase(waiting_, number) + std::erase(unsealable_, number) == 0) return;
+  if (waiting_.empty()) disk_was_full_ = false;
   lock.unlock();
   options_.release(number);
   lock.lock();
@@ -249,6 +285,8 @@ void HistoryKeeper::release_waiting(std::uint64_t number, Lock& lock) {
 
 bool HistoryKeeper::give_up_oldest() {
   Lock lock(mutex_);
+  disk_was_full_ = !waiting_.empty();
+  wake_.notify_all();
   return drop_oldest("the disk is full", lock);
 }
 

@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "log/history.h"
 #include "log/history_file.h"
+#include "log/pace.h"
 #include "log/sealing.h"
 
 namespace perdure::log {
@@ -24,10 +25,20 @@ namespace perdure::log {
 // Makes the segments below the checkpoint into history files, one after the other on a thread of
 // low priority, and removes the files that have expired. Any thread.
 //
+// Sealing keeps the pace of HistoryOptions, so that it takes little from commits. It goes as fast
+// as it can while catch_up() waits for it, after the disk was full, and while more segments wait
+// than kPacedSegmentsMax, or than fit into kWaitingPartMax of the room for all history: a log may
+// grow faster than the pace, and segments that wait take more room than history.
+//
 // A crash at any point leaves either the segment or its finished file, or both: then the segment is
 // simply given back.
 class HistoryKeeper {
  public:
+  // A checkpoint leaves two or three segments at once.
+  static constexpr std::size_t kPacedSegmentsMax = 8;
+  // An eighth.
+  static constexpr std::uint64_t kWaitingPartMax = 8;
+
   struct Options {
     FileSystem* file_system = nullptr;
     std::filesystem::path log_directory;
@@ -86,8 +97,11 @@ class HistoryKeeper {
   void load();
   [[nodiscard]] Entry load_entry(std::uint64_t number, const std::filesystem::path& path);
   void run();
+  // Between blocks of sealing; waits for the pace. False: the segment is not to become history.
+  bool goes_on(std::uint64_t bytes);
   // All with the lock held; they release it for work on the disk.
   bool seal_next(Lock& lock);
+  std::optional<HistoryWriter::Result> seal(std::uint64_t number);
   static Entry entry_of(const HistoryHeader& header, std::uint64_t bytes);
   void sealed(std::uint64_t number, const HistoryWriter::Result& result);
   void could_not_seal(std::uint64_t number, const Error& error, Lock& lock);
@@ -96,11 +110,13 @@ class HistoryKeeper {
   bool drop_oldest(const char* reason, Lock& lock);
   void release_waiting(std::uint64_t number, Lock& lock);
   [[nodiscard]] std::uint64_t bytes_locked() const;
+  [[nodiscard]] bool is_urgent() const;
   void say_once(const std::string& message);
 
   const Options options_;
+  PaceClock& clock_;
   mutable std::mutex mutex_;
-  std::condition_variable wake_;     // for the thread
+  std::condition_variable wake_;     // for the thread, also where it waits for its pace
   std::condition_variable changed_;  // for catch_up
   std::map<std::uint64_t, Entry> files_;
   std::deque<std::uint64_t> waiting_;      // segments to be sealed
@@ -110,6 +126,9 @@ class HistoryKeeper {
   std::deque<std::pair<std::uint64_t, std::shared_ptr<const HistoryFile>>>
       open_;  // last used first
   std::string last_said_;
+  Pace pace_;
+  bool disk_was_full_ = false;  // since segments began to wait
+  std::uint64_t urgent_ = 0;    // catch_up() waits for this request
   std::uint64_t requested_ = 0;
   std::uint64_t completed_ = 0;
   bool stopping_ = false;

@@ -61,6 +61,9 @@ LogOptions checked(LogOptions options) {
       options.segment_bytes > kSegmentFileBytesMax - kSegmentOverheadBytes - kBlockBytes) {
     throw Error(ErrorCode::kInvalid, "A log segment has between 1 byte and 4 GiB.");
   }
+  if (options.history.sealing_bytes_per_second == 0) {
+    throw Error(ErrorCode::kInvalid, "The pace of sealing is 1 byte a second at least.");
+  }
   if (!options.on_poisoned) options.on_poisoned = end_process;
   if (!options.history.now_ms) options.history.now_ms = wall_clock_ms;
   return options;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -93,8 +94,11 @@ class Sealing {
     header_.first_lsn = segment->first_lsn;
     header_.min_time_ms = std::numeric_limits<std::int64_t>::max();
     header_.max_time_ms = std::numeric_limits<std::int64_t>::min();
-    const SegmentEnd end =
-        scan_segment(reader, *segment, [this](const RecordView& record) { add(record); });
+    const auto scanned = scan_segment(
+        reader, *segment, [this](const RecordView& record) { add(record); },
+        [this](std::uint64_t bytes) { return goes_on(bytes); });
+    if (!scanned) return false;
+    const SegmentEnd& end = *scanned;
     if (end.next_lsn != request_.end_lsn) {
       damaged("holds records up to LSN " + std::to_string(end.next_lsn - 1) + " instead of " +
                   std::to_string(request_.end_lsn - 1) +
@@ -106,7 +110,7 @@ class Sealing {
     std::sort(places_.begin(), places_.end(), [](const Place& a, const Place& b) {
       return a.object != b.object ? a.object < b.object : a.lsn < b.lsn;
     });
-    return !request_.stopped();
+    return true;
   }
 
   void add(const RecordView& record) {
@@ -121,10 +125,15 @@ class Sealing {
     HistoryWriter writer(files_, temp, header_);
     RecordReader records(file_);
     for (const Place& place : places_) {
-      if (request_.stopped()) return std::nullopt;
       writer.add(records.read(place));
+      if (!goes_on(place.bytes)) return std::nullopt;
     }
     return writer.finish();
+  }
+
+  bool goes_on(std::uint64_t bytes) {
+    block_bytes_ += bytes;
+    return block_bytes_ < kSealingBlockBytes || request_.goes_on(std::exchange(block_bytes_, 0));
   }
 
   void prepare_directory() {
@@ -152,6 +161,7 @@ class Sealing {
   const std::shared_ptr<File> file_;
   HistoryHeader header_;
   std::vector<Place> places_;
+  std::uint64_t block_bytes_ = 0;  // read since goes_on() was asked
 };
 
 }  // namespace

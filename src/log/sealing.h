@@ -19,8 +19,14 @@ struct SealRequest {
   std::uint64_t number = 0;       // of the segment; nothing is appended to it any more
   Lsn end_lsn = 0;                // of the first record behind it
   ObjectNumber first_object = 1;  // records of lower ones are left out
-  std::function<bool()> stopped;  // asked often
+  // Called after each block of work (kSealingBlockBytes) with the bytes of the segment that were
+  // read for it: all of them once to check it, then the records that are kept once more. May wait.
+  // False: stop.
+  std::function<bool(std::uint64_t bytes)> goes_on;
 };
+
+// A block of sealing, in bytes of the segment; one frame or record when that is larger.
+inline constexpr std::uint64_t kSealingBlockBytes = 256 << 10;
 
 // Writes the history file of a segment; durable on return. Nothing when it was stopped. Takes some
 // 24 bytes of memory for each record, and the largest frame. Throws Error: kCorrupt (the segment is

@@ -6,8 +6,9 @@
 
 namespace perdure::log {
 
-SegmentEnd scan_segment(SegmentReader& reader, const SegmentHeader& header,
-                        const std::function<void(const RecordView&)>& visit) {
+std::optional<SegmentEnd> scan_segment(SegmentReader& reader, const SegmentHeader& header,
+                                       const std::function<void(const RecordView&)>& visit,
+                                       const std::function<bool(std::uint64_t bytes)>& goes_on) {
   SegmentEnd end{kSegmentHeaderBytes, header.first_lsn, header.chain};
   for (;;) {
     const auto frame = reader.frame_header(end.offset);
@@ -19,6 +20,7 @@ SegmentEnd scan_segment(SegmentReader& reader, const SegmentHeader& header,
     end.next_lsn += frame->records;
     end.chain = frame->checksum;
     end.offset = std::min(round_up(end.offset + frame->length, kFrameAlignment), reader.size());
+    if (!goes_on(frame->length)) return std::nullopt;
   }
 }
 
