@@ -15,8 +15,6 @@ namespace {
 
 // How often it looks for what has expired, and tries again what a full disk had stopped.
 constexpr std::chrono::seconds kInterval{10};
-// History files that are kept open for reading.
-constexpr std::size_t kOpenFilesMax = 16;
 // The lowest priority of a thread.
 constexpr int kNice = 19;
 
@@ -189,7 +187,7 @@ bool HistoryKeeper::is_urgent() const {
 
 void HistoryKeeper::sealed(std::uint64_t number, const HistoryWriter::Result& result) {
   files_[number] = entry_of(result.header, result.bytes);
-  std::erase_if(open_, [number](const auto& entry) { return entry.first == number; });
+  open_.forget(number);
 }
 
 void HistoryKeeper::could_not_seal(std::uint64_t number, const Error& error, Lock& lock) {
@@ -237,7 +235,7 @@ std::uint64_t HistoryKeeper::bytes_locked() const {
 
 void HistoryKeeper::remove(std::uint64_t number, Lock& lock) {
   files_.erase(number);
-  std::erase_if(open_, [number](const auto& entry) { return entry.first == number; });
+  open_.forget(number);
   lock.unlock();
   const auto path = history_path(options_.history_directory, number);
   try {
@@ -293,12 +291,7 @@ bool HistoryKeeper::give_up_oldest() {
 std::shared_ptr<const HistoryFile> HistoryKeeper::open(std::uint64_t number) {
   {
     const std::lock_guard lock(mutex_);
-    const auto found = std::find_if(open_.begin(), open_.end(),
-                                    [number](const auto& entry) { return entry.first == number; });
-    if (found != open_.end()) {
-      std::rotate(open_.begin(), found, found + 1);
-      return open_.front().second;
-    }
+    if (auto file = open_.find(number)) return file;
     if (!files_.contains(number)) return nullptr;
   }
   const auto path = history_path(options_.history_directory, number);
@@ -311,9 +304,7 @@ std::shared_ptr<const HistoryFile> HistoryKeeper::open(std::uint64_t number) {
     throw;
   }
   const std::lock_guard lock(mutex_);
-  if (!files_.contains(number)) return file;
-  if (open_.size() == kOpenFilesMax) open_.pop_back();
-  open_.emplace_front(number, file);
+  if (files_.contains(number)) open_.put(number, file);
   return file;
 }
 

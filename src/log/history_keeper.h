@@ -1,6 +1,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <filesystem>
@@ -11,13 +12,13 @@
 #include <optional>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "base/file.h"
 #include "log/history.h"
 #include "log/history_file.h"
 #include "log/pace.h"
+#include "log/recent_files.h"
 #include "log/sealing.h"
 
 namespace perdure::log {
@@ -93,6 +94,8 @@ class HistoryKeeper {
     bool is_damaged = false;  // the rest is not known, but for the size
   };
   using Lock = std::unique_lock<std::mutex>;
+  // For reading.
+  static constexpr std::size_t kOpenFilesMax = 16;
 
   void load();
   [[nodiscard]] Entry load_entry(std::uint64_t number, const std::filesystem::path& path);
@@ -123,8 +126,7 @@ class HistoryKeeper {
   std::vector<std::uint64_t> unsealable_;  // segments that are damaged
   std::uint64_t sealing_ = 0;              // the one that is being sealed
   bool abandon_ = false;                   // … and is not needed any more
-  std::deque<std::pair<std::uint64_t, std::shared_ptr<const HistoryFile>>>
-      open_;  // last used first
+  RecentFiles<const HistoryFile> open_{kOpenFilesMax};
   std::string last_said_;
   Pace pace_;
   bool disk_was_full_ = false;  // since segments began to wait

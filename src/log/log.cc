@@ -19,6 +19,7 @@
 #include "log/format.h"
 #include "log/frame.h"
 #include "log/history_keeper.h"
+#include "log/recent_files.h"
 #include "log/recovery.h"
 #include "log/segment_pool.h"
 #include "log/segment_reader.h"
@@ -104,29 +105,23 @@ class ReadFiles {
 
   std::shared_ptr<File> get(std::uint64_t number) {
     const std::lock_guard lock(mutex_);
-    const auto found = std::find_if(open_.begin(), open_.end(),
-                                    [number](const auto& entry) { return entry.first == number; });
-    if (found != open_.end()) {
-      std::rotate(open_.begin(), found, found + 1);
-      return open_.front().second;
-    }
+    if (auto file = open_.find(number)) return file;
     std::shared_ptr<File> file =
         files_.open(segment_path(directory_, number), FileSystem::Mode::kRead);
-    if (open_.size() == kReadFilesMax) open_.pop_back();
-    open_.emplace_front(number, file);
+    open_.put(number, file);
     return file;
   }
 
   void forget(std::uint64_t number) {
     const std::lock_guard lock(mutex_);
-    std::erase_if(open_, [number](const auto& entry) { return entry.first == number; });
+    open_.forget(number);
   }
 
  private:
   FileSystem& files_;
   const std::filesystem::path directory_;
   std::mutex mutex_;
-  std::deque<std::pair<std::uint64_t, std::shared_ptr<File>>> open_;  // the last used first
+  RecentFiles<File> open_{kReadFilesMax};
 };
 
 }  // namespace
