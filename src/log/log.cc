@@ -19,7 +19,7 @@
 #include "log/format.h"
 #include "log/frame.h"
 #include "log/history_keeper.h"
-#include "log/recent_files.h"
+#include "log/log_reader.h"
 #include "log/recovery.h"
 #include "log/segment_pool.h"
 #include "log/segment_reader.h"
@@ -34,14 +34,6 @@ constexpr std::size_t kKeptBuffersMax = 2;
 // Without flush_on_append: so much is never left lying for want of a flush().
 constexpr std::uint64_t kUnflushedBytesMax = std::uint64_t{1} << 20;
 constexpr std::size_t kKeptBufferBytesMax = 4 << 20;
-// Segments that read() keeps open.
-constexpr std::size_t kReadFilesMax = 16;
-// What read() fetches first: most records are smaller. In bytes.
-constexpr std::size_t kReadAheadBytes = 4096;
-// What is fetched at once where an object's records are close to each other, in bytes; close is a
-// quarter of it.
-constexpr std::uint32_t kReadBackBytes = 256 << 10;
-
 [[noreturn]] void end_process(const std::string& message) {
   std::fprintf(stderr, "perdure: %s\n", message.c_str());
   std::fflush(stderr);
@@ -97,33 +89,6 @@ class Subscribers {
   std::map<std::uint64_t, std::function<void(Lsn)>> callbacks_;
 };
 
-// Opens segments for reading and keeps the last ones open.
-class ReadFiles {
- public:
-  ReadFiles(FileSystem& files, std::filesystem::path directory)
-      : files_(files), directory_(std::move(directory)) {}
-
-  std::shared_ptr<File> get(std::uint64_t number) {
-    const std::lock_guard lock(mutex_);
-    if (auto file = open_.find(number)) return file;
-    std::shared_ptr<File> file =
-        files_.open(segment_path(directory_, number), FileSystem::Mode::kRead);
-    open_.put(number, file);
-    return file;
-  }
-
-  void forget(std::uint64_t number) {
-    const std::lock_guard lock(mutex_);
-    open_.forget(number);
-  }
-
- private:
-  FileSystem& files_;
-  const std::filesystem::path directory_;
-  std::mutex mutex_;
-  RecentFiles<File> open_{kReadFilesMax};
-};
-
 }  // namespace
 
 struct Log::Impl {
@@ -136,7 +101,6 @@ struct Log::Impl {
   void wait_durable(Lsn lsn);
   CheckpointStart begin_checkpoint();
   void complete_checkpoint(const CheckpointStart& start);
-  RecordView read(RecordLocation location, ReadWindow& window);
 
   // With mutex_ held.
   bool make_room(std::uint64_t bytes, std::unique_lock<std::mutex>& lock);
@@ -144,7 +108,6 @@ struct Log::Impl {
   void close_open_frame();
   Bytes take_buffer();
   void throw_if_poisoned() const;
-  bool copy_from_memory(RecordLocation location, Bytes& buffer) const;
 
   // On the flusher's thread.
   void run_flusher();
@@ -156,9 +119,7 @@ struct Log::Impl {
   void poison(const std::string& message) noexcept;
 
   bool is_live(std::uint64_t segment) const;
-  Entry read_entry(RecordLocation location, ReadWindow& window);
-  void read_before(RecordLocation record, ReadWindow& window);
-  Entry read_alone(RecordLocation location, Bytes& buffer);
+  bool copy_unwritten(RecordLocation location, Bytes& entry) const;
   std::uint64_t checkpoint_chain(const CheckpointStart& start) const;
   std::vector<std::uint64_t> take_below(const RecoveredLog& recovered);
   void retire_segments_below(std::uint64_t segment);
@@ -217,7 +178,7 @@ struct Log::Impl {
 
   std::mutex checkpoint_mutex;  // one complete_checkpoint at a time
   Subscribers subscribers;
-  ReadFiles read_files;
+  LogReader reader;
   // The thread of each calls the other.
   HistoryKeeper keeper;
   SegmentPool pool;
@@ -241,7 +202,12 @@ Log::Impl::Impl(LogOptions log_options, RecoveredLog recovered)
       tail(std::move(recovered.tail)),
       chain(recovered.chain),
       proven_durable_lsn(recovered.proven_durable_lsn),
-      read_files(*options.file_system, options.directory),
+      reader({.file_system = options.file_system,
+              .directory = options.directory,
+              .id = id,
+              .is_live = [this](std::uint64_t segment) { return is_live(segment); },
+              .copy_unwritten = [this](RecordLocation location,
+                                       Bytes& entry) { return copy_unwritten(location, entry); }}),
       keeper({.file_system = options.file_system,
               .log_directory = options.directory,
               .history_directory = options.directory.parent_path() / kHistoryDirectory,
@@ -255,7 +221,7 @@ Log::Impl::Impl(LogOptions log_options, RecoveredLog recovered)
            [this] { return keeper.give_up_oldest(); }),
       history(options.history,
               {.read = [this](RecordLocation location,
-                              ReadWindow& window) { return read(location, window); },
+                              ReadWindow& window) { return reader.read(location, window); },
                .live_segments = [this] { return live_segments(); },
                .first_time_ms = [this](std::uint64_t number) { return first_time_ms(number); },
                .keeper = keeper}) {
@@ -570,7 +536,7 @@ void Log::Impl::free_segments(const std::vector<std::uint64_t>& numbers) {
     const std::lock_guard lock(mutex);
     for (const std::uint64_t number : numbers) live.erase(number);
   }
-  for (const std::uint64_t number : numbers) read_files.forget(number);
+  for (const std::uint64_t number : numbers) reader.forget(number);
   if (!numbers.empty()) pool.recycle(numbers);
 }
 
@@ -583,7 +549,7 @@ Lsn Log::Impl::end_of_segment(std::uint64_t number) {
   }
   if (const auto sealed = keeper.first_lsn(number + 1)) return *sealed;
   SegmentReader next(id, number + 1, segment_path(options.directory, number + 1),
-                     read_files.get(number + 1));
+                     reader.open(number + 1));
   const auto header = next.header();
   if (!header) {
     throw Error(ErrorCode::kCorrupt,
@@ -603,7 +569,7 @@ std::vector<std::uint64_t> Log::Impl::live_segments() {
 std::optional<std::int64_t> Log::Impl::first_time_ms(std::uint64_t number) {
   ReadWindow window;
   try {
-    return read({number, kSegmentHeaderBytes + kFrameHeaderBytes}, window).time_ms;
+    return reader.read({number, kSegmentHeaderBytes + kFrameHeaderBytes}, window).time_ms;
   } catch (const Error& error) {
     // Nothing was appended to it yet, or it is not there any more.
     if (error.code() == ErrorCode::kIo) throw;
@@ -616,91 +582,18 @@ bool Log::Impl::is_live(std::uint64_t segment) const {
   return live.contains(segment);
 }
 
-bool Log::Impl::copy_from_memory(RecordLocation location, Bytes& buffer) const {
+bool Log::Impl::copy_unwritten(RecordLocation location, Bytes& entry) const {
+  const std::lock_guard lock(mutex);
   for (const auto* frames : {&in_flight, &queue}) {
     for (const auto& frame : *frames) {
       const std::span<const std::byte> found = frame->find(location);
       if (found.empty()) continue;
-      const Entry entry = Entry::parse(found);
-      buffer.assign(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(entry.size()));
+      const auto size = static_cast<std::ptrdiff_t>(Entry::parse(found).size());
+      entry.assign(found.begin(), found.begin() + size);
       return true;
     }
   }
   return false;
-}
-
-Entry Log::Impl::read_entry(RecordLocation location, ReadWindow& window) {
-  const RecordLocation last = std::exchange(window.last, location);
-  const bool is_neighbour = window.start.segment == location.segment &&
-                            location.offset < last.offset &&
-                            last.offset - location.offset <= kReadBackBytes / 4;
-  if (is_neighbour && location.offset < window.start.offset) read_before(last, window);
-  if (is_neighbour) {
-    const std::size_t at = location.offset - window.start.offset;
-    return Entry::parse(std::span(window.bytes).subspan(std::min(at, window.bytes.size())));
-  }
-  window.start = {};
-  {
-    const std::lock_guard lock(mutex);
-    if (copy_from_memory(location, window.bytes)) return Entry::parse(window.bytes);
-  }
-  // What is in front of a record that is in the file is in the file as well.
-  window.start = location;
-  return read_alone(location, window.bytes);
-}
-
-// Fetches the bytes that end where a record begins.
-void Log::Impl::read_before(RecordLocation record, ReadWindow& window) {
-  const std::uint32_t start = record.offset - std::min(record.offset, kReadBackBytes);
-  window.start = {record.segment, start};
-  window.bytes.resize(record.offset - start);
-  window.bytes.resize(read_files.get(record.segment)->read(start, window.bytes));
-}
-
-Entry Log::Impl::read_alone(RecordLocation location, Bytes& buffer) {
-  const std::shared_ptr<File> file = read_files.get(location.segment);
-  buffer.resize(kReadAheadBytes);
-  buffer.resize(file->read(location.offset, buffer));
-  ByteReader reader(buffer, "log segment");
-  reader.bytes(kEntryHeaderBytes);
-  const std::uint64_t needed = kEntryHeaderBytes + std::uint64_t{reader.fixed<std::uint32_t>()};
-  if (needed > buffer.size()) {
-    // Checked first, so that a damaged length asks for no more memory than the file has bytes.
-    if (location.offset + needed > file->size()) {
-      throw Error(ErrorCode::kCorrupt, "The log record has a wrong length.");
-    }
-    const std::size_t have = buffer.size();
-    buffer.resize(needed);
-    buffer.resize(have + file->read(location.offset + have, std::span(buffer).subspan(have)));
-  }
-  return Entry::parse(buffer);
-}
-
-RecordView Log::Impl::read(RecordLocation location, ReadWindow& window) {
-  const auto gone = [&] {
-    return Error(ErrorCode::kNotFound,
-                 "The log segment " + segment_path(options.directory, location.segment).string() +
-                     " is not kept any more.");
-  };
-  if (!is_live(location.segment)) throw gone();
-  try {
-    const Entry entry = read_entry(location, window);
-    if (!entry.belongs_at(id, location)) {
-      throw Error(ErrorCode::kCorrupt, "There is no log record, or it is damaged.");
-    }
-    RecordView view = RecordView::parse(entry.record);
-    view.lsn = entry.lsn;
-    view.location = location;
-    return view;
-  } catch (const Error& error) {
-    window.start = {};
-    // A checkpoint may have freed the segment under our hands.
-    if (!is_live(location.segment)) throw gone();
-    if (error.code() == ErrorCode::kIo) throw;
-    throw Error(error.code(), std::string(error.what()) + " It is at byte " +
-                                  std::to_string(location.offset) + " of " +
-                                  segment_path(options.directory, location.segment).string() + ".");
-  }
 }
 
 Log::Log(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -756,13 +649,13 @@ void Log::complete_checkpoint(const CheckpointStart& start) { impl_->complete_ch
 
 RecordView Log::read(RecordLocation location, std::vector<std::byte>& buffer) const {
   ReadWindow window{.bytes = std::move(buffer), .start = {}, .last = {}};
-  const RecordView view = impl_->read(location, window);
+  const RecordView view = impl_->reader.read(location, window);
   buffer = std::move(window.bytes);  // with what the view points into
   return view;
 }
 
 RecordView Log::read(RecordLocation location, ReadWindow& window) const {
-  return impl_->read(location, window);
+  return impl_->reader.read(location, window);
 }
 
 }  // namespace perdure::log

@@ -13,6 +13,7 @@
 #include "base/lsn.h"
 #include "log/history.h"
 #include "log/log_id.h"
+#include "log/read_window.h"
 #include "log/record.h"
 
 namespace perdure::log {
@@ -53,13 +54,6 @@ struct CheckpointStart {
   std::uint64_t epoch = 0;  // the epoch that begins
   Lsn lsn = 0;              // the last record before it
   RecordLocation next;      // where the first frame after it starts or will start
-};
-
-// What a reader of records keeps from one to the next, so that neighbours are fetched together.
-struct ReadWindow {
-  std::vector<std::byte> bytes;  // the record that was read last points into them
-  RecordLocation start;          // where they begin; no segment: nothing that may be used again
-  RecordLocation last;           // where the record that was read last begins
 };
 
 // The one append-only log of a data directory. See docs/log-format.md for the bytes.
