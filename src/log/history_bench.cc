@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -25,14 +27,15 @@ constexpr std::uint64_t kSegmentBytes = 64 << 20;
 
 class BenchLog {
  public:
-  BenchLog() {
+  explicit BenchLog(HistoryOptions history = {}) {
+    history.now_ms = [] { return std::int64_t{0}; };
     std::string name = (std::filesystem::current_path() / "history_bench.XXXXXX").string();
     if (mkdtemp(name.data()) == nullptr) std::abort();
     directory_ = name;
     log_ = Log::open({.file_system = &real_file_system(),
                       .directory = directory_ / "log",
                       .segment_bytes = kSegmentBytes,
-                      .history = {.now_ms = [] { return std::int64_t{0}; }}},
+                      .history = history},
                      [](const RecordView&) {});
   }
   ~BenchLog() {
@@ -71,6 +74,11 @@ struct Object {
     }
     for (std::size_t i = 0; i < changes.size(); ++i) changes[i].after = after[i];
     append(log, changes, size, time_ms);
+  }
+
+  void commit_small(Log& log, std::mt19937_64& random) {
+    const std::uint32_t pages[] = {1, 2};
+    commit(log, pages, 2, 0, random);
   }
 
   // Writes so many new pages of random bytes.
@@ -216,8 +224,7 @@ void BM_Seal(benchmark::State& state) {
       if (is_large) {
         object.commit_random(*log, 8, random);
       } else {
-        const std::uint32_t pages[] = {1, 2};
-        object.commit(*log, pages, 2, 0, random);
+        object.commit_small(*log, random);
       }
       segment = object.last.location.segment;
     }
@@ -236,6 +243,50 @@ BENCHMARK(BM_Seal)
     ->MeasureProcessCPUTime()
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
+
+// One durable commit after the other while segments are sealed at a pace in MiB/s (0: history is
+// off).
+void BM_CommitWhileSealing(benchmark::State& state) {
+  constexpr std::uint64_t kSegments = 6;
+  HistoryOptions history;
+  history.enabled = state.range(0) != 0;
+  if (history.enabled) {
+    history.sealing_bytes_per_second = static_cast<std::uint64_t>(state.range(0)) << 20;
+  }
+  BenchLog log(history);
+  std::mt19937_64 random(1);
+  std::vector<Object> objects;
+  for (std::uint64_t i = 0; i < 10'000; ++i) objects.push_back({.number = 100 + i});
+  const auto commit = [&] {
+    Object& object = objects[random() % objects.size()];
+    object.commit_small(*log, random);
+    return object.last;
+  };
+  while (commit().location.segment <= kSegments) {
+  }
+  (*log).complete_checkpoint((*log).begin_checkpoint());
+  std::vector<double> microseconds;
+  for (auto _ : state) {
+    const auto start = std::chrono::steady_clock::now();
+    (*log).wait_durable(commit().lsn);
+    microseconds.push_back(
+        std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start)
+            .count());
+  }
+  std::sort(microseconds.begin(), microseconds.end());
+  state.counters["p50_us"] = microseconds[microseconds.size() / 2];
+  state.counters["p99_us"] = microseconds[microseconds.size() * 99 / 100];
+  state.counters["sealed"] = static_cast<double>((*log).history().usage().files);
+}
+BENCHMARK(BM_CommitWhileSealing)
+    ->ArgName("pace")
+    ->Arg(0)
+    ->Arg(32)
+    ->Arg(64)
+    ->Arg(1 << 20)
+    ->Iterations(20'000)
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace perdure::log
