@@ -265,7 +265,6 @@ bool HistoryKeeper::drop_oldest(const char* reason, Lock& lock) {
     // Its thread gives it back as soon as it notices.
     if (abandon_) return false;
     abandon_ = true;
-    wake_.notify_all();
   }
   say_once("The log's " + label(raw) + " does not become history: " + reason + ".");
   if (raw != sealing_) release_waiting(raw, lock);
