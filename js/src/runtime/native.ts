@@ -32,6 +32,8 @@ export interface NativeEngine {
   viewQuery(view: number, sql: string, parameters: (string | number)[]): Promise<string[]>;
   viewRows(view: number, most: number): Promise<ViewValue[]>;
   viewPages(view: number, first: number, count: number): Promise<ArrayBuffer>;
+  /** Of the file that the view is of. */
+  checkPages(view: number, first: number, count: number): Promise<[reachedEnd: number, unknown: number, damagedCount: number, ...damaged: number[]]>;
   viewPairs(view: number, namespace: number, hexId: string, file: string): Promise<void>;
   interruptView(view: number): void;
   closeView(view: number): void;
