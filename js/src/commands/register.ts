@@ -189,7 +189,7 @@ function registerExport(program: Command): void {
   perdure export chat-Room lobby /tmp/before --at 2026-11-21T09:30:00Z
 
 Each file is the state of one moment; the objects go on meanwhile. Nothing is overwritten. The list
-objects.jsonl beside the files of a whole namespace has the names and alarms. "perdure import" takes the folder.`,
+objects.jsonl beside the files of a whole namespace has the names and alarms (with --at those of then). "perdure import" takes the folder.`,
   )
     .option('--at <bookmark or time>', 'the state at that time', moment)
     .action(
