@@ -11,8 +11,8 @@ const NOTES = `
 The data directory may be served meanwhile (the command then asks the server, through the socket
 admin.sock in it) or not (the command opens it itself).
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such namespace, object or key, 4 damage found,
-5 the data directory cannot be reached (in use, or not yours), 130 interrupted.`;
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such data directory, namespace, object or key, 4 damage found,
+5 the data directory cannot be reached (in use, not yours, or not to be written), 130 interrupted.`;
 
 function positiveInteger(text: string): number {
   if (/^[1-9]\d{0,14}$/.test(text)) return Number(text);

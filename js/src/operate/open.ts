@@ -1,5 +1,5 @@
 /** A data directory for the command line: through the process that serves it, or opened here when nobody does. */
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { loadNative, type NativeEngine, NOTHING_EXPIRES } from '../runtime/native.js';
@@ -17,6 +17,23 @@ const LOCKED_POLL_MS = 50;
 
 const IDLE_MS = 10_000;
 
+/** How opening ends where this user may not write. */
+const REFUSED = /: (Permission denied|Operation not permitted|Read-only file system)\.?$|^(EACCES|EPERM|EROFS): /;
+
+/** Throws OperateError unless it is a data directory that this user may look into. */
+function checkThere(path: string): void {
+  try {
+    statSync(join(path, 'format'));
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR')
+      throw new OperateError(`There is no data directory ${path}. Say where the objects live: --data <folder> (a served project has them in its .perdure).`, 'missing');
+    if (code === 'EACCES' || code === 'EPERM')
+      throw new OperateError(`The data directory ${path} is another user's, and this one may not look into it: run this command as the owner (${message}).`, 'unavailable');
+    throw error;
+  }
+}
+
 export class DataDirectory {
   #own: { engine: NativeEngine; shard: Shard; operated: Operated } | undefined;
 
@@ -24,8 +41,7 @@ export class DataDirectory {
     readonly path: string,
     readonly signal: AbortSignal,
   ) {
-    if (!existsSync(join(path, 'format')))
-      throw new OperateError(`There is no data directory ${path}. Say where the objects live: --data <folder> (a served project has them in its .perdure).`, 'missing');
+    checkThere(path);
   }
 
   /** The same operation on the same code, here or in the process that serves. */
@@ -49,6 +65,8 @@ export class DataDirectory {
         return undefined;
       } catch (error) {
         const { message } = error as Error;
+        if (REFUSED.test(message))
+          throw new OperateError(`The data directory ${this.path} cannot be written by this user, which each command needs, if only for its lock. Run this one as the owner, or on a copy (${message.replace(/\.$/, '')}).`, 'unavailable');
         if (!/ is in use by another process\./.test(message)) throw error;
         if (Date.now() > deadline)
           throw new OperateError(`The data directory ${this.path} is in use by a process without an admin socket: a program that has opened it with the package, or another command. Stop that one.`, 'unavailable');
