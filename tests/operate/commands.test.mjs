@@ -12,12 +12,14 @@ const perdure = operator(lab.data);
 const done = succeeding(lab.data);
 const folder = temporaryDirectory({ after });
 
-const NAMES = ['a', 'b', 'c', 'd', 'e', 'f'];
+/** As a checksum is, which is no id. */
+const HEX_NAME = 'aB'.repeat(32);
+const NAMES = ['a', HEX_NAME, 'b', 'c', 'd', 'e'];
 const ALARM_MS = Date.UTC(2040, 0, 2, 3, 4, 5, 678);
 for (const name of NAMES) {
   await lab.object(name, ({ sql, kv }, name) => {
     sql.exec('CREATE TABLE notes (id INTEGER PRIMARY KEY, text, bytes)');
-    sql.exec('INSERT INTO notes VALUES (1, ?, ?), (9007199254740993, NULL, NULL)', `of ${name}`, new Uint8Array([0, 255]));
+    sql.exec('INSERT INTO notes VALUES (1, ?, ?), (9007199254740993, NULL, NULL)', `of ${name.length === 64 ? 'hex' : name}`, new Uint8Array([0, 255]));
     kv.put('topic', { name, list: [1, 'ü'] });
     kv.put('at', new Date(0));
   }, name);
@@ -26,7 +28,7 @@ for (const name of NAMES) {
 await lab.object('a', ({ storage }, ms) => storage.setAlarm(ms), ALARM_MS);
 await lab.keyed('b', ({ storage }, ms) => storage.setAlarm(ms), ALARM_MS);
 const idOf = (namespace, name) => lab.worker(({ env }, namespace, name) => `${env[namespace].idFromName(name)}`, namespace, name);
-const ids = { a: await idOf('COUNTER', 'a'), keyedB: await idOf('KEYED', 'b') };
+const ids = { a: await idOf('COUNTER', 'a'), keyedB: await idOf('KEYED', 'b'), hex: await idOf('COUNTER', HEX_NAME) };
 const startedMs = Date.now();
 
 /** The commands, with how a test that goes twice is told apart. */
@@ -95,6 +97,17 @@ function commands(state) {
     assert.deepEqual(written, { code: 0, signal: null, stdout: 'A\nx\ny\n', stderr: '2 rows written.\n' });
     const rows = await done('sql', 'bench-Counter', 'd', "SELECT (SELECT count(*) FROM log) AS log, (SELECT count(*) FROM notes WHERE text = 'lost') AS lost", '--csv');
     assert.equal(rows, `log,lost\n${state === 'served' ? 2 : 4},0\n`);
+  });
+
+  test(title('a name may look like an id'), async () => {
+    assert.equal(await done('sql', 'bench-Counter', HEX_NAME, 'SELECT text FROM notes WHERE id = 1', '--csv'), 'text\nof hex\n');
+    assert.equal(await done('sql', 'bench-Counter', ids.hex.toUpperCase(), 'SELECT text FROM notes WHERE id = 1', '--csv'), 'text\nof hex\n');
+    assert.equal((await perdure('sql', 'bench-Counter', HEX_NAME.toLowerCase(), 'SELECT 1')).code, 3);
+    await done('kv', 'put', 'bench-Counter', HEX_NAME, 'k', JSON.stringify(state));
+    assert.equal(await done('kv', 'get', 'bench-Counter', HEX_NAME, 'k'), `${JSON.stringify(state)}\n`);
+    assert.match(await done('history', 'bench-Counter', HEX_NAME), /commit/);
+    await done('export', 'bench-Counter', HEX_NAME, join(folder, `${state} by name`));
+    assert.deepEqual(readdirSync(join(folder, `${state} by name/bench-Counter`)), [`${ids.hex}.sqlite`]);
   });
 
   test(title('sql --write that returns more than one message holds writes nothing'), async () => {
@@ -168,7 +181,8 @@ function commands(state) {
       assert.equal(code, 3, args.join(' '));
     }
     const foreign = await perdure('sql', 'bench-Counter', ids.keyedB, 'SELECT 1');
-    assert.equal(foreign.stderr, `perdure: The id ${ids.keyedB} was not made for the namespace bench-Counter.\n`);
+    assert.equal(foreign.stderr, `perdure: There is no object named "${ids.keyedB}" in bench-Counter. "perdure objects ls bench-Counter" lists those that are there. (Nor is that the id of one: it was not made for bench-Counter.)\n`);
+    assert.equal(foreign.code, 3);
     assert.equal(JSON.parse(await done('objects', 'ls', 'bench-Counter', '--json')).length, NAMES.length);
   });
 

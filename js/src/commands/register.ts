@@ -5,7 +5,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 const NAMESPACE = '<NAMESPACE>';
 const NAMESPACE_HELP = 'the namespace, as the data directory has it: <name of the project>-<class>';
 const OBJECT = '<NAME>';
-const OBJECT_HELP = 'the object: its name, or the 64 hex digits of its id';
+const OBJECT_HELP = 'the object: the 64 hex digits of its id, or its name';
 
 const NOTES = `
 The data directory may be served meanwhile (the command then asks the server, through the socket
