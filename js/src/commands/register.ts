@@ -146,7 +146,7 @@ What the object itself may not do (tables that begin with _cf_, pragmas, ATTACH)
     .option('--write', 'let it change the database')
     .addOption(new Option('--at <bookmark or time>', 'read an older state').argParser(moment).conflicts('write'))
     .option('--create', 'with --write: make the object if it is not there')
-    .option('--json', 'an array with an object for each row; a blob is {"hex": "…"}')
+    .option('--json', 'an array with an object for each row; a blob is {"hex": "…"}, an infinite number 9e999')
     .option('--csv', 'with a heading; NULL is empty, an empty text is "", a blob is hexadecimal')
     .action(lazily(storage, (module, ...args: Parameters<typeof module.runSql>) => module.runSql(...args)));
 }

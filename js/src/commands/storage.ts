@@ -62,7 +62,7 @@ async function printJson(batches: AsyncIterable<Pair[]>): Promise<void> {
 }
 
 async function printTable(batches: AsyncIterable<Pair[]>): Promise<void> {
-  const table = new TablePrinter(['key', 'value']);
+  const table = TablePrinter.ofOurs(['key', 'value']);
   for await (const pairs of batches) await table.rows(pairs.map(([key, value]) => [plain(key), valueText(value)]));
   await table.end();
 }
