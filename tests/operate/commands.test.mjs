@@ -15,6 +15,8 @@ const folder = temporaryDirectory({ after });
 /** As a checksum is, which is no id. */
 const HEX_NAME = 'aB'.repeat(32);
 const NAMES = ['a', HEX_NAME, 'b', 'c', 'd', 'e'];
+/** Rows that are never there, and no end. */
+const ENDLESS = 'WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n WHERE x < 0';
 const ALARM_MS = Date.UTC(2040, 0, 2, 3, 4, 5, 678);
 for (const name of NAMES) {
   await lab.object(name, ({ sql, kv }, name) => {
@@ -100,6 +102,23 @@ function commands(state) {
     assert.deepEqual(written, { code: 0, signal: null, stdout: 'a\nx\ny\n', stderr: '2 rows written.\n' });
     const rows = await done('sql', 'bench-Counter', 'd', "SELECT (SELECT count(*) FROM log) AS log, (SELECT count(*) FROM notes WHERE text = 'lost') AS lost", '--csv');
     assert.equal(rows, `log,lost\n${state === 'served' ? 2 : 4},0\n`);
+  });
+
+  test(title('sql --write counts the rows of all its statements'), async () => {
+    const counted = async (sql) => (await perdure('sql', 'bench-Counter', 'd', sql, '--write')).stderr;
+    assert.equal(await counted('DROP TABLE IF EXISTS q; CREATE TABLE q (x UNIQUE); INSERT INTO q VALUES (1), (2); UPDATE q SET x = x + 2; SELECT * FROM q'), '4 rows written.\n');
+    assert.equal(await counted('DELETE FROM q WHERE x = 3; SELECT 1'), '1 row written.\n');
+    assert.equal(await counted('SELECT 1; SELECT 2'), '0 rows written.\n');
+  });
+
+  test(title('sql --write that takes longer than --timeout is stopped, and writes nothing'), async () => {
+    for (const rest of [ENDLESS, `INSERT INTO notes (id) ${ENDLESS}`]) {
+      const { code, stdout, stderr } = await perdure('sql', 'bench-Counter', 'd', `INSERT INTO notes (text) VALUES ('lost'); ${rest}`, '--write', '--timeout', '0.2');
+      assert.equal(stderr, 'perdure: It was stopped after 0.2 s, in which the object has served nobody; nothing was written. Write less at a time, or give it longer: --timeout <seconds>.\n');
+      assert.deepEqual({ code, stdout }, { code: 1, stdout: '' });
+    }
+    assert.equal(await done('sql', 'bench-Counter', 'd', "SELECT count(*) AS n FROM notes WHERE text = 'lost' OR text IS NULL", '--csv'), 'n\n1\n');
+    await done('sql', 'bench-Counter', 'd', 'UPDATE notes SET text = text', '--write');
   });
 
   test(title('a name may look like an id'), async () => {
@@ -266,6 +285,9 @@ test('wrong usage', async () => {
     [['sql', 'bench-Counter', 'a'], /missing required argument 'SQL'/],
     [['kv', 'ls', 'bench-Counter', 'a', '--limit', '0'], /Give a whole number from 1\./],
     [['kv', 'put', 'bench-Counter', 'a', 'k'], /missing required argument 'JSON'/],
+    [['sql', 'bench-Counter', 'a', 'SELECT 1', '--create'], /option '--create' does nothing without '--write'/],
+    [['sql', 'bench-Counter', 'a', 'SELECT 1', '--timeout', '5'], /option '--timeout' does nothing without '--write'/],
+    [['sql', 'bench-Counter', 'a', 'SELECT 1', '--write', '--timeout', '0'], /Give seconds, up to 86400/],
   ]) {
     const { code, stderr } = await perdure(...args);
     assert.match(stderr, message);

@@ -56,5 +56,5 @@ export function restore(namespace: string, object: string, options: DataOption &
       const { bookmark, commits, changedPages } = part;
       console.error(`${dryRun === true ? 'Would take' : 'Taking'} back ${commits} commits (${changedPages} pages differ), to ${bookmark}.`);
     }
-  });
+  }, options.dryRun !== true);
 }

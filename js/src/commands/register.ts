@@ -19,6 +19,19 @@ function positiveInteger(text: string): number {
   throw new InvalidArgumentError('Give a whole number from 1.');
 }
 
+function secondsUpToADay(text: string): number {
+  const seconds = /^\d+(\.\d{1,3})?$/.test(text) ? Number(text) : NaN;
+  if (seconds > 0 && seconds <= 86_400) return seconds;
+  throw new InvalidArgumentError('Give seconds, up to 86400; parts of one as 0.5.');
+}
+
+/** Options that would do nothing. */
+function refuseWithoutWrite(command: Command, ...names: string[]): void {
+  if (command.getOptionValue('write') === true) return;
+  const given = names.find((name) => command.getOptionValueSource(name) === 'cli');
+  if (given !== undefined) command.error(`error: option '--${given}' does nothing without '--write'`);
+}
+
 function describe(command: Command, description: string, examples: string): Command {
   return command
     .description(description)
@@ -140,14 +153,18 @@ function registerSql(program: Command): void {
 
 Without --write nothing can be changed, and what is read is the state of the last commit: the object
 goes on meanwhile. With it, all statements are one transaction, which runs as an event of the object: it waits while
-the object is inside blockConcurrencyWhile() or transaction(). The class is not constructed for it.
+the object is inside blockConcurrencyWhile() or transaction(). The class is not constructed for it. As the object serves
+nobody while its thread runs the statements, they are stopped after --timeout, or with Ctrl-C, and nothing is written then.
+"rows written" counts what INSERT, UPDATE and DELETE have done, in all statements and by triggers.
 What the object itself may not do (tables that begin with _cf_, pragmas, ATTACH) is refused.`,
   )
     .option('--write', 'let it change the database')
     .addOption(new Option('--at <bookmark or time>', 'read an older state').argParser(moment).conflicts('write'))
     .option('--create', 'with --write: make the object if it is not there')
+    .option('--timeout <seconds>', 'with --write: stop statements that take longer', secondsUpToADay, 30)
     .option('--json', 'an array with an object for each row; a blob is {"hex": "…"}, an infinite number 9e999')
     .option('--csv', 'with a heading; NULL is empty, an empty text is "", a blob is hexadecimal')
+    .hook('preAction', (command) => refuseWithoutWrite(command, 'create', 'timeout'))
     .action(lazily(storage, (module, ...args: Parameters<typeof module.runSql>) => module.runSql(...args)));
 }
 

@@ -44,6 +44,11 @@ export class DataDirectory {
     checkThere(path);
   }
 
+  /** Another process has it, as far as is known. */
+  get isServed(): boolean {
+    return this.#own === undefined;
+  }
+
   /** The same operation on the same code, here or in the process that serves. */
   async *run<Name extends OperationName>(name: Name, args: ArgumentsOf<Name>): AsyncGenerator<PartOf<Name>> {
     const answer = this.#own === undefined ? await this.#ask(name, args) : undefined;
