@@ -2,6 +2,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <memory>
+#include <utility>
 
 #include <poll.h>
 
@@ -10,6 +12,8 @@
 namespace perdure::node {
 namespace {
 
+// What statements may take.
+constexpr double kTimeMsMax = 86'400'000;
 // In a claim: js/src/operate/claim.ts.
 constexpr std::int32_t kGivenUp = 2;
 
@@ -36,6 +40,9 @@ bool has_hung_up(int connection) {
 napi_value limit_statements(napi_env env, napi_callback_info info) {
   Call<ShardHost, 5> call(env, info);
   const runtime::Slot slot = call.uint(0);
+  const double time_ms = call.number(1);
+  if (!(time_ms >= 0 && time_ms <= kTimeMsMax))
+    throw Error(ErrorCode::kInvalid, "statements may take a day at most");
   const bool watches_signals = call.boolean(3);
   const int client = static_cast<int>(call.number(4));
   const auto is_unwanted = [cell = cell_of(env, call.args[2]), watches_signals, client] {
@@ -44,9 +51,9 @@ napi_value limit_statements(napi_env env, napi_callback_info info) {
   };
   ShardHost& host = *call.self;
   host.operator_limit.reset();
-  host.operator_limit =
-      std::make_unique<OperatorLimit>(slot, watches_signals, host.shard.database(slot),
-                                      std::chrono::milliseconds(call.u64(1)), is_unwanted);
+  host.operator_limit = std::make_unique<OperatorLimit>(
+      slot, watches_signals, host.shard.database(slot),
+      std::chrono::milliseconds(std::int64_t(time_ms)), is_unwanted);
   return nullptr;
 }
 

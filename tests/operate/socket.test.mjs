@@ -209,6 +209,10 @@ test('requests that are none', async (t) => {
   assert.equal(await answer('/v1/__proto__', '{}'), 'The server does not know POST /v1/__proto__: it is of another version than this command.');
   assert.equal(await answer('/v1/objects', '', 'GET'), 'The server does not know GET /v1/objects: it is of another version than this command.');
   assert.match(await answer('/v1/objects', '{'), /JSON/);
+  await makeTable(lab);
+  const write = { namespace: 'bench-Counter', object: 'a', sql: 'SELECT 1', write: true, create: false };
+  for (const timeMsMax of [-1, 1e300]) assert.equal(await answer('/v1/sql', JSON.stringify({ ...write, timeMsMax })), 'statements may take a day at most');
+  assert.equal(await answer('/v1/sql', JSON.stringify(write)), 'A number was expected');
   assert.equal(await answer('/v1/kv-put', ' '.repeat(9 << 20)), 'The request is larger than 8 MiB.');
 });
 

@@ -18,7 +18,7 @@ export async function withData(options: DataOption, run: (data: DataDirectory) =
     await run(data);
   } catch (error) {
     // What a server had begun when this connection broke, it may have finished.
-    if (interrupted.signal.aborted && writes && data.isServed) throw new Interrupted('Interrupted. What the server had begun may have been written: look before you repeat it.');
+    if (interrupted.signal.aborted && writes && data.hasAsked) throw new Interrupted('Interrupted. What the server had begun may have been written: look before you repeat it.');
     if (interrupted.signal.aborted) throw interrupted.signal.reason;
     if (!(error instanceof ReaderGone)) throw error; // who has read enough is content
   } finally {

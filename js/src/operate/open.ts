@@ -35,6 +35,7 @@ function checkThere(path: string): void {
 }
 
 export class DataDirectory {
+  #hasAsked = false;
   #own: { engine: NativeEngine; shard: Shard; operated: Operated } | undefined;
 
   constructor(
@@ -44,9 +45,9 @@ export class DataDirectory {
     checkThere(path);
   }
 
-  /** Another process has it, as far as is known. */
-  get isServed(): boolean {
-    return this.#own === undefined;
+  /** A server may do what it was asked for, or has done it. */
+  get hasAsked(): boolean {
+    return this.#hasAsked;
   }
 
   /** The same operation on the same code, here or in the process that serves. */
@@ -63,8 +64,10 @@ export class DataDirectory {
   /** Undefined: this process has the data directory now. */
   async #ask<Name extends OperationName>(name: Name, args: ArgumentsOf<Name>): Promise<AsyncGenerator<PartOf<Name>> | undefined> {
     for (const deadline = Date.now() + LOCKED_MS_MAX; ; ) {
+      this.#hasAsked = true;
       const answer = await askServer(this.path, name, args, this.signal);
       if (answer !== undefined) return answer;
+      this.#hasAsked = false;
       try {
         this.#open();
         return undefined;
