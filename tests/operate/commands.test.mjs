@@ -127,9 +127,6 @@ function commands(state) {
     assert.equal((await perdure('sql', 'bench-Counter', HEX_NAME.toLowerCase(), 'SELECT 1')).code, 3);
     await done('kv', 'put', 'bench-Counter', HEX_NAME, 'k', JSON.stringify(state));
     assert.equal(await done('kv', 'get', 'bench-Counter', HEX_NAME, 'k'), `${JSON.stringify(state)}\n`);
-    assert.match(await done('history', 'bench-Counter', HEX_NAME), /commit/);
-    await done('export', 'bench-Counter', HEX_NAME, join(folder, `${state} by name`));
-    assert.deepEqual(readdirSync(join(folder, `${state} by name/bench-Counter`)), [`${ids.hex}.sqlite`]);
   });
 
   test(title('sql --write that returns more than one message holds writes nothing'), async () => {

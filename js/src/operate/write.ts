@@ -40,7 +40,7 @@ const RETURNED_BYTES_MAX = 16 << 20;
 
 /**
  * As Operated.write(), until `signal` says otherwise: what waits then, at the object's gate, is never written, and what
- * has begun is stopped if that can be. Either way the outcome is the truth: when this rejects, nothing was written.
+ * has begun is stopped if that can be, and answered as it ended. When this rejects for that reason, nothing was written.
  */
 export async function writeUntil(operated: Operated, write: Pick<Write, 'place' | 'action'>, signal: AbortSignal): Promise<Written> {
   signal.throwIfAborted();
