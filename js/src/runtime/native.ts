@@ -93,6 +93,9 @@ export interface NativeShard {
   resetStatement(statement: number): void;
   finalize(statement: number): void;
   transactionLost(slot: number): boolean;
+  // For what operators run (src/node/operator_binding.cc).
+  limitStatements(slot: number, timeMsMax: number, claim: Int32Array, isMainThread: boolean, client: number): void;
+  liftLimit(): [rowsChanged: number, stopped: number];
   kvGet(slot: number, key: string): string | ArrayBuffer | undefined;
   kvPut(slot: number, key: string, value: string | Uint8Array): void;
   kvGetInline(): string | ArrayBuffer | undefined;
