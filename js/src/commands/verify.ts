@@ -50,10 +50,15 @@ export function verify(options: DataOption & { json?: true }): Promise<void> {
 
 async function verifyAll(data: DataDirectory, findings: Findings): Promise<void> {
   let bar: SingleBar | undefined;
+  let withoutChecksum = 0;
   try {
     for await (const part of data.run('verify', {})) {
       if (Array.isArray(part)) {
         await findings.add(part);
+        continue;
+      }
+      if ('withoutChecksum' in part) {
+        withoutChecksum = part.withoutChecksum;
         continue;
       }
       bar ??= progressBar('checking', part.databases);
@@ -62,6 +67,7 @@ async function verifyAll(data: DataDirectory, findings: Findings): Promise<void>
   } finally {
     bar?.stop();
   }
+  if (withoutChecksum > 0) process.stderr.write(`perdure: ${withoutChecksum} pages of databases have no checksum until they are written again. Of these only the structure was checked.\n`);
 }
 
 function line({ file, offset, objects, problem }: Damage): string {
