@@ -78,8 +78,12 @@ async function show(parts: AsyncIterable<VerifyPart>, findings: Findings): Promi
   const bars = new Bars();
   try {
     for await (const part of parts) {
-      if (Array.isArray(part)) await findings.add(part);
-      else bars.show(part);
+      if (!Array.isArray(part)) {
+        bars.show(part);
+      } else if (part.length > 0) {
+        bars.end(); // it would be written over
+        await findings.add(part);
+      }
     }
   } finally {
     bars.end();
@@ -104,6 +108,7 @@ class Bars {
   end(): void {
     this.#bar?.stop();
     this.#bar = undefined;
+    this.#of = undefined;
   }
 }
 
