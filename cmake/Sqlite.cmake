@@ -15,8 +15,8 @@ set(sqlite_options
   SQLITE_OMIT_AUTOINIT
   SQLITE_OMIT_DEPRECATED
   SQLITE_OMIT_LOAD_EXTENSION
-  SQLITE_OMIT_PROGRESS_CALLBACK
-  SQLITE_OMIT_SHARED_CACHE           # (not SQLITE_OMIT_WAL: files that are imported have write-ahead logs)
+  SQLITE_OMIT_SHARED_CACHE           # (not SQLITE_OMIT_WAL: files that are imported have write-ahead logs,
+                                      # nor SQLITE_OMIT_PROGRESS_CALLBACK: src/store/statement_limit.h)
   SQLITE_PRINTF_PRECISION_LIMIT=100000  # as in Cloudflare's
   SQLITE_USE_ALLOCA
   SQLITE_STRICT_SUBTYPE=1

@@ -524,6 +524,19 @@ TEST_F(LogTest, AFullDiskRefusesCommitsUntilThereIsRoom) {
   expect_replayed(1, number + 100);
 }
 
+TEST_F(LogTest, RoomIsFoundAsSoonAsItIsThere) {
+  Log& log = open_and_settle();
+  test_.files.set_capacity(test_.files.used_bytes());
+  std::uint64_t number = 0;
+  const auto fill = [&] {
+    for (;; ++number) append_one(log, test_record(number + 1, 1000));
+  };
+  EXPECT_THROW(fill(), Error);
+  test_.files.set_capacity(1 << 30);
+  // It was full a moment ago, and nobody has looked since.
+  append_durably(number + 1, number + 10, 1000);
+}
+
 TEST_F(LogTest, ACheckpointMakesRoomOnAFullDisk) {
   Log& log = open_and_settle();
   test_.files.set_capacity(test_.files.used_bytes());

@@ -64,6 +64,12 @@ std::shared_ptr<Segment> SegmentPool::try_take(std::uint64_t bytes) {
 
 void SegmentPool::wait_ready(std::uint64_t bytes) {
   std::unique_lock lock(mutex_);
+  if (!spare_ && !failure_.empty()) {
+    // There may be room by now.
+    failure_.clear();
+    retry_now_ = true;
+    wake_.notify_all();
+  }
   changed_.wait(lock, [this] { return (spare_ && !spare_is_growing_) || !failure_.empty(); });
   if (!spare_) {
     throw Error(ErrorCode::kFull, "The log has no room for the commit: " + failure_);

@@ -165,29 +165,43 @@ TEST_F(VerifyTest, AFlippedBitOfARecordIsFoundWithItsObject) {
 
 TEST_F(VerifyTest, AFlippedBitOfEachFrameIsFound) {
   test_.log.reset();
-  const auto segments = test_.files.list(kTestDirectory);
-  int found = 0;
-  for (const std::string& name : segments) {
+  constexpr std::size_t kLengthAt = 8;  // of a frame
+  struct Place {
+    std::string path;
+    std::size_t at;
+  };
+  std::vector<Place> frames;  // how many there are depends on how commits met in batches
+  for (const std::string& name : test_.files.list(kTestDirectory)) {
+    if (!parse_segment_name(name)) continue;
     const std::string path = std::string(kTestDirectory) + "/" + name;
-    const auto number = parse_segment_name(name);
-    if (!number) continue;
     const auto file = test_.files.open(path, FileSystem::Mode::kRead);
     Bytes bytes(file->size());
     file->read(0, bytes);
-    for (std::size_t at = kSegmentHeaderBytes; at + kFrameHeaderBytes < bytes.size(); at += 8) {
-      if (!looks_like_frame(bytes.data() + at)) continue;
-      if (random_() % 3 != 0) continue;
-      test_.flip(path, at + 8 + random_() % 40);
-      const VerifyReport report = verify();
-      test_.files.open(path, FileSystem::Mode::kReadWrite)->write(0, bytes);
-      // The frame that was written when the log was closed may be damaged without a trace.
-      if (report.damages.empty()) continue;
-      ++found;
-      EXPECT_EQ(report.damages[0].file, path);
-      EXPECT_EQ(report.damages[0].offset, at);
+    // What is behind their end, an earlier use of the segment has left.
+    for (std::size_t at = kSegmentHeaderBytes;
+         at + kFrameHeaderBytes < bytes.size() && looks_like_frame(bytes.data() + at);) {
+      frames.push_back({path, at});
+      at = round_up(at + load<std::uint32_t>(bytes.data() + at + kLengthAt), kFrameAlignment);
     }
   }
-  EXPECT_GT(found, 10);
+  constexpr std::size_t kTried = 50;
+  std::size_t tried = 0;
+  std::size_t found = 0;
+  for (std::size_t i = 0; i < frames.size(); i += frames.size() / kTried + 1) {
+    const auto& [path, at] = frames[i];
+    const std::size_t bit_of = at + 8 + random_() % 40;
+    test_.flip(path, bit_of);
+    const VerifyReport report = verify();
+    test_.flip(path, bit_of);
+    ++tried;
+    if (report.damages.empty()) continue;
+    ++found;
+    EXPECT_EQ(report.damages[0].file, path);
+    EXPECT_EQ(report.damages[0].offset, at);
+  }
+  EXPECT_GT(tried, 5u);
+  // The frame that was written when the log was closed may be damaged without a trace.
+  EXPECT_GE(found, tried - 1) << "of " << frames.size() << " frames";
 }
 
 TEST_F(VerifyTest, ADamagedHeaderOfASegmentAndACheckpointAreFound) {
@@ -523,14 +537,16 @@ class VerifyRunningTest : public VerifyTest {
   void expect_whole_while(const std::function<void()>& round) {
     testing::internal::CaptureStderr();
     std::atomic<bool> stop = false;
+    std::atomic<int> rounds = 0;
     std::thread writer([&] {
       while (!stop) {
         commit(50);
         test_.log->complete_checkpoint(test_.log->begin_checkpoint());
         round();
+        ++rounds;
       }
     });
-    for (int i = 0; i < 60 && !HasFailure(); ++i) expect_whole();
+    for (int i = 0; (i < 60 || rounds < 5) && !HasFailure(); ++i) expect_whole();
     stop = true;
     writer.join();
     testing::internal::GetCapturedStderr();
@@ -546,7 +562,7 @@ TEST_F(VerifyRunningTest, NorIsOneWhoseHistoryIsGivenUp) {
     test_.log->history().catch_up();
     test_.log->history().give_up_oldest();
   });
-  EXPECT_GT(sealed().size(), 2u);
+  EXPECT_FALSE(test_.files.exists(history_file(1)));
 }
 
 TEST_F(VerifyRunningTest, NorIsOneWhoseHistoryExpires) {

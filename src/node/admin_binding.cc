@@ -350,6 +350,29 @@ napi_value view_pages(napi_env env, napi_callback_info info) {
       [content](napi_env on) { return make_array_buffer(on, *content); });
 }
 
+napi_value check_pages(napi_env env, napi_callback_info info) {
+  Call<Admin, 3> call(env, info);
+  const auto open = call.self->find(call.uint(0));
+  const auto found = std::make_shared<store::FileCheck>();
+  return call.self->threads.promise_of(
+      env,
+      [open, found, first = call.uint(1), count = call.uint(2)] {
+        open->directory->catalog->check_pages(*open->view->file(), first, count, *found);
+      },
+      [found](napi_env on) {
+        napi_value out = make_array(on, 0);
+        std::uint32_t i = 0;
+        const auto add = [&](double value) {
+          check(on, napi_set_element(on, out, i++, make_number(on, value)));
+        };
+        add(found->reached_end ? 1 : 0);
+        add(static_cast<double>(found->unknown_count));
+        add(static_cast<double>(found->damaged_count));
+        for (const std::uint32_t page : found->damaged) add(page);
+        return out;
+      });
+}
+
 napi_value view_pairs(napi_env env, napi_callback_info info) {
   Call<Admin, 4> call(env, info);
   const auto open = call.self->find(call.uint(0));
@@ -567,6 +590,7 @@ void define_admin(napi_env env, napi_value object, Engine* engine) {
   method<view_rows>(env, object, "viewRows", admin);
   method<view_pages>(env, object, "viewPages", admin);
   method<view_pairs>(env, object, "viewPairs", admin);
+  method<check_pages>(env, object, "checkPages", admin);
   method<interrupt_view>(env, object, "interruptView", admin);
   method<close_view>(env, object, "closeView", admin);
   method<current_heads>(env, object, "currentHeads", admin);

@@ -54,6 +54,7 @@ void ShardHost::finalize_statements(runtime::Slot slot) {
 
 void ShardHost::close_storage(runtime::Slot slot) {
   finalize_statements(slot);
+  if (operator_limit != nullptr && operator_limit->slot == slot) operator_limit.reset();
   shard.close_storage(slot);
 }
 
@@ -79,6 +80,7 @@ void ShardHost::close(napi_env env) {
   statements_of.clear();
   statements.clear();
   free_statements.clear();
+  operator_limit.reset();
   shard.close();
   waker.reset();
 }
@@ -372,6 +374,7 @@ napi_value create_shard(napi_env env, napi_callback_info info) {
   define_key_value(env, out, host);
   define_alarms(env, out, host);
   define_bookmarks(env, out, host);
+  define_operators(env, out, host);
   return out;
 }
 

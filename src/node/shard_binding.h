@@ -1,6 +1,8 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,8 +13,10 @@
 #include "node/exchange.h"
 #include "node/napi.h"
 #include "node/shard_watch.h"
+#include "node/stop_signals.h"
 #include "node/waker.h"
 #include "runtime/shard.h"
+#include "store/statement_limit.h"
 
 namespace perdure::node {
 
@@ -24,6 +28,19 @@ struct Prepared {
   // What the next run() fails with: it happened while rows before it were fetched.
   std::optional<store::SqlError> failure;
   std::uint64_t returned_bytes = 0;  // by RETURNING, in this run of the statement
+};
+
+// What keeps statements of operators within bounds while they run.
+struct OperatorLimit {
+  OperatorLimit(runtime::Slot object, bool watches_signals, store::Database& database,
+                std::chrono::milliseconds time_max, std::function<bool()> is_unwanted)
+      : slot(object), statements(database, time_max, std::move(is_unwanted)) {
+    if (watches_signals) signals.emplace();
+  }
+
+  const runtime::Slot slot;
+  std::optional<StopSignals> signals;
+  store::StatementLimit statements;
 };
 
 // One shard as its JavaScript environment holds it. Everything on that environment's thread.
@@ -39,6 +56,7 @@ struct ShardHost {
   std::unique_ptr<ShardWatch> watch;  // until the shard is closed
   std::string text;                   // the texts of a batch of rows; kept for its capacity
   std::string value_buffer;
+  std::unique_ptr<OperatorLimit> operator_limit;  // while an operator's statements run
 
   std::vector<std::unique_ptr<Prepared>> statements;
   std::vector<std::uint32_t> free_statements;
@@ -66,5 +84,6 @@ void define_sql(napi_env env, napi_value shard, ShardHost* host);
 void define_key_value(napi_env env, napi_value shard, ShardHost* host);
 void define_alarms(napi_env env, napi_value shard, ShardHost* host);
 void define_bookmarks(napi_env env, napi_value shard, ShardHost* host);
+void define_operators(napi_env env, napi_value shard, ShardHost* host);
 
 }  // namespace perdure::node

@@ -69,6 +69,12 @@ CREATE TABLE IF NOT EXISTS crons (
   expression TEXT PRIMARY KEY,
   last_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS page_checksums (
+  database INTEGER NOT NULL,
+  chunk INTEGER NOT NULL,
+  checksums BLOB NOT NULL,
+  PRIMARY KEY (database, chunk)
+) WITHOUT ROWID;
 )";
 
 // Catalogs were made without these at first.
@@ -89,17 +95,17 @@ constexpr char kInsertKeyValues[] =
     "INSERT OR IGNORE INTO objects (number, namespace, id) VALUES (2, 0, CAST('data.sqlite' AS "
     "BLOB))";
 constexpr char kFindKeyValues[] =
-    "SELECT commit_number, last_lsn, segment, segment_offset, time_ms FROM objects "
+    "SELECT commit_number, last_lsn, segment, segment_offset, time_ms, bytes FROM objects "
     "WHERE number = 2";
 
 constexpr char kFindObject[] =
-    "SELECT number, namespace, commit_number, last_lsn, segment, segment_offset, time_ms "
+    "SELECT number, namespace, commit_number, last_lsn, segment, segment_offset, time_ms, bytes "
     "FROM objects WHERE id = ?";
 constexpr char kInsertObject[] =
     "INSERT INTO objects (number, namespace, id, name) VALUES (?, ?, ?, ?)";
 // It has been committed to, elsewhere: the file, not the log, says what is in it.
 constexpr char kAdoptObject[] =
-    "INSERT INTO objects (number, namespace, id, commit_number) VALUES (?, ?, ?, 1)";
+    "INSERT INTO objects (number, namespace, id, commit_number, bytes) VALUES (?, ?, ?, 1, ?)";
 // Those with key-value storage, while their pairs are being written.
 constexpr char kNoteAdoption[] = "INSERT INTO unfinished_adoptions VALUES (?, ?)";
 constexpr char kFindUnfinished[] =
@@ -271,7 +277,7 @@ std::shared_ptr<store::SharedKeyValue> Catalog::Impl::open_key_values() {
   // Without a commit the file is not known to be missing: somebody may have put it there.
   if (const store::Head head = head_of(row, 0); head.commit_number > 0) {
     require_in_log(head, kKeyValueFileName);
-    file->set_catalog_head(head);
+    file->set_catalog_head(head, static_cast<std::uint64_t>(row.integer(5)));
   }
   key_values = std::make_shared<store::SharedKeyValue>(store, std::move(file));
   return key_values;
@@ -286,6 +292,7 @@ std::optional<KnownObject> Catalog::Impl::find(const ObjectId& id) {
   object.number = static_cast<ObjectNumber>(row.integer(0));
   object.ns = static_cast<NamespaceNumber>(row.integer(1));
   object.head = head_of(row, 2);
+  object.bytes = static_cast<std::uint64_t>(row.integer(7));
   return object;
 }
 
@@ -304,7 +311,7 @@ std::shared_ptr<store::DatabaseFile> Catalog::Impl::object(NamespaceNumber ns, c
   }
   auto file = store.file(known->number, path_of(key_of(ns), id));
   require_in_log(known->head, file->path());
-  file->set_catalog_head(known->head);
+  file->set_catalog_head(known->head, known->bytes);
   return file;
 }
 
@@ -394,10 +401,14 @@ void Catalog::Impl::finish_adoptions(std::span<const Adoption> adoptions) {
         put_alarm(each.ns, each.id, each.name, {.time_ms = time_ms, .due_ms = time_ms});
       }
       if (is_key_value(each.ns)) continue;
-      bind_integer(insert, 1, next_number++);
+      const ObjectNumber number = next_number++;
+      bind_integer(insert, 1, number);
       bind_integer(insert, 2, each.ns);
       bind_id(insert, 3, each.id);
+      const auto placed = store.placed_file(path_of(key_of(each.ns), each.id), number);
+      bind_integer(insert, 4, placed.shape.bytes());
       run(*database, insert);
+      save_checksums(number, placed.shape.pages, placed.checksums);
     }
     database->execute(kForgetUnfinished);
   });
@@ -432,7 +443,7 @@ void Catalog::Impl::save_heads(std::span<const store::HeadUpdate> updates) {
   auto& statement = prepared(statements.save_head, kSaveHead);
   transaction([&] {
     run(*database, prepared(statements.count_checkpoint, kCountCheckpoint));
-    for (const auto& [number, head, bytes] : updates) {
+    for (const auto& [number, head, bytes, pages, written] : updates) {
       bind_integer(statement, 1, number);
       bind_integer(statement, 2, head.commit_number);
       bind_integer(statement, 3, head.last_lsn);
@@ -441,6 +452,7 @@ void Catalog::Impl::save_heads(std::span<const store::HeadUpdate> updates) {
       bind_integer(statement, 6, static_cast<std::uint64_t>(head.time_ms));
       bind_integer(statement, 7, bytes);
       run(*database, statement);
+      save_checksums(number, pages, written);
     }
   });
 }

@@ -20,6 +20,7 @@
 
 namespace perdure::store {
 class DatabaseFile;
+struct FileCheck;
 class ReadView;
 class SharedKeyValue;
 class Store;
@@ -92,6 +93,12 @@ class Catalog {
   // Of the shared key-value file, and of the catalog itself.
   std::unique_ptr<store::ReadView> view_key_values();
   std::unique_ptr<store::ReadView> view_catalog();
+
+  // Compares up to `count` pages of the file of a database, from `first` on, with the checksums
+  // that are kept of them, and adds to `found`. Waits for a checkpoint that runs. Throws
+  // Error(kIo).
+  void check_pages(store::DatabaseFile& file, std::uint32_t first, std::uint32_t count,
+                   store::FileCheck& found);
 
   // Makes objects of all of them in one commit, once the files are where the objects' databases
   // belong and the pairs are in the shared file. Pairs take many commits, so their objects are

@@ -33,6 +33,7 @@ struct KnownObject {
   ObjectNumber number = 0;
   NamespaceNumber ns = 0;
   store::Head head;
+  std::uint64_t bytes = 0;  // of its file, as the last checkpoint that wrote it left it
 };
 
 struct IdHash {
@@ -66,6 +67,9 @@ struct Catalog::Impl : store::CheckpointHooks, std::enable_shared_from_this<Cata
                  const object::Alarm& alarm);
   void remove_alarm(NamespaceNumber ns, const ObjectId& id);
   void remove_restore(const ObjectId& id);
+  void save_checksums(ObjectNumber number, std::uint32_t pages,
+                      std::span<const store::PageChecksum> written);
+  std::vector<std::uint32_t> checksums(ObjectNumber number, std::uint32_t chunk);
   void note_adoptions(std::span<const Adoption> adoptions);
   void finish_adoptions(std::span<const Adoption> adoptions);
   std::vector<store::KeyOwner> unfinished_adoptions();
@@ -101,6 +105,9 @@ struct Catalog::Impl : store::CheckpointHooks, std::enable_shared_from_this<Cata
     store::Statement find_restore;
     store::Statement remove_restore;
     store::Statement has_restores;
+    store::Statement find_checksums;
+    store::Statement put_checksums;
+    store::Statement drop_checksums;
   };
 
   store::Store& store;

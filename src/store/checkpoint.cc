@@ -29,6 +29,9 @@ bool Checkpoint::run() {
     new_entries_.clear();
     save_heads();
     write_catalog();
+    save_heads();
+    // Otherwise a crash might keep the new start, but not what was saved after the catalog's file.
+    core_.log().wait_durable(core_.log().appended_lsn());
     core_.log().complete_checkpoint(start);
   } catch (...) {
     put_back(files);
@@ -58,7 +61,7 @@ void Checkpoint::write_files(const std::vector<std::shared_ptr<DatabaseFile>>& f
 }
 
 void Checkpoint::add(const std::shared_ptr<DatabaseFile>& file) {
-  batch_.push_back({file, nullptr, {}});
+  batch_.push_back({file, nullptr, {}, {}});
   for (;;) {
     Item& item = batch_.back();
     file->capture(item.captured, kStepBytesMax);
@@ -81,6 +84,7 @@ void Checkpoint::flush() {
     write_step(item);
     const std::uint64_t size = std::uint64_t{item.captured.total_pages} * item.captured.page_size;
     if (item.out->size() != size) item.out->truncate(size);
+    note_zeros(item);
   }
   std::vector<File*> written;
   for (const Item& item : batch_) {
@@ -91,8 +95,11 @@ void Checkpoint::flush() {
     item.out.reset();
     core_.open_files().close(item.file->number());
     item.file->drop_captured(item.captured);
-    const std::uint64_t bytes = std::uint64_t{item.captured.total_pages} * item.captured.page_size;
-    heads_.push_back({item.file->number(), item.captured.head, bytes});
+    item.file->note_written(std::move(item.written));
+    const std::uint32_t pages = item.captured.total_pages;
+    heads_.push_back({item.file->number(), item.captured.head,
+                      std::uint64_t{pages} * item.captured.page_size, pages, item.file->written()});
+    files_of_heads_.push_back(item.file);
   }
   batch_.clear();
   batch_bytes_ = 0;
@@ -147,18 +154,39 @@ void Checkpoint::write_step(Item& item) {
                     std::span(captured.content).subspan(from * page_size, (to - from) * page_size));
     from = to;
   }
+  for (std::size_t i = 0; i < pages.size(); ++i) {
+    const auto content = std::span(captured.content).subspan(i * page_size, page_size);
+    item.written.push_back(
+        {pages[i].page, page_checksum(item.file->number(), pages[i].page, content)});
+  }
+}
+
+// The file has grown over pages of zeros as well, without a write.
+void Checkpoint::note_zeros(Item& item) {
+  const CapturedPages& captured = item.captured;
+  const std::vector<std::byte> zeros(captured.page_size);
+  std::size_t next = 0;
+  const std::size_t count = item.written.size();
+  for (std::uint32_t page = captured.valid_pages + 1; page <= captured.total_pages; ++page) {
+    while (next < count && item.written[next].page < page) ++next;
+    if (next < count && item.written[next].page == page) continue;
+    item.written.push_back({page, page_checksum(item.file->number(), page, zeros)});
+  }
 }
 
 void Checkpoint::save_heads() {
-  const auto hooks = core_.hooks();
-  if (hooks == nullptr) return;
-  const std::span<const HeadUpdate> all = heads_;
-  std::size_t done = 0;
-  do {
-    const std::size_t count = std::min(kHeadsPerCommit, all.size() - done);
-    hooks->save_heads(all.subspan(done, count));
-    done += count;
-  } while (done < all.size());
+  if (const auto hooks = core_.hooks()) {
+    const std::span<const HeadUpdate> all = heads_;
+    std::size_t done = 0;
+    do {
+      const std::size_t count = std::min(kHeadsPerCommit, all.size() - done);
+      hooks->save_heads(all.subspan(done, count));
+      done += count;
+    } while (done < all.size());
+  }
+  for (const auto& file : files_of_heads_) file->forget_written();
+  heads_.clear();
+  files_of_heads_.clear();
 }
 
 void Checkpoint::write_catalog() {

@@ -22,10 +22,11 @@ class StoreCore;
 //   2. The newest image of each dirty page is copied (it may be newer than 1, which is harmless:
 //      whatever replay finds after 1 starts with a full image), its record awaited (rule 4), then
 //      written. Files are synced in batches, and directories that got new files once.
-//   3. The catalog is told where each database's chain of records ends. That is a commit after 1,
-//   so
-//      replay always finds the end of the catalog's own chain.
-//   4. The catalog's file is written, in the same way.
+//   3. The catalog is told where each database's chain of records ends, and the checksums of the
+//      pages that were written. That is a commit after 1, so replay always finds the end of the
+//      catalog's own chain.
+//   4. The catalog's file is written, in the same way, and then the catalog told its checksums. The
+//      pages that have those are not in the file as they are now: replay builds them.
 //   5. The log starts after 1.
 //
 // A crash at any step leaves the old start of the log: replay then builds every page that changed
@@ -43,6 +44,7 @@ class Checkpoint {
     std::shared_ptr<DatabaseFile> file;
     std::unique_ptr<File> out;
     CapturedPages captured;
+    std::vector<PageChecksum> written;
   };
 
   void write_files(const std::vector<std::shared_ptr<DatabaseFile>>& files);
@@ -50,6 +52,7 @@ class Checkpoint {
   void flush();
   void open(Item& item);
   void write_step(Item& item);
+  static void note_zeros(Item& item);
   void save_heads();
   void write_catalog();
   void put_back(const std::vector<std::shared_ptr<DatabaseFile>>& files);
@@ -58,7 +61,9 @@ class Checkpoint {
   StoreCore& core_;
   std::vector<Item> batch_;
   std::size_t batch_bytes_ = 0;
+  // What is not saved yet, and the files that it is of.
   std::vector<HeadUpdate> heads_;
+  std::vector<std::shared_ptr<DatabaseFile>> files_of_heads_;
   std::set<std::filesystem::path> new_entries_;  // directories to sync
 };
 

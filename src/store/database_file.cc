@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "log/log.h"
+#include "store/file_shape.h"
 #include "store/read_view.h"
 #include "store/store_core.h"
 
@@ -22,18 +23,20 @@ constexpr std::uint64_t kRecoveringEpoch = std::numeric_limits<std::uint64_t>::m
 // A thread keeps its scratch memory for the next commit up to this size.
 constexpr std::size_t kScratchBytesMax = std::size_t{1} << 20;
 
-constexpr std::size_t kHeaderBytes = 100;
-constexpr char kMagic[] = "SQLite format 3";
-
 bool all_zeros(std::span<const std::byte> bytes) {
   return bytes.empty() || (bytes[0] == std::byte{0} &&
                            std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
 
-std::uint32_t page_size_of_header(std::span<const std::byte, kHeaderBytes> header) {
-  const auto size =
-      std::to_integer<std::uint32_t>(header[16]) << 8 | std::to_integer<std::uint32_t>(header[17]);
-  return size == 1 ? 65536 : size;
+bool by_page(const PageChecksum& a, const PageChecksum& b) { return a.page < b.page; }
+
+bool contains(std::span<const PageChecksum> ascending, std::uint32_t page) {
+  return std::binary_search(ascending.begin(), ascending.end(), PageChecksum{page, 0}, by_page);
+}
+
+[[noreturn]] void refuse_missing(const std::filesystem::path& path, std::uint64_t bytes) {
+  throw Error(ErrorCode::kCorrupt, "The file " + path.string() + " is missing, with " +
+                                       std::to_string(bytes) + " bytes. Restore it from a backup.");
 }
 
 // Old contents of the pages of one commit, side by side.
@@ -64,10 +67,11 @@ Head DatabaseFile::head() const {
   return head_;
 }
 
-void DatabaseFile::set_catalog_head(const Head& head) {
+void DatabaseFile::set_catalog_head(const Head& head, std::uint64_t bytes) {
   const std::scoped_lock lock(mutex_);
   if (origin_ != Origin::kUnknown || head_.commit_number != 0) return;
   head_ = head;
+  bytes_at_checkpoint_ = bytes;
   if (head.commit_number == 0) origin_ = Origin::kKnown;
 }
 
@@ -100,32 +104,34 @@ void DatabaseFile::find_origin() {
   const auto path = core_.full_path(path_);
   if (core_.file_system().exists(path)) {
     const auto file = core_.open_files().open(number_, path);
-    std::array<std::byte, kHeaderBytes> header{};
-    const std::uint64_t size = file->size();
-    if (size > 0) {
-      const std::size_t read = file->read(0, header);
-      const std::uint32_t page_size = page_size_of_header(header);
-      if (read != kHeaderBytes || std::memcmp(header.data(), kMagic, sizeof kMagic) != 0 ||
-          page_size < 512 || size % page_size != 0) {
-        throw Error(ErrorCode::kCorrupt, "The file " + path.string() +
-                                             " is not a whole SQLite database. Restore it from a "
-                                             "backup, or move it away.");
-      }
-      page_size_ = page_size;
-      pages_ = static_cast<std::uint32_t>(size / page_size);
-      valid_pages_ = pages_;
+    const FileShape shape = shape_of_file(*file, path);
+    require_size(shape.bytes());
+    if (shape.pages > 0) {
+      page_size_ = shape.page_size;
+      pages_ = shape.pages;
+      valid_pages_ = shape.pages;
     }
+  } else if (bytes_at_checkpoint_ > 0) {
+    refuse_missing(path, bytes_at_checkpoint_);
   }
   origin_ = Origin::kKnown;
+}
+
+void DatabaseFile::require_size(std::uint64_t bytes) const {
+  if (bytes_at_checkpoint_ == 0 || bytes == bytes_at_checkpoint_) return;
+  throw Error(ErrorCode::kCorrupt, "The file " + core_.full_path(path_).string() + " has " +
+                                       std::to_string(bytes) + " bytes, and should have " +
+                                       std::to_string(bytes_at_checkpoint_) +
+                                       ": it is not as it was from byte " +
+                                       std::to_string(std::min(bytes, bytes_at_checkpoint_)) +
+                                       " on. Restore it from a backup.");
 }
 
 void DatabaseFile::require_file() const {
   const std::scoped_lock lock(mutex_);
   const auto path = core_.full_path(path_);
-  if (valid_pages_ == 0 || core_.file_system().exists(path)) return;
-  throw Error(ErrorCode::kCorrupt, "The file " + path.string() + " is missing, with " +
-                                       std::to_string(valid_pages_) +
-                                       " pages. Restore it from a backup.");
+  if (valid_pages_ > 0 && !core_.file_system().exists(path))
+    refuse_missing(path, std::uint64_t{valid_pages_} * page_size_);
 }
 
 void DatabaseFile::read_file(std::uint32_t page, std::span<std::byte> out) {
@@ -472,6 +478,48 @@ void DatabaseFile::drop_captured(const CapturedPages& captured) {
     if (entry != nullptr && entry->lsn == page.lsn) drop_page(page.page);
   }
   if (!map_.empty()) list_locked();
+}
+
+// ---- checksums
+
+void DatabaseFile::note_written(std::vector<PageChecksum> written) {
+  std::sort(written.begin(), written.end(), by_page);
+  // There are some when a checkpoint has failed meanwhile: of two of one page the later one holds.
+  const std::size_t count = written.size();
+  for (const PageChecksum& old : written_) {
+    if (!contains(std::span(written).first(count), old.page)) written.push_back(old);
+  }
+  std::sort(written.begin(), written.end(), by_page);
+  written_ = std::move(written);
+}
+
+bool DatabaseFile::is_whole(std::uint32_t page, std::uint32_t checksum, std::span<std::byte> out) {
+  try {
+    read_file(page, out);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kCorrupt) throw;
+    return false;  // the file ends before it
+  }
+  return page_checksum(number_, page, out) == checksum;
+}
+
+void DatabaseFile::check_file(std::uint32_t first, std::span<const std::uint32_t> checksums,
+                              FileCheck& found) {
+  const std::scoped_lock lock(mutex_);
+  find_origin();
+  std::vector<std::byte> content(page_size_);
+  for (std::size_t i = 0; i < checksums.size(); ++i) {
+    const std::uint32_t page = first + static_cast<std::uint32_t>(i);
+    if (page > valid_pages_) break;
+    if (contains(written_, page) || map_.find(page) != nullptr) continue;
+    if (checksums[i] == 0) {
+      ++found.unknown_count;
+    } else if (!is_whole(page, checksums[i], content)) {
+      ++found.damaged_count;
+      if (found.damaged.size() < FileCheck::kDamagedMax) found.damaged.push_back(page);
+    }
+  }
+  found.reached_end = std::uint64_t{first} + checksums.size() > valid_pages_;
 }
 
 }  // namespace perdure::store

@@ -15,6 +15,7 @@
 #include "base/lsn.h"
 #include "log/log.h"
 #include "log/record.h"
+#include "store/page_checksum.h"
 #include "store/page_map.h"
 #include "store/store.h"
 
@@ -22,6 +23,16 @@ namespace perdure::store {
 
 class ReadView;
 class StoreCore;
+
+// What a look at the file of a database has found: see DatabaseFile::check_file().
+struct FileCheck {
+  // Of the damaged pages, the first kDamagedMax.
+  static constexpr std::size_t kDamagedMax = 100;
+  std::vector<std::uint32_t> damaged;
+  std::uint64_t damaged_count = 0;
+  std::uint64_t unknown_count = 0;  // pages without a checksum
+  bool reached_end = false;         // there are no pages behind the last one
+};
 
 // A page that a transaction is about to commit; points into the transaction's memory.
 struct ChangedPage {
@@ -86,9 +97,11 @@ class DatabaseFile : public std::enable_shared_from_this<DatabaseFile> {
 
   // The end of the chain of records.
   [[nodiscard]] Head head() const;
-  // What the catalog knows about a file that the log knows nothing about. `head` with number 0 says
-  // that the database is new: the disk is not asked. No effect once the file has a state.
-  void set_catalog_head(const Head& head);
+  // What the catalog knows about a file that the log knows nothing about: the end of its chain, and
+  // the size that the checkpoint has left it with, in bytes (0: not known). A file of another size
+  // is refused with Error(kCorrupt) when it is used. `head` with number 0 says that the database is
+  // new: the disk is not asked. No effect once the file has a state.
+  void set_catalog_head(const Head& head, std::uint64_t bytes = 0);
   // Called once, on the committing thread, before the first commit goes to the log. When it throws,
   // the commit fails (and the next one calls it again).
   void set_before_first_commit(std::function<void()> hook);
@@ -138,6 +151,15 @@ class DatabaseFile : public std::enable_shared_from_this<DatabaseFile> {
   // drop_captured(). `bytes_max` bounds the content of one step.
   void capture(CapturedPages& captured, std::size_t bytes_max);
   void drop_captured(const CapturedPages& captured);
+  // Pages that the checkpoint has written and synced; and those of which the checksum is not kept
+  // yet, ascending. Under the store's lock of checkpoints, as what follows.
+  void note_written(std::vector<PageChecksum> written);
+  [[nodiscard]] std::span<const PageChecksum> written() const noexcept { return written_; }
+  void forget_written() noexcept { written_ = {}; }
+  // Reads pages from `first` on and compares them with their checksums (0: not known), while no
+  // checkpoint runs. What is not read from the file any more, or will be written again, is passed
+  // over. Throws Error(kIo).
+  void check_file(std::uint32_t first, std::span<const std::uint32_t> checksums, FileCheck& found);
   // True when it waits for a checkpoint; set by the store under its list's rules.
   [[nodiscard]] bool listed() const;
   void set_listed(bool listed);
@@ -156,8 +178,10 @@ class DatabaseFile : public std::enable_shared_from_this<DatabaseFile> {
   void list_locked();
   void advance(const Change& change, std::uint64_t epoch, const log::Appended& appended);
   void find_origin();
+  void require_size(std::uint64_t bytes) const;
   void read_locked(std::uint32_t page, std::span<std::byte> out);
   void read_file(std::uint32_t page, std::span<std::byte> out);
+  [[nodiscard]] bool is_whole(std::uint32_t page, std::uint32_t checksum, std::span<std::byte> out);
   void mark_listed(bool listed) noexcept;
   bool encode(const Change& change, std::uint64_t epoch, std::vector<std::byte>& record);
   bool needs_full_image(std::uint32_t page, std::uint64_t epoch) noexcept;
@@ -180,10 +204,13 @@ class DatabaseFile : public std::enable_shared_from_this<DatabaseFile> {
   // The smallest size since the running checkpoint began to capture.
   std::uint32_t smallest_since_capture_ = std::numeric_limits<std::uint32_t>::max();
   Head head_;
+  std::uint64_t bytes_at_checkpoint_ = 0;  // as the catalog has them; 0: not known
   std::uint64_t prepared_epoch_ = 0;
   std::int64_t prepared_time_ms_ = 0;
   ReadView* views_ = nullptr;  // the first of them
   PageMap map_;
+  // See written(). Stays when a checkpoint fails after it has written this file.
+  std::vector<PageChecksum> written_;
   std::function<void()> before_first_commit_;
 };
 

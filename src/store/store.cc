@@ -155,8 +155,17 @@ void Store::place_files(std::span<const Placement> placements) {
   for (const auto& folder : changed) file_system.sync_directory(folder);
 }
 
+ForeignFile Store::placed_file(const std::string& path, ObjectNumber database) {
+  return read_foreign_file(impl_->core.file_system(), impl_->core.full_path(path), database);
+}
+
 void Store::request_checkpoint() noexcept { impl_->core.wake_checkpointer(); }
 
 void Store::checkpoint() { impl_->checkpoint(); }
+
+void Store::between_checkpoints(const std::function<void()>& body) {
+  const std::scoped_lock guard(impl_->checkpoint_mutex);
+  body();
+}
 
 }  // namespace perdure::store

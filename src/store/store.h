@@ -14,6 +14,8 @@
 namespace perdure::store {
 
 class DatabaseFile;
+struct ForeignFile;
+struct PageChecksum;
 
 // The database number of the catalog: the checkpoint writes its file last, as it changes it.
 inline constexpr ObjectNumber kCatalogNumber = 1;
@@ -49,7 +51,9 @@ struct Head {
 struct HeadUpdate {
   ObjectNumber number = 0;
   Head head;
-  std::uint64_t bytes = 0;  // of the database
+  std::uint64_t bytes = 0;                // of the database
+  std::uint32_t pages = 0;                // of it
+  std::span<const PageChecksum> written;  // pages, ascending, that are new in its file
 };
 
 // What the checkpoint needs from whoever knows what objects there are (the catalog).
@@ -60,8 +64,9 @@ class CheckpointHooks {
   // and nobody has opened yet (after a crash). Throws when it is unknown.
   virtual std::string path(ObjectNumber number) = 0;
   // Records where the chains of the databases that the checkpoint wrote end, because the log will
-  // start after those records. Commits at least once, even for no updates: the commit is what keeps
-  // the end of the catalog's own chain in the log.
+  // start after those records, and the checksums of the pages that it wrote. Called once more when
+  // the file of the catalog has been written, for that one. Commits at least once, even for no
+  // updates: the commit is what keeps the end of the catalog's own chain in the log.
   virtual void save_heads(std::span<const HeadUpdate> updates) = 0;
   // The store is about to close: the last checkpoint is done, databases must be closed.
   virtual void closing() noexcept = 0;
@@ -104,6 +109,9 @@ class Store {
   };
   void place_files(std::span<const Placement> placements);
 
+  // Of a file that place_files() has placed, for its database: see store/page_checksum.h.
+  [[nodiscard]] ForeignFile placed_file(const std::string& path, ObjectNumber database);
+
   [[nodiscard]] std::uint64_t transaction_bytes_max() const noexcept;
 
   // The clock that commits get their times from, in milliseconds since 1970.
@@ -117,6 +125,9 @@ class Store {
 
   // Writes all committed pages to their files; on return the log starts after them. Any thread.
   void checkpoint();
+
+  // Calls `body` while no checkpoint runs: the files stay as they are meanwhile.
+  void between_checkpoints(const std::function<void()>& body);
 
   // Checkpoints, so that every object is a plain SQLite file, and releases the directory. All
   // databases must be closed. Throws what the checkpoint throws.

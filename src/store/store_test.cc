@@ -276,8 +276,8 @@ TEST_F(StoreTest, ADamagedFileIsNamed) {
   disk_.open("/data/objects/20.sqlite", FileSystem::Mode::kReadWrite)
       ->write(0, std::vector<std::byte>(100));
   EXPECT_EQ(message_of([&] { query(*database(), "SELECT * FROM t"); }),
-            "The file /data/objects/20.sqlite is not a whole SQLite database. Restore it from a "
-            "backup, or move it away.");
+            "The file /data/objects/20.sqlite is not a whole SQLite database: that shows at "
+            "byte 0. Restore it from a backup, or move it away.");
 }
 
 TEST_F(StoreTest, TheDirectoryHasOneOwner) {

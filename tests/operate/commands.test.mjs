@@ -12,12 +12,16 @@ const perdure = operator(lab.data);
 const done = succeeding(lab.data);
 const folder = temporaryDirectory({ after });
 
-const NAMES = ['a', 'b', 'c', 'd', 'e', 'f'];
+/** As a checksum is, which is no id. */
+const HEX_NAME = 'aB'.repeat(32);
+const NAMES = ['a', HEX_NAME, 'b', 'c', 'd', 'e'];
+/** Rows that are never there, and no end. */
+const ENDLESS = 'WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n WHERE x < 0';
 const ALARM_MS = Date.UTC(2040, 0, 2, 3, 4, 5, 678);
 for (const name of NAMES) {
   await lab.object(name, ({ sql, kv }, name) => {
     sql.exec('CREATE TABLE notes (id INTEGER PRIMARY KEY, text, bytes)');
-    sql.exec('INSERT INTO notes VALUES (1, ?, ?), (9007199254740993, NULL, NULL)', `of ${name}`, new Uint8Array([0, 255]));
+    sql.exec('INSERT INTO notes VALUES (1, ?, ?), (9007199254740993, NULL, NULL)', `of ${name.length === 64 ? 'hex' : name}`, new Uint8Array([0, 255]));
     kv.put('topic', { name, list: [1, 'ü'] });
     kv.put('at', new Date(0));
   }, name);
@@ -26,7 +30,7 @@ for (const name of NAMES) {
 await lab.object('a', ({ storage }, ms) => storage.setAlarm(ms), ALARM_MS);
 await lab.keyed('b', ({ storage }, ms) => storage.setAlarm(ms), ALARM_MS);
 const idOf = (namespace, name) => lab.worker(({ env }, namespace, name) => `${env[namespace].idFromName(name)}`, namespace, name);
-const ids = { a: await idOf('COUNTER', 'a'), keyedB: await idOf('KEYED', 'b') };
+const ids = { a: await idOf('COUNTER', 'a'), keyedB: await idOf('KEYED', 'b'), hex: await idOf('COUNTER', HEX_NAME) };
 const startedMs = Date.now();
 
 /** The commands, with how a test that goes twice is told apart. */
@@ -58,14 +62,17 @@ function commands(state) {
 
   test(title('sql prints a table, JSON and CSV, with every value as it is'), async () => {
     const select = ['sql', 'bench-Counter', 'b', 'SELECT id, text, bytes, 1e999 AS big FROM notes ORDER BY id'];
-    assert.equal(await done(...select), 'ID                TEXT  BYTES    BIG\n1                 of b  x\'00ff\'  Infinity\n9007199254740993  NULL  NULL     Infinity\n');
+    assert.equal(await done(...select), 'id                text  bytes    big\n1                 of b  x\'00ff\'  Infinity\n9007199254740993  NULL  NULL     Infinity\n');
     assert.equal(await done(...select, '--json'), '[\n{"id":1,"text":"of b","bytes":{"hex":"00ff"},"big":9e999},\n{"id":9007199254740993,"text":null,"bytes":null,"big":9e999}\n]\n');
+    // JSON has no word for it, but numbers of any size: readers of doubles get it back.
+    assert.deepEqual(JSON.parse(await done('sql', 'bench-Counter', 'b', 'SELECT 1e999 AS x, -1e999 AS y', '--json')), [{ x: Infinity, y: -Infinity }]);
     assert.equal(await done(...select, '--csv'), 'id,text,bytes,big\n1,of b,00ff,Infinity\n9007199254740993,,,Infinity\n');
     assert.equal(await done('sql', 'bench-Counter', 'b', `SELECT 'a,"b' AS x, '' AS x, 'l' || char(10) || 'm' AS "y,z"`, '--csv'), 'x,x,"y,z"\n"a,""b","","l\nm"\n');
     assert.equal(await done('sql', 'bench-Counter', 'b', 'SELECT 1 AS x, 2 AS x WHERE 0', '--json'), '[]\n');
     assert.equal(await done('sql', 'bench-Counter', 'b', 'SELECT 1 AS x, 2 AS x', '--json'), '[\n{"x":1,"x:1":2}\n]\n');
-    assert.equal(await done('sql', 'bench-Counter', 'b', `SELECT 7; SELECT char(27) || '[31m' AS x; -- red`), 'X\n\\x1b[31m\n');
-    assert.equal(await done('sql', 'bench-Counter', ids.a, 'SELECT text FROM notes WHERE id = 1'), 'TEXT\nof a\n');
+    assert.equal(await done('sql', 'bench-Counter', 'b', `SELECT 1 AS a, 2 AS A, count(*), 'b' || char(10)`), "a  A  count(*)  'b' || char(10)\n1  2  1         b\\n\n");
+    assert.equal(await done('sql', 'bench-Counter', 'b', `SELECT 7; SELECT char(27) || '[31m' AS x; -- red`), 'x\n\\x1b[31m\n');
+    assert.equal(await done('sql', 'bench-Counter', ids.a, 'SELECT text FROM notes WHERE id = 1'), 'text\nof a\n');
   });
 
   test(title('sql only reads without --write'), async () => {
@@ -74,7 +81,7 @@ function commands(state) {
       assert.equal(stderr, 'perdure: This statement would write, and only reading is allowed: SQLITE_READONLY. Nothing was changed; add --write if it should be.\n');
       assert.deepEqual({ code, stdout }, { code: 1, stdout: '' });
     }
-    assert.equal(await done('sql', 'bench-Counter', 'c', 'SELECT count(*) AS n FROM notes'), 'N\n2\n');
+    assert.equal(await done('sql', 'bench-Counter', 'c', 'SELECT count(*) AS n FROM notes'), 'n\n2\n');
   });
 
   test(title('sql reads no more at once than a named limit'), async () => {
@@ -92,9 +99,34 @@ function commands(state) {
     assert.equal(failing.stderr, 'perdure: no such table: absent: SQLITE_ERROR\n');
     assert.equal(failing.code, 1);
     const written = await perdure('sql', 'bench-Counter', 'd', "CREATE TABLE IF NOT EXISTS log (a); INSERT INTO log VALUES ('x'), ('y') RETURNING a", '--write');
-    assert.deepEqual(written, { code: 0, signal: null, stdout: 'A\nx\ny\n', stderr: '2 rows written.\n' });
+    assert.deepEqual(written, { code: 0, signal: null, stdout: 'a\nx\ny\n', stderr: '2 rows written.\n' });
     const rows = await done('sql', 'bench-Counter', 'd', "SELECT (SELECT count(*) FROM log) AS log, (SELECT count(*) FROM notes WHERE text = 'lost') AS lost", '--csv');
     assert.equal(rows, `log,lost\n${state === 'served' ? 2 : 4},0\n`);
+  });
+
+  test(title('sql --write counts the rows of all its statements'), async () => {
+    const counted = async (sql) => (await perdure('sql', 'bench-Counter', 'd', sql, '--write')).stderr;
+    assert.equal(await counted('DROP TABLE IF EXISTS q; CREATE TABLE q (x UNIQUE); INSERT INTO q VALUES (1), (2); UPDATE q SET x = x + 2; SELECT * FROM q'), '4 rows written.\n');
+    assert.equal(await counted('DELETE FROM q WHERE x = 3; SELECT 1'), '1 row written.\n');
+    assert.equal(await counted('SELECT 1; SELECT 2'), '0 rows written.\n');
+  });
+
+  test(title('sql --write that takes longer than --timeout is stopped, and writes nothing'), async () => {
+    for (const rest of [ENDLESS, `INSERT INTO notes (id) ${ENDLESS}`]) {
+      const { code, stdout, stderr } = await perdure('sql', 'bench-Counter', 'd', `INSERT INTO notes (text) VALUES ('lost'); ${rest}`, '--write', '--timeout', '0.2');
+      assert.equal(stderr, 'perdure: It was stopped after 0.2 s, in which the object has served nobody; nothing was written. Write less at a time, or give it longer: --timeout <seconds>.\n');
+      assert.deepEqual({ code, stdout }, { code: 1, stdout: '' });
+    }
+    assert.equal(await done('sql', 'bench-Counter', 'd', "SELECT count(*) AS n FROM notes WHERE text = 'lost' OR text IS NULL", '--csv'), 'n\n1\n');
+    await done('sql', 'bench-Counter', 'd', 'UPDATE notes SET text = text', '--write');
+  });
+
+  test(title('a name may look like an id'), async () => {
+    assert.equal(await done('sql', 'bench-Counter', HEX_NAME, 'SELECT text FROM notes WHERE id = 1', '--csv'), 'text\nof hex\n');
+    assert.equal(await done('sql', 'bench-Counter', ids.hex.toUpperCase(), 'SELECT text FROM notes WHERE id = 1', '--csv'), 'text\nof hex\n');
+    assert.equal((await perdure('sql', 'bench-Counter', HEX_NAME.toLowerCase(), 'SELECT 1')).code, 3);
+    await done('kv', 'put', 'bench-Counter', HEX_NAME, 'k', JSON.stringify(state));
+    assert.equal(await done('kv', 'get', 'bench-Counter', HEX_NAME, 'k'), `${JSON.stringify(state)}\n`);
   });
 
   test(title('sql --write that returns more than one message holds writes nothing'), async () => {
@@ -168,7 +200,8 @@ function commands(state) {
       assert.equal(code, 3, args.join(' '));
     }
     const foreign = await perdure('sql', 'bench-Counter', ids.keyedB, 'SELECT 1');
-    assert.equal(foreign.stderr, `perdure: The id ${ids.keyedB} was not made for the namespace bench-Counter.\n`);
+    assert.equal(foreign.stderr, `perdure: There is no object named "${ids.keyedB}" in bench-Counter. "perdure objects ls bench-Counter" lists those that are there. (Nor is that the id of one: it was not made for bench-Counter.)\n`);
+    assert.equal(foreign.code, 3);
     assert.equal(JSON.parse(await done('objects', 'ls', 'bench-Counter', '--json')).length, NAMES.length);
   });
 
@@ -201,7 +234,7 @@ function commands(state) {
 
     const copy = succeeding(join(folder, `${state} again`));
     await copy('import', join(out, 'one'), '--no-project');
-    assert.equal(await copy('sql', 'bench-Counter', 'a', 'SELECT text FROM notes WHERE id = 1'), 'TEXT\nof a\n');
+    assert.equal(await copy('sql', 'bench-Counter', 'a', 'SELECT text FROM notes WHERE id = 1'), 'text\nof a\n');
     const [imported] = JSON.parse(await copy('objects', 'ls', '--json'));
     assert.equal(imported.id, ids.a);
     assert.ok(imported.bytes >= 8192 && Math.abs(Date.parse(imported.changed) - Date.now()) < 60_000);
@@ -249,6 +282,9 @@ test('wrong usage', async () => {
     [['sql', 'bench-Counter', 'a'], /missing required argument 'SQL'/],
     [['kv', 'ls', 'bench-Counter', 'a', '--limit', '0'], /Give a whole number from 1\./],
     [['kv', 'put', 'bench-Counter', 'a', 'k'], /missing required argument 'JSON'/],
+    [['sql', 'bench-Counter', 'a', 'SELECT 1', '--create'], /option '--create' does nothing without '--write'/],
+    [['sql', 'bench-Counter', 'a', 'SELECT 1', '--timeout', '5'], /option '--timeout' does nothing without '--write'/],
+    [['sql', 'bench-Counter', 'a', 'SELECT 1', '--write', '--timeout', '0'], /Give seconds, up to 86400/],
   ]) {
     const { code, stderr } = await perdure(...args);
     assert.match(stderr, message);

@@ -1,6 +1,6 @@
 // What operators do with the past of an object, served and stopped.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { sqlite, temporaryDirectory } from '../support/files.mjs';
@@ -37,6 +37,19 @@ for (const name of NAMES) {
     return storage.getCurrentBookmark();
   }, ALARM_MS));
   known[name] = { bookmarks, betweenMs };
+}
+/** The alarm of `s` was set twice, with none in between: moments after these changes. */
+const alarms = {};
+for (const [moment, ms] of [['firstMs', ALARM_MS - 1000], ['noneMs', null], ['lastMs', ALARM_MS]]) {
+  alarms[moment] = await lab.object('s', async ({ storage }, ms) => {
+    const { setTimeout } = process.getBuiltinModule('node:timers/promises');
+    await (ms === null ? storage.deleteAlarm() : storage.setAlarm(ms));
+    await storage.sync();
+    await setTimeout(5);
+    const now = Date.now();
+    await setTimeout(5);
+    return now;
+  }, ms);
 }
 await lab.keyed('p', ({ storage }) => storage.put('value', 1));
 
@@ -99,6 +112,18 @@ function commands(state, name) {
     const both = await perdure('sql', 'bench-Counter', name, 'SELECT 1', '--write', '--at', bookmarks[0]);
     assert.match(both.stderr, /cannot be used with/);
     assert.equal(both.code, 2);
+  });
+
+  test(title('export of all objects at a time lists the alarms of that time'), async () => {
+    const alarmIn = async (folder, ...at) => {
+      await done('export', 'bench-Counter', folder, ...at);
+      const list = readFileSync(join(folder, 'bench-Counter/objects.jsonl'), 'utf8').trim().split('\n');
+      return list.map((line) => JSON.parse(line)).find((object) => object.name === 's').alarm;
+    };
+    assert.equal(await alarmIn(join(folder, `${state} now`)), new Date(ALARM_MS).toISOString());
+    assert.equal(await alarmIn(join(folder, `${state} then`), '--at', `${alarms.firstMs}`), new Date(ALARM_MS - 1000).toISOString());
+    assert.equal(await alarmIn(join(folder, `${state} before`), '--at', `${known.s.betweenMs}`), null);
+    assert.equal(await alarmIn(join(folder, `${state} without`), '--at', `${alarms.noneMs}`), null);
   });
 
   test(title('restore takes an object back, its alarm too, and prints what takes that back'), async () => {

@@ -1,7 +1,7 @@
 // The admin socket: who may open it, what is left of it, and clients that do not behave. And what operators' reads and
 // writes are to objects that are at work.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
@@ -56,6 +56,34 @@ test('another user is told so', { skip: process.getuid() !== 0 && 'only root can
   const [code] = await closed;
   assert.match(output.stderr, /^perdure: The admin socket in .* is for the user who serves it: run this command as that one \(.*EACCES.*\)\.\n$/);
   assert.equal(code, 5);
+});
+
+test('another user is told so when nobody serves', { skip: process.getuid() !== 0 && 'only root can be somebody else' }, async (t) => {
+  const lab = await startLab(t);
+  await makeTable(lab);
+  await lab.stop();
+  for (let folder = lab.data; folder.includes('perdure-test'); folder = join(folder, '..')) chmodSync(folder, 0o755);
+  const somebody = async (...args) => {
+    const { closed, output } = begin(t, [...args, '--data', lab.data], { uid: 65_534, gid: 65_534, cwd: '/' });
+    const [code] = await closed;
+    return { code, ...output };
+  };
+  const refused = (message) => ({ code: 5, stdout: '', stderr: `perdure: ${message}\n` });
+  const { data } = lab;
+  const unwritable = (why) => refused(`The data directory ${data} cannot be written by this user, which each command needs, if only for its lock. Run this one as the owner, or on a copy (${why}).`);
+  for (const command of [SELECT, ['verify'], ['stats']]) assert.deepEqual(await somebody(...command), unwritable(`Cannot open ${data}/LOCK: Permission denied`));
+  chmodSync(data, 0o700);
+  assert.deepEqual(await somebody(...SELECT), refused(`The data directory ${data} is another user's, and this one may not look into it: run this command as the owner (EACCES: permission denied, stat '${data}/format').`));
+  const nothing = await somebody('objects', 'ls', '--data', join(data, 'nothing'));
+  assert.equal(nothing.code, 5, 'what is in there cannot be known');
+  // One's own, which may only be read.
+  spawnSync('chown', ['-R', '65534:65534', data]);
+  spawnSync('chmod', ['-R', 'a-w', data]);
+  assert.deepEqual(await somebody(...SELECT), unwritable(`Cannot open ${data}/LOCK: Permission denied`));
+  chmodSync(join(data, 'LOCK'), 0o600);
+  assert.deepEqual(await somebody(...SELECT), unwritable(`Cannot open ${data}/log/0000000000000001.log: Permission denied`));
+  spawnSync('chmod', ['-R', 'u+w', data]);
+  assert.deepEqual(await somebody(...SELECT), { code: 0, stdout: 'a\n1\n', stderr: '' });
 });
 
 test('a data directory deeper than an address of a socket is long', async (t) => {
@@ -181,6 +209,10 @@ test('requests that are none', async (t) => {
   assert.equal(await answer('/v1/__proto__', '{}'), 'The server does not know POST /v1/__proto__: it is of another version than this command.');
   assert.equal(await answer('/v1/objects', '', 'GET'), 'The server does not know GET /v1/objects: it is of another version than this command.');
   assert.match(await answer('/v1/objects', '{'), /JSON/);
+  await makeTable(lab);
+  const write = { namespace: 'bench-Counter', object: 'a', sql: 'SELECT 1', write: true, create: false };
+  for (const timeMsMax of [-1, 1e300]) assert.equal(await answer('/v1/sql', JSON.stringify({ ...write, timeMsMax })), 'statements may take a day at most');
+  assert.equal(await answer('/v1/sql', JSON.stringify(write)), 'A number was expected');
   assert.equal(await answer('/v1/kv-put', ' '.repeat(9 << 20)), 'The request is larger than 8 MiB.');
 });
 

@@ -35,8 +35,14 @@ for (const name of ['a', 'b']) {
   });
   await lab.keyed(name, ({ storage }) => storage.put('k', 'v'));
 }
+await lab.object('letter', ({ sql }) => {
+  sql.exec('CREATE TABLE t (a)');
+  sql.exec("INSERT INTO t VALUES ('this is a letter')");
+});
+await lab.keyed('valued', ({ storage }) => storage.put('k', 'a value'));
 const idOf = (name) => lab.worker(({ env }, name) => `${env.COUNTER.idFromName(name)}`, name);
-const ids = { a: await idOf('a'), b: await idOf('b') };
+const keyedIds = await lab.worker(({ env }) => ['a', 'b', 'valued'].map((name) => `${env.KEYED.idFromName(name)}`));
+const ids = { a: await idOf('a'), b: await idOf('b'), letter: await idOf('letter') };
 
 test('rows of an import are checked that are larger than those of objects', async () => {
   const from = join(folder, 'large');
@@ -112,12 +118,47 @@ test('what is damaged while nobody serves it', async (t) => {
     assert.deepEqual([first.offset, first.objects], [4096, [{ namespace: 'bench-Counter', id: ids.a, name: 'a' }]]);
   });
 
-  await t.test('the shared key-value file', async () => {
-    const [first] = await damagesOf((data) => {
-      turnBit(join(data, 'data.sqlite'), 4096);
-      return join(data, 'data.sqlite');
+  await t.test('a letter of a text, which no structure shows', async () => {
+    let at;
+    const found = await damagesOf((data) => {
+      const file = join(data, 'objects/bench-Counter', `${ids.letter}.sqlite`);
+      at = readFileSync(file).indexOf('a letter');
+      turnBit(file, at);
+      assert.equal(execFileSync('sqlite3', [file, 'PRAGMA integrity_check'], { encoding: 'utf8' }), 'ok\n');
+      return file;
     });
-    assert.equal(first.offset, 4096);
+    const page = Math.floor(at / 4096);
+    assert.deepEqual(found, [
+      {
+        file: found[0].file,
+        offset: page * 4096,
+        objects: [{ namespace: 'bench-Counter', id: ids.letter, name: 'letter' }],
+        problem: `page ${page + 1} does not match its checksum`,
+      },
+    ]);
+  });
+
+  await t.test('a value in the shared key-value file', async () => {
+    const found = await damagesOf((data) => {
+      const file = join(data, 'data.sqlite');
+      turnBit(file, readFileSync(file).indexOf('a value'));
+      return file;
+    });
+    assert.equal(found.length, 1);
+    assert.match(found[0].problem, /^page \d+ does not match its checksum$/);
+    assert.equal(found[0].offset % 4096, 0);
+    // All that are on the page.
+    assert.deepEqual(found[0].objects.map(({ namespace, id }) => `${namespace} ${id}`).sort(), keyedIds.map((id) => `bench-Keyed ${id}`).sort());
+  });
+
+  await t.test('the catalog', async () => {
+    const found = await damagesOf((data) => {
+      const file = join(data, 'catalog.sqlite');
+      turnBit(file, readFileSync(file).indexOf(Buffer.from(ids.letter, 'hex')));
+      return file;
+    });
+    assert.equal(found[0].offset % 4096, 0);
+    assert.match(found[0].problem, /^page \d+ does not match its checksum$/);
   });
 
   await t.test('a history file', async () => {
@@ -135,7 +176,7 @@ test('what is damaged while nobody serves it', async (t) => {
     const file = join(data, 'objects/bench-Counter', `${ids.b}.sqlite`);
     cpSync(lab.data, data, { recursive: true, filter: (source) => !source.endsWith(`${ids.b}.sqlite`) });
     const { code, stdout } = await operator(data)('verify');
-    assert.equal(stdout, `${file} (bench-Counter "b", ${ids.b}): the file is missing or empty, but it had commits\n`);
+    assert.match(stdout, new RegExp(`^${file} \\(bench-Counter "b", ${ids.b}\\): The file ${file} is missing, with \\d+ bytes\\. Restore it from a backup\\.\n$`));
     assert.equal(code, 4);
   });
 });
@@ -155,7 +196,7 @@ function turn(data, name, offset) {
   return join(data, name);
 }
 
-/** What is damaged so that nothing can be opened, or not all of it; -> the file that is found. And where in it, when that can be told. */
+/** What is damaged so that nothing can be opened, or not all of it; -> the file that is found. And where in it. */
 const UNOPENED = [
   ['no checkpoint', (data) => remove(data, 'log/checkpoint'), 0],
   ['no log', (data) => remove(data, 'log'), 0],
@@ -163,7 +204,7 @@ const UNOPENED = [
   ['no catalog', (data) => remove(data, 'catalog.sqlite'), null],
   ['an empty catalog', (data) => write(data, 'catalog.sqlite', ''), null],
   ['a catalog that is no database', (data) => write(data, 'catalog.sqlite', 'x'.repeat(8192)), null],
-  ['a damaged page of the catalog', (data) => turn(data, 'catalog.sqlite', 8192), undefined],
+  ['a damaged page of the catalog', (data) => turn(data, 'catalog.sqlite', 8192), 8192],
 ];
 
 test('what keeps a data directory from being opened', async (t) => {
@@ -182,9 +223,9 @@ test('what keeps a data directory from being opened', async (t) => {
       const file = damage(data);
       const { code, stdout, stderr } = await operator(data)('verify', '--json');
       assert.equal(code, 4, stderr);
-      const [found, ...more] = JSON.parse(stdout);
-      assert.deepEqual({ file: found.file, objects: found.objects, more }, { file, objects: [], more: [] });
-      if (offset !== undefined) assert.equal(found.offset, offset);
+      const found = JSON.parse(stdout);
+      for (const each of found) assert.deepEqual([each.file, each.objects], [file, []]);
+      assert.equal(found[0].offset, offset);
     });
   }
   await t.test('a newer version is no damage', async () => {

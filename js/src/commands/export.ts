@@ -62,16 +62,17 @@ async function exportAll(data: DataDirectory, namespace: string, at: At, folder:
 }
 
 async function exportListed(data: DataDirectory, object: ListedObject, at: At, folder: string, list: FileHandle, total: Total, bar: SingleBar | undefined): Promise<void> {
-  const { namespace, id, name, alarmMs } = object;
+  const { namespace, id, name } = object;
   bar?.update(total.objects, { id: name ?? id });
-  let bytes: number;
+  let exported: Exported;
   try {
-    bytes = await exportOne(data, { namespace, object: id, ...at }, join(folder, `${id}.sqlite`));
+    exported = await exportOne(data, { namespace, object: id, ...at }, join(folder, `${id}.sqlite`));
   } catch (error) {
     // An object of key-value storage whose last key has gone meanwhile.
     if (error instanceof OperateError && error.kind === 'missing') return;
     throw error;
   }
+  const { bytes, alarmMs = object.alarmMs } = exported;
   await list.write(`${JSON.stringify({ id, name, file: `${id}.sqlite`, bytes, alarm: alarmMs === null ? null : new Date(alarmMs).toISOString() })}\n`);
   total.objects++;
   total.bytes += bytes;
@@ -82,7 +83,7 @@ async function exportNamed(data: DataDirectory, namespace: string, object: strin
   let id = '';
   for await (const found of data.run('find', { namespace, object })) id = found.id;
   await mkdir(folder, { recursive: true });
-  total.bytes = await exportOne(data, { namespace, object: id, ...at }, join(folder, `${id}.sqlite`));
+  total.bytes = (await exportOne(data, { namespace, object: id, ...at }, join(folder, `${id}.sqlite`))).bytes;
   total.objects = 1;
   await syncFolder(folder);
 }
@@ -99,17 +100,27 @@ async function refuseUsed(folder: string): Promise<void> {
   if ((await readdir(folder)).length > 0) throw new OperateError(`The folder ${folder} is not empty. Nothing is overwritten: give another one.`);
 }
 
-/** -> its bytes. A file is there when it is whole, and on the disk. */
-async function exportOne(data: DataDirectory, of: ArgumentsOf<'export'>, path: string): Promise<number> {
+/** A file that has been written. */
+interface Exported {
+  bytes: number;
+  /** Of a state of the past: when its alarm was due. null: it had none. */
+  alarmMs?: number | null;
+}
+
+/** A file is there when it is whole, and on the disk. */
+async function exportOne(data: DataDirectory, of: ArgumentsOf<'export'>, path: string): Promise<Exported> {
   const partial = `${path}.partial`;
   const file = await open(partial, 'wx');
-  let written = 0;
+  const exported: Exported = { bytes: 0 };
   try {
     try {
       for await (const part of data.run('export', of)) {
-        if (!(part instanceof Uint8Array)) continue;
+        if (!(part instanceof Uint8Array)) {
+          if (part.alarmMs !== undefined) exported.alarmMs = part.alarmMs;
+          continue;
+        }
         await file.writeFile(part);
-        written += part.length;
+        exported.bytes += part.length;
       }
       await file.sync();
     } finally {
@@ -121,7 +132,7 @@ async function exportOne(data: DataDirectory, of: ArgumentsOf<'export'>, path: s
     await rm(partial, { force: true });
     throw error;
   }
-  return written;
+  return exported;
 }
 
 async function refuseExisting(path: string): Promise<void> {

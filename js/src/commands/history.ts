@@ -14,7 +14,7 @@ export function showHistory(namespace: string, object: string, options: DataOpti
 }
 
 async function printTable(parts: AsyncIterable<PastCommit[] | HistoryEnd>): Promise<HistoryEnd> {
-  const table = new TablePrinter(['time', 'bookmark', 'pages', 'bytes', 'size', 'kind']);
+  const table = TablePrinter.ofOurs(['time', 'bookmark', 'pages', 'bytes', 'size', 'kind']);
   let end: HistoryEnd = 'first';
   for await (const part of parts) {
     if (typeof part === 'string') end = part;
@@ -56,5 +56,5 @@ export function restore(namespace: string, object: string, options: DataOption &
       const { bookmark, commits, changedPages } = part;
       console.error(`${dryRun === true ? 'Would take' : 'Taking'} back ${commits} commits (${changedPages} pages differ), to ${bookmark}.`);
     }
-  });
+  }, options.dryRun !== true);
 }

@@ -21,7 +21,7 @@ async function printJson(batches: AsyncIterable<ListedObject[]>): Promise<void> 
 }
 
 async function printTable(batches: AsyncIterable<ListedObject[]>): Promise<void> {
-  const table = new TablePrinter(['namespace', 'name', 'id', 'size', 'changed', 'alarm']);
+  const table = TablePrinter.ofOurs(['namespace', 'name', 'id', 'size', 'changed', 'alarm']);
   const time = (ms: number | null): string => (ms === null ? '-' : timeText(ms));
   for await (const objects of batches)
     await table.rows(objects.map(({ namespace, name, id, bytes, changedMs, alarmMs }) => [namespace, name ?? '-', id, sizeText(bytes), time(changedMs), time(alarmMs)]));

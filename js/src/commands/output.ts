@@ -34,7 +34,7 @@ export type Format = 'table' | 'json' | 'csv';
 
 export function rowPrinter(format: Format, columns: string[]): RowPrinter {
   if (format === 'json') return new JsonPrinter(columns);
-  return format === 'csv' ? new CsvPrinter(columns) : new TablePrinter(columns);
+  return format === 'csv' ? new CsvPrinter(columns) : TablePrinter.ofQuery(columns);
 }
 
 const hex = (bytes: ArrayBuffer): string => Buffer.from(bytes).toString('hex');
@@ -61,8 +61,18 @@ export class TablePrinter implements RowPrinter {
   #rows: string[][];
   #widths: number[] | undefined;
 
-  constructor(columns: string[]) {
-    this.#rows = [columns.map((name) => plain(name).toUpperCase())];
+  private constructor(heading: string[]) {
+    this.#rows = [heading];
+  }
+
+  /** Of columns that we have named. */
+  static ofOurs(columns: string[]): TablePrinter {
+    return new TablePrinter(columns.map((name) => name.toUpperCase()));
+  }
+
+  /** Of columns that a query has named: SQL tells 'a' from 'A'. */
+  static ofQuery(columns: string[]): TablePrinter {
+    return new TablePrinter(columns.map(plain));
   }
 
   async rows(rows: ViewValue[][]): Promise<void> {
@@ -89,6 +99,7 @@ export class TablePrinter implements RowPrinter {
 function jsonOf(value: ViewValue): string {
   if (typeof value === 'bigint') return String(value);
   if (value instanceof ArrayBuffer) return JSON.stringify({ hex: hex(value) });
+  // Valid JSON, which is Infinity again for those who read numbers as doubles (JSON.parse(), Python); as sqlite3 writes it.
   if (typeof value === 'number' && !Number.isFinite(value)) return value > 0 ? '9e999' : '-9e999';
   return JSON.stringify(value);
 }

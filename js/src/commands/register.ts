@@ -5,18 +5,31 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 const NAMESPACE = '<NAMESPACE>';
 const NAMESPACE_HELP = 'the namespace, as the data directory has it: <name of the project>-<class>';
 const OBJECT = '<NAME>';
-const OBJECT_HELP = 'the object: its name, or the 64 hex digits of its id';
+const OBJECT_HELP = 'the object: the 64 hex digits of its id, or its name';
 
 const NOTES = `
 The data directory may be served meanwhile (the command then asks the server, through the socket
 admin.sock in it) or not (the command opens it itself).
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such namespace, object or key, 4 damage found,
-5 the data directory cannot be reached (in use, or not yours), 130 interrupted.`;
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such data directory, namespace, object or key, 4 damage found,
+5 the data directory cannot be reached (in use, not yours, or not to be written), 130 interrupted.`;
 
 function positiveInteger(text: string): number {
   if (/^[1-9]\d{0,14}$/.test(text)) return Number(text);
   throw new InvalidArgumentError('Give a whole number from 1.');
+}
+
+function secondsUpToADay(text: string): number {
+  const seconds = /^\d+(\.\d{1,3})?$/.test(text) ? Number(text) : NaN;
+  if (seconds > 0 && seconds <= 86_400) return seconds;
+  throw new InvalidArgumentError('Give seconds, up to 86400; parts of one as 0.5.');
+}
+
+/** Options that would do nothing. */
+function refuseWithoutWrite(command: Command, ...names: string[]): void {
+  if (command.getOptionValue('write') === true) return;
+  const given = names.find((name) => command.getOptionValueSource(name) === 'cli');
+  if (given !== undefined) command.error(`error: option '--${given}' does nothing without '--write'`);
 }
 
 function describe(command: Command, description: string, examples: string): Command {
@@ -140,14 +153,18 @@ function registerSql(program: Command): void {
 
 Without --write nothing can be changed, and what is read is the state of the last commit: the object
 goes on meanwhile. With it, all statements are one transaction, which runs as an event of the object: it waits while
-the object is inside blockConcurrencyWhile() or transaction(). The class is not constructed for it.
+the object is inside blockConcurrencyWhile() or transaction(). The class is not constructed for it. As the object serves
+nobody while its thread runs the statements, they are stopped after --timeout, or with Ctrl-C, and nothing is written then.
+"rows written" counts what INSERT, UPDATE and DELETE have done, in all statements and by triggers.
 What the object itself may not do (tables that begin with _cf_, pragmas, ATTACH) is refused.`,
   )
     .option('--write', 'let it change the database')
     .addOption(new Option('--at <bookmark or time>', 'read an older state').argParser(moment).conflicts('write'))
     .option('--create', 'with --write: make the object if it is not there')
-    .option('--json', 'an array with an object for each row; a blob is {"hex": "…"}')
+    .option('--timeout <seconds>', 'with --write: stop statements that take longer', secondsUpToADay, 30)
+    .option('--json', 'an array with an object for each row; a blob is {"hex": "…"}, an infinite number 9e999')
     .option('--csv', 'with a heading; NULL is empty, an empty text is "", a blob is hexadecimal')
+    .hook('preAction', (command) => refuseWithoutWrite(command, 'create', 'timeout'))
     .action(lazily(storage, (module, ...args: Parameters<typeof module.runSql>) => module.runSql(...args)));
 }
 
@@ -189,7 +206,7 @@ function registerExport(program: Command): void {
   perdure export chat-Room lobby /tmp/before --at 2026-11-21T09:30:00Z
 
 Each file is the state of one moment; the objects go on meanwhile. Nothing is overwritten. The list
-objects.jsonl beside the files of a whole namespace has the names and alarms. "perdure import" takes the folder.`,
+objects.jsonl beside the files of a whole namespace has the names and alarms (with --at those of then). "perdure import" takes the folder.`,
   )
     .option('--at <bookmark or time>', 'the state at that time', moment)
     .action(

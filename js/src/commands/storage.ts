@@ -11,19 +11,21 @@ export interface SqlOptions extends DataOption {
   json?: true;
   csv?: true;
   at?: Moment;
+  /** Seconds. */
+  timeout: number;
 }
 
 export function runSql(namespace: string, object: string, sql: string, options: SqlOptions): Promise<void> {
   const format: Format = options.json === true ? 'json' : options.csv === true ? 'csv' : 'table';
   return withData(options, async (data) => {
     let printer: RowPrinter | undefined;
-    for await (const part of data.run('sql', { namespace, object, sql, write: options.write === true, create: options.create === true, ...(options.at === undefined ? {} : { at: options.at }) })) {
+    for await (const part of data.run('sql', { namespace, object, sql, write: options.write === true, create: options.create === true, timeMsMax: Math.round(options.timeout * 1000), ...(options.at === undefined ? {} : { at: options.at }) })) {
       if ('columns' in part) printer = part.columns.length === 0 ? undefined : rowPrinter(format, part.columns);
       else if ('rows' in part) await printer?.rows(part.rows);
       else console.error(`${part.changed} ${part.changed === 1 ? 'row' : 'rows'} written.`);
     }
     await printer?.end();
-  });
+  }, options.write);
 }
 
 /** JSON, or the text in quotes when JSON does not have it. */
@@ -62,7 +64,7 @@ async function printJson(batches: AsyncIterable<Pair[]>): Promise<void> {
 }
 
 async function printTable(batches: AsyncIterable<Pair[]>): Promise<void> {
-  const table = new TablePrinter(['key', 'value']);
+  const table = TablePrinter.ofOurs(['key', 'value']);
   for await (const pairs of batches) await table.rows(pairs.map(([key, value]) => [plain(key), valueText(value)]));
   await table.end();
 }
@@ -70,7 +72,7 @@ async function printTable(batches: AsyncIterable<Pair[]>): Promise<void> {
 export function putValue(namespace: string, object: string, key: string, json: string, options: DataOption & { create?: true }): Promise<void> {
   return withData(options, async (data) => {
     for await (const _ of data.run('kv-put', { namespace, object, key, json, create: options.create === true })) void _;
-  });
+  }, true);
 }
 
 export function removeKeys(namespace: string, object: string, keys: string[], options: DataOption): Promise<void> {
@@ -79,5 +81,5 @@ export function removeKeys(namespace: string, object: string, keys: string[], op
       const missing = keys.length - removed;
       if (missing > 0) throw new OperateError(`${missing} of ${keys.length} keys ${missing === 1 ? 'was' : 'were'} not there.`, 'missing');
     }
-  });
+  }, true);
 }

@@ -76,10 +76,12 @@ function offsetIn(message: string): number | null {
 
 async function show(parts: AsyncIterable<VerifyPart>, findings: Findings): Promise<void> {
   const bars = new Bars();
+  let withoutChecksum = 0;
   try {
     for await (const part of parts) {
       if (!Array.isArray(part)) {
-        bars.show(part);
+        if ('withoutChecksum' in part) withoutChecksum = part.withoutChecksum;
+        else bars.show(part);
       } else if (part.length > 0) {
         bars.end(); // it would be written over
         await findings.add(part);
@@ -88,6 +90,7 @@ async function show(parts: AsyncIterable<VerifyPart>, findings: Findings): Promi
   } finally {
     bars.end();
   }
+  if (withoutChecksum > 0) process.stderr.write(`perdure: ${withoutChecksum} pages of databases have no checksum until they are written again. Of these only the structure was checked.\n`);
 }
 
 /** One after the other: of log and history in MiB, then of the databases. */

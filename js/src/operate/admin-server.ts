@@ -94,7 +94,8 @@ export class AdminServer {
       if (this.#running.size >= OPERATIONS_MAX) throw new OperateError('The server does too much for operators already. Try again.', 'unavailable');
       const operation = operationOf(request);
       const args: unknown = JSON.parse(await bodyOf(request, signal));
-      for await (const part of operation(this.#operated, args, signal)) await send(response, partFrame(part), signal);
+      const operated = { ...this.#operated, client: descriptorOf(request) };
+      for await (const part of operation(operated, args, signal)) await send(response, partFrame(part), signal);
       response.end(endFrame());
     } catch (error) {
       response.end(failedFrame(this.#stopping ? new OperateError('The server has been stopped.', 'unavailable') : error));
@@ -118,6 +119,11 @@ function operationOf({ method, url = '' }: IncomingMessage): Operation<unknown> 
   if (method !== 'POST' || protocol !== PROTOCOL || !Object.hasOwn(operations, name))
     throw new OperateError(`The server does not know ${method} ${url}: it is of another version than this command.`);
   return operations[name as keyof typeof operations] as Operation<unknown>;
+}
+
+/** Of its connection. Node.js has it, but no name for it: -1 where that has changed, so that only --timeout ends a write then. */
+function descriptorOf({ socket }: IncomingMessage): number {
+  return (socket as unknown as { _handle?: { fd?: number } | null })._handle?.fd ?? -1;
 }
 
 /** Reads it to its end, unless `signal` says otherwise: an answer would be lost to a client that still sends. */

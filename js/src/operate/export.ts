@@ -19,20 +19,28 @@ export function clearExports(dataDirectory: string): void {
 /** Bytes of a file that are read at once. */
 const READ_BYTES = 1 << 20;
 
-/** First how many bytes there are to come, then those. */
-export type ExportPart = { bytes: number } | Uint8Array;
+/** First how many bytes there are to come, and with `at` the alarm of that moment; then the bytes. */
+export type ExportPart = { bytes: number; alarmMs?: number | null } | Uint8Array;
 
 export async function* exportObject({ engine, dataDirectory }: Operated, args: { namespace: string; object: string; at?: Moment }, signal: AbortSignal): AsyncGenerator<ExportPart> {
   const place = findObject(engine, args.namespace, args.object);
   yield* withView(viewAt(engine, signal, place, args.at), (view) =>
-    place.space.storage === 'kv' ? throughFile(view, place, join(dataDirectory, WORK_FOLDER)) : pagesOf(view),
+    place.space.storage === 'kv' ? throughFile(view, place, join(dataDirectory, WORK_FOLDER)) : pagesOf(view, args.at !== undefined),
   );
 }
 
-async function* pagesOf(view: View): AsyncGenerator<ExportPart> {
+async function* pagesOf(view: View, ofThePast: boolean): AsyncGenerator<ExportPart> {
   if (view.pages === 0) throw new OperateError('The object had nothing stored then.', 'missing');
-  yield { bytes: view.pages * view.pageSize };
+  const bytes = view.pages * view.pageSize;
+  yield ofThePast ? { bytes, alarmMs: await alarmOf(view) } : { bytes };
   for await (const pages of view.content()) yield new Uint8Array(pages);
+}
+
+/** The alarm stands in the object's own file, too (src/store/metadata.h): that is what a restore brings back. null: none. */
+async function alarmOf(view: View): Promise<number | null> {
+  if (!(await view.hasTable('_cf_METADATA'))) return null;
+  const row = await view.first('SELECT CAST(value AS INTEGER) / 1000000 FROM _cf_METADATA WHERE key = 1 AND value IS NOT NULL');
+  return row === undefined ? null : (row[0] as number);
 }
 
 /** The pairs are among those of all objects: they get a file of their own, which nobody sees. */

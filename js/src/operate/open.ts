@@ -1,5 +1,5 @@
 /** A data directory for the command line: through the process that serves it, or opened here when nobody does. */
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { loadNative, type NativeEngine, NOTHING_EXPIRES } from '../runtime/native.js';
@@ -17,15 +17,37 @@ const LOCKED_POLL_MS = 50;
 
 const IDLE_MS = 10_000;
 
+/** How opening ends where this user may not write. */
+const REFUSED = /: (Permission denied|Operation not permitted|Read-only file system)\.?$|^(EACCES|EPERM|EROFS): /;
+
+/** Throws OperateError unless it is a data directory that this user may look into. */
+function checkThere(path: string): void {
+  try {
+    statSync(join(path, 'format'));
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR')
+      throw new OperateError(`There is no data directory ${path}. Say where the objects live: --data <folder> (a served project has them in its .perdure).`, 'missing');
+    if (code === 'EACCES' || code === 'EPERM')
+      throw new OperateError(`The data directory ${path} is another user's, and this one may not look into it: run this command as the owner (${message}).`, 'unavailable');
+    throw error;
+  }
+}
+
 export class DataDirectory {
+  #hasAsked = false;
   #own: { engine: NativeEngine; shard: Shard; operated: Operated } | undefined;
 
   constructor(
     readonly path: string,
     readonly signal: AbortSignal,
   ) {
-    if (!existsSync(join(path, 'format')))
-      throw new OperateError(`There is no data directory ${path}. Say where the objects live: --data <folder> (a served project has them in its .perdure).`, 'missing');
+    checkThere(path);
+  }
+
+  /** A server may do what it was asked for, or has done it. */
+  get hasAsked(): boolean {
+    return this.#hasAsked;
   }
 
   /** The same operation on the same code, here or in the process that serves. */
@@ -42,13 +64,17 @@ export class DataDirectory {
   /** Undefined: this process has the data directory now. */
   async #ask<Name extends OperationName>(name: Name, args: ArgumentsOf<Name>): Promise<AsyncGenerator<PartOf<Name>> | undefined> {
     for (const deadline = Date.now() + LOCKED_MS_MAX; ; ) {
+      this.#hasAsked = true;
       const answer = await askServer(this.path, name, args, this.signal);
       if (answer !== undefined) return answer;
+      this.#hasAsked = false;
       try {
         this.#open();
         return undefined;
       } catch (error) {
         const { message } = error as Error;
+        if (REFUSED.test(message))
+          throw new OperateError(`The data directory ${this.path} cannot be written by this user, which each command needs, if only for its lock. Run this one as the owner, or on a copy (${message.replace(/\.$/, '')}).`, 'unavailable');
         if (!/ is in use by another process\./.test(message)) throw error;
         if (Date.now() > deadline)
           throw new OperateError(`The data directory ${this.path} is in use by a process without an admin socket: a program that has opened it with the package, or another command. Stop that one.`, 'unavailable');

@@ -5,8 +5,10 @@ import type { Write, Written } from './write.js';
 export interface Operated {
   engine: NativeEngine;
   dataDirectory: string;
-  /** Runs it on the thread that owns the object; resolves when it is durable. An operation that ends early does not take it back. */
+  /** Runs it on the thread that owns the object, if its claim still holds when it is its turn; resolves when it is durable. */
   write(write: Write): Promise<Written>;
+  /** The descriptor of the connection that asks, for the thread that has it. */
+  client?: number;
   /** Of the process that serves; undefined: nobody does. */
   server: (() => Promise<ServerFacts>) | undefined;
 }

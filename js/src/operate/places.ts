@@ -41,19 +41,20 @@ export function findSpace(engine: NativeEngine, key: string): Space {
   throw new OperateError(`There is no namespace "${key}" in the data directory. A namespace is "<name of the project>-<class>". ${there}`, 'missing');
 }
 
-/** The object with this name or, for 64 hex digits, this id. Throws OperateError unless it is there, or is to be made. */
+/** The object with this id or this name. Throws OperateError unless it is there, or is to be made. */
 export function findObject(engine: NativeEngine, key: string, nameOrId: string, create = false): Place {
   const space = findSpace(engine, key);
   const place = placeOf(engine, space, nameOrId);
   if (create || engine.hasObject(space.number, place.id)) return place;
   const what = place.name === undefined ? `with the id ${place.id}` : `named ${JSON.stringify(nameOrId)}`;
-  const hint = space.storage === 'kv' ? ' (An object of key-value storage is there while it has keys.)' : '';
-  throw new OperateError(`There is no object ${what} in ${key}. "perdure objects ls ${key}" lists those that are there.${hint}`, 'missing');
+  const hints = [`"perdure objects ls ${key}" lists those that are there.`];
+  if (place.name !== undefined && HEX_ID.test(nameOrId)) hints.push(`(Nor is that the id of one: it was not made for ${key}.)`);
+  if (space.storage === 'kv') hints.push('(An object of key-value storage is there while it has keys.)');
+  throw new OperateError(`There is no object ${what} in ${key}. ${hints.join(' ')}`, 'missing');
 }
 
+/** A name may be 64 hex digits, too (a checksum, say), but half of an id proves that it was made for its namespace. */
 function placeOf(engine: NativeEngine, space: Space, nameOrId: string): Place {
-  if (!HEX_ID.test(nameOrId)) return { space, id: engine.idFromName(space.number, nameOrId), name: nameOrId };
-  const id = nameOrId.toLowerCase();
-  if (!engine.isId(space.number, id)) throw new OperateError(`The id ${nameOrId} was not made for the namespace ${space.key}.`, 'missing');
-  return { space, id, name: undefined };
+  if (engine.isId(space.number, nameOrId)) return { space, id: nameOrId.toLowerCase(), name: undefined };
+  return { space, id: engine.idFromName(space.number, nameOrId), name: nameOrId };
 }

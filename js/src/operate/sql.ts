@@ -14,6 +14,8 @@ export interface SqlArguments {
   write: boolean;
   /** The object is made when it is not there. */
   create: boolean;
+  /** Of a write: what takes longer is stopped. */
+  timeMsMax: number;
   /** Of the past, to be read. */
   at?: Moment;
 }
@@ -25,7 +27,7 @@ export async function* querySql(operated: Operated, args: SqlArguments, signal: 
   const place = findObject(operated.engine, args.namespace, args.object, args.write && args.create);
   if (place.space.storage === 'kv')
     throw new OperateError(`The objects of ${args.namespace} have key-value storage (new_classes): no tables, so no SQL. Use "perdure kv".`);
-  yield* args.write ? write(operated, place, args.sql, signal) : read(operated, place, args, signal);
+  yield* args.write ? write(operated, place, args, signal) : read(operated, place, args, signal);
 }
 
 async function* read({ engine }: Operated, place: Place, { sql, at }: SqlArguments, signal: AbortSignal): AsyncGenerator<SqlPart> {
@@ -52,8 +54,8 @@ async function startReading(view: View, sql: string): Promise<string[]> {
   }
 }
 
-async function* write(operated: Operated, place: Place, sql: string, signal: AbortSignal): AsyncGenerator<SqlPart> {
-  const { columns, rows, changed } = await writeUntil(operated, { place, action: { kind: 'sql', sql } }, signal);
+async function* write(operated: Operated, place: Place, { sql, timeMsMax }: SqlArguments, signal: AbortSignal): AsyncGenerator<SqlPart> {
+  const { columns, rows, changed } = await writeUntil(operated, { place, action: { kind: 'sql', sql, timeMsMax } }, signal);
   yield { columns };
   if (rows.length > 0) yield { rows: rows as ViewValue[][] };
   yield { changed };

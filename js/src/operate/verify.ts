@@ -1,4 +1,4 @@
-/** `verify`: every checksum of log and history, and SQLite's own check of every database. */
+/** `verify`: every checksum of log, history and files, and SQLite's own check of every database. */
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { loadNative, type NativeEngine } from '../runtime/native.js';
@@ -31,7 +31,12 @@ export interface Progress {
   total: number;
 }
 
-export type VerifyPart = Damage[] | Progress;
+/** Pages of files that cannot be checked in this way, as they were written by a Perdure that kept no checksums. */
+export interface Unchecked {
+  withoutChecksum: number;
+}
+
+export type VerifyPart = Damage[] | Progress | Unchecked;
 
 /** How often the progress in log and history is looked at. */
 const PROGRESS_MS = 200;
@@ -40,70 +45,117 @@ const PROGRESS_MS = 200;
 const PROBLEMS_MAX = 20;
 const CHECK = `PRAGMA integrity_check(${PROBLEMS_MAX})`;
 const OBJECTS = `
-  SELECT lower(hex(id)), name, namespaces.key, commit_number, objects.bytes, objects.number FROM objects
+  SELECT lower(hex(id)), name, namespaces.key, commit_number FROM objects
   JOIN namespaces ON namespaces.number = namespace ORDER BY objects.number`;
 
 export async function* verifyAll({ engine, dataDirectory }: Operated, _: object, signal: AbortSignal): AsyncGenerator<VerifyPart> {
   for await (const part of verifyLog(dataDirectory, signal)) yield Array.isArray(part) ? await withOwners(engine, part, signal) : part;
-  yield await check(signal, () => View.ofCatalog(engine, signal), { file: join(dataDirectory, 'catalog.sqlite'), objects: [] });
-  const [keyed] = spaces(engine).filter(({ storage }) => storage === 'kv');
-  if (keyed !== undefined)
-    yield await check(signal, () => View.ofKeyValues(engine, signal, keyed), { file: join(dataDirectory, 'data.sqlite'), objects: [] });
-  yield* verifyObjects(engine, dataDirectory, signal);
+  const catalog = await check(signal, () => View.ofCatalog(engine, signal), { file: join(dataDirectory, 'catalog.sqlite'), objects: [] });
+  yield catalog.damages;
+  const shared = await verifyKeyValues(engine, dataDirectory, signal);
+  yield shared.damages;
+  const withoutChecksum = catalog.unknown + shared.unknown + (yield* verifyObjects(engine, dataDirectory, signal));
+  if (withoutChecksum > 0) yield { withoutChecksum };
 }
 
-async function* verifyObjects(engine: NativeEngine, dataDirectory: string, signal: AbortSignal): AsyncGenerator<VerifyPart> {
+/** What may be an id in the file that the objects with key-value storage share: there is nothing between it and what is before it. */
+const IDS = /(?=([0-9a-f]{64}))/g;
+
+async function verifyKeyValues(engine: NativeEngine, dataDirectory: string, signal: AbortSignal): Promise<Found> {
+  const keyed = spaces(engine).filter(({ storage }) => storage === 'kv');
+  if (keyed.length === 0) return NOTHING;
+  // A damaged page cannot be read as what it was; but the ids in it can be looked up.
+  const ownersOf = async (view: View, page: number): Promise<Owner[]> => {
+    const owners: Owner[] = [];
+    const content = Buffer.from(await view.page(page)).toString('latin1');
+    for (const id of new Set([...content.matchAll(IDS)].map(([, id]) => id!))) {
+      for (const { key } of keyed) {
+        const row = await view.first('SELECT 1 FROM do_storage WHERE namespace = ? AND id = ? LIMIT 1', key, id).catch(() => undefined);
+        if (row !== undefined) owners.push({ namespace: key, id, name: null });
+      }
+    }
+    return owners;
+  };
+  return check(signal, () => View.ofKeyValues(engine, signal, keyed[0]!), { file: join(dataDirectory, 'data.sqlite'), objects: [] }, ownersOf);
+}
+
+/** -> how many pages have no checksum. */
+async function* verifyObjects(engine: NativeEngine, dataDirectory: string, signal: AbortSignal): AsyncGenerator<VerifyPart, number> {
+  let withoutChecksum = 0;
   const catalog = await View.ofCatalog(engine, signal);
   try {
     const databases = (await catalog.first('SELECT count(*) FROM objects'))![0] as number;
     let checked = 0;
     for await (const rows of catalog.rows(OBJECTS)) {
-      const found: Damage[] = [];
-      for (const row of rows) found.push(...(await verifyObject(engine, dataDirectory, signal, row as ObjectRow)));
+      const damages: Damage[] = [];
+      for (const row of rows) {
+        const found = await verifyObject(engine, dataDirectory, signal, row as ObjectRow);
+        damages.push(...found.damages);
+        withoutChecksum += found.unknown;
+      }
       checked += rows.length;
-      if (found.length > 0) yield found;
+      if (damages.length > 0) yield damages;
       yield { of: 'databases', done: checked, total: databases };
     }
+    return withoutChecksum;
   } finally {
     await catalog.close();
   }
 }
 
-type ObjectRow = [id: string, name: string | null, key: string, commits: number, bytesAtCheckpoint: number];
+type ObjectRow = [id: string, name: string | null, key: string, commits: number];
 
-async function verifyObject(engine: NativeEngine, dataDirectory: string, signal: AbortSignal, [id, name, key, commits, bytesAtCheckpoint]: ObjectRow): Promise<Damage[]> {
+async function verifyObject(engine: NativeEngine, dataDirectory: string, signal: AbortSignal, [id, name, key, commits]: ObjectRow): Promise<Found> {
   const place: Place = { space: findSpace(engine, key), id, name: undefined };
+  if (!engine.isId(place.space.number, id)) {
+    const problem = `it has an object of ${key} with the id ${id}, which is not one of that namespace`;
+    return { damages: [{ file: join(dataDirectory, 'catalog.sqlite'), offset: null, objects: [], problem }], unknown: 0 };
+  }
   const about = { file: join(dataDirectory, engine.objectPath(place.space.number, id)), objects: [{ namespace: key, id, name }] };
   // Its row comes before its first commit.
-  if (commits === 0 && !engine.hasObject(place.space.number, id)) return [];
-  const isEmpty = async (): Promise<boolean> => {
-    const [, , , , , pagesOfLast] = await engine.past(place.space.number, id, 1);
-    return pagesOfLast === 0 || (pagesOfLast === undefined && bytesAtCheckpoint === 0);
-  };
-  return check(signal, () => View.toCheck(engine, signal, place), about, isEmpty);
+  if (commits === 0 && !engine.hasObject(place.space.number, id)) return NOTHING;
+  return check(signal, () => View.toCheck(engine, signal, place), about);
 }
 
 type About = Omit<Damage, 'offset' | 'problem'>;
 
-/** `isEmpty` says whether a database without pages is right: its last commit has left it so. */
-async function check(signal: AbortSignal, open: () => Promise<View>, about: About, isEmpty?: () => Promise<boolean>): Promise<Damage[]> {
+/** What is wrong with a file, and how many of its pages have no checksum. */
+interface Found {
+  damages: Damage[];
+  unknown: number;
+}
+
+const NOTHING: Found = { damages: [], unknown: 0 };
+
+/** `ownersOf` says whose a page is, of a file that many share. */
+async function check(signal: AbortSignal, open: () => Promise<View>, about: About, ownersOf?: (view: View, page: number) => Promise<Owner[]>): Promise<Found> {
   let view: View | undefined;
-  let pageSize = 0;
+  const found: Found = { damages: [], unknown: 0 };
+  const add = (problem: string, objects = about.objects): void => {
+    found.damages.push({ ...about, objects, offset: offsetIn(problem, view?.pageSize ?? 0), problem });
+  };
   try {
     view = await open();
-    pageSize = view.pageSize;
-    if (view.pages === 0 && isEmpty !== undefined) return (await isEmpty()) ? [] : [{ ...about, offset: null, problem: 'the file is missing or empty, but it had commits' }];
-    const problems: string[] = [];
-    for await (const rows of view.rows(CHECK)) problems.push(...rows.map(([text]) => text as string));
-    if (problems.length === 1 && problems[0] === 'ok') return [];
-    return problems.flatMap((text) => text.split('\n')).filter((text) => !text.startsWith('***')).map((problem) => ({ ...about, offset: offsetIn(problem, pageSize), problem }));
+    const { damaged, damagedCount, unknown } = await view.checkPages();
+    found.unknown = unknown;
+    for (const page of damaged) add(`page ${page} does not match its checksum`, await ownersOf?.(view, page));
+    if (damagedCount > damaged.length) add(`nor do ${damagedCount - damaged.length} more pages`);
+    for (const problem of await problemsOfSqlite(view)) add(problem);
   } catch (error) {
     signal.throwIfAborted();
-    const { message } = error as Error;
-    return [{ ...about, offset: offsetIn(message, pageSize), problem: message }];
+    add((error as Error).message);
   } finally {
     await view?.close();
   }
+  return found;
+}
+
+/** What SQLite finds in the structure of its file. */
+async function problemsOfSqlite(view: View): Promise<string[]> {
+  const problems: string[] = [];
+  for await (const rows of view.rows(CHECK)) problems.push(...rows.map(([text]) => text as string));
+  if (problems.length === 1 && problems[0] === 'ok') return [];
+  return problems.flatMap((text) => text.split('\n')).filter((text) => !text.startsWith('***'));
 }
 
 /** SQLite names pages, from 1; the engine bytes. */

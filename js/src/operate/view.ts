@@ -8,6 +8,20 @@ export const ROWS_MAX = 256;
 /** Bytes of pages that are read at once. */
 const PAGES_BYTES_MAX = 1 << 20;
 
+/** Pages that are checked at once. */
+const CHECKED_PAGES = 4096;
+/** Of the damaged pages of a file, the first. */
+const DAMAGED_PAGES_MAX = 20;
+
+/** What the checksums of a file's pages say. */
+export interface PageCheck {
+  /** The first of them. */
+  damaged: number[];
+  damagedCount: number;
+  /** Pages that have no checksum. */
+  unknown: number;
+}
+
 /** The namespace number of the catalog. */
 const CATALOG = -1;
 
@@ -103,12 +117,29 @@ export class View {
     return (await this.first("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", name)) !== undefined;
   }
 
+  /** As it is in the state that the view shows; from 1. */
+  page(page: number): Promise<ArrayBuffer> {
+    return this.#run(() => this.#engine.viewPages(this.#number, page, 1));
+  }
+
   /** All of its file, from the start. */
   async *content(): AsyncGenerator<ArrayBuffer> {
     const step = Math.max(1, Math.floor(PAGES_BYTES_MAX / this.pageSize));
     for (let first = 1; first <= this.pages; first += step) {
       const count = Math.min(step, this.pages - first + 1);
       yield await this.#run(() => this.#engine.viewPages(this.#number, first, count));
+    }
+  }
+
+  /** Compares the pages of the file that it is of with their checksums. */
+  async checkPages(): Promise<PageCheck> {
+    const found: PageCheck = { damaged: [], damagedCount: 0, unknown: 0 };
+    for (let first = 1; ; first += CHECKED_PAGES) {
+      const [reachedEnd, unknown, damagedCount, ...damaged] = await this.#run(() => this.#engine.checkPages(this.#number, first, CHECKED_PAGES));
+      found.damaged.push(...damaged.slice(0, DAMAGED_PAGES_MAX - found.damaged.length));
+      found.damagedCount += damagedCount;
+      found.unknown += unknown;
+      if (reachedEnd === 1) return found;
     }
   }
 

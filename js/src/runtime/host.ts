@@ -123,6 +123,7 @@ class OperatorDelivery<T> implements Delivery {
       shard.commitAll(); // never a part of what the object's own code has begun
       return { value: core!.transactionSync(() => this.body(core!)) };
     } catch (thrown) {
+      core!.forgetLostTransaction();
       return { thrown };
     } finally {
       core!.rollbacks++; // lists that are open read anew

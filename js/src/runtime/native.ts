@@ -32,6 +32,8 @@ export interface NativeEngine {
   viewQuery(view: number, sql: string, parameters: (string | number)[]): Promise<string[]>;
   viewRows(view: number, most: number): Promise<ViewValue[]>;
   viewPages(view: number, first: number, count: number): Promise<ArrayBuffer>;
+  /** Of the file that the view is of. */
+  checkPages(view: number, first: number, count: number): Promise<[reachedEnd: number, unknown: number, damagedCount: number, ...damaged: number[]]>;
   viewPairs(view: number, namespace: number, hexId: string, file: string): Promise<void>;
   interruptView(view: number): void;
   closeView(view: number): void;
@@ -99,6 +101,9 @@ export interface NativeShard {
   resetStatement(statement: number): void;
   finalize(statement: number): void;
   transactionLost(slot: number): boolean;
+  // For what operators run (src/node/operator_binding.cc).
+  limitStatements(slot: number, timeMsMax: number, claim: Int32Array, isMainThread: boolean, client: number): void;
+  liftLimit(): [rowsChanged: number, stopped: number];
   kvGet(slot: number, key: string): string | ArrayBuffer | undefined;
   kvPut(slot: number, key: string, value: string | Uint8Array): void;
   kvGetInline(): string | ArrayBuffer | undefined;

@@ -74,6 +74,8 @@ export class StorageCore implements SqlOwner {
   }
 
   failed(message: string): void {
+    // Only what operators run is interrupted. It takes along a transaction that is theirs alone: no reason for a reset.
+    if (message.endsWith(': SQLITE_INTERRUPT')) return;
     if (this.alive && this.native.transactionLost(this.slot)) this.#host.breakDown(new Error(message));
   }
 
@@ -174,6 +176,14 @@ export class StorageCore implements SqlOwner {
     this.check();
     this.releaseSavepoint(depth);
     return result;
+  }
+
+  /** When a failure has taken the open transaction along: all that is left of it goes, and the instance goes on. */
+  forgetLostTransaction(): void {
+    if (!this.alive || !this.native.transactionLost(this.slot)) return;
+    this.savepoints = 0;
+    this.unconfirmedWrites = 0;
+    this.native.rollback(this.slot);
   }
 
   get transactions(): Transactions {

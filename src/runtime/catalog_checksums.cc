@@ -1,0 +1,73 @@
+// The checksums of the pages of all databases, in the catalog: of each database chunks of
+// kPagesPerChunk pages, the first page being 1, with four bytes for each, little-endian; 0: none.
+#include "runtime/catalog_impl.h"
+#include "store/database_file.h"
+
+namespace perdure::runtime {
+namespace {
+
+// A chunk is half a kilobyte: a checkpoint that writes one page of a large database changes no more.
+constexpr std::uint32_t kPagesPerChunk = 128;
+
+constexpr char kFindChecksums[] =
+    "SELECT checksums FROM page_checksums WHERE database = ? AND chunk = ?";
+constexpr char kPutChecksums[] = "INSERT OR REPLACE INTO page_checksums VALUES (?, ?, ?)";
+constexpr char kDropChecksums[] = "DELETE FROM page_checksums WHERE database = ? AND chunk >= ?";
+
+constexpr std::uint32_t chunk_of(std::uint32_t page) { return (page - 1) / kPagesPerChunk; }
+constexpr std::uint32_t first_page(std::uint32_t chunk) { return chunk * kPagesPerChunk + 1; }
+
+}  // namespace
+
+std::vector<std::uint32_t> Catalog::Impl::checksums(ObjectNumber number, std::uint32_t chunk) {
+  auto& statement = prepared(statements.find_checksums, kFindChecksums);
+  bind_integer(statement, 1, number);
+  bind_integer(statement, 2, chunk);
+  std::vector<std::uint32_t> found(kPagesPerChunk);
+  if (const Row row(*database, statement); row) {
+    const std::string_view bytes = row.bytes(0);
+    std::memcpy(found.data(), bytes.data(), std::min(bytes.size(), found.size() * sizeof found[0]));
+  }
+  return found;
+}
+
+// In the transaction that is open. `pages`: of the database; of those behind them nothing is kept.
+void Catalog::Impl::save_checksums(ObjectNumber number, std::uint32_t pages,
+                                   std::span<const store::PageChecksum> written) {
+  while (!written.empty() && written.front().page <= pages) {
+    const std::uint32_t chunk = chunk_of(written.front().page);
+    std::vector<std::uint32_t> kept = checksums(number, chunk);
+    for (; !written.empty() && chunk_of(written.front().page) == chunk;
+         written = written.subspan(1)) {
+      kept[written.front().page - first_page(chunk)] = written.front().checksum;
+    }
+    kept.resize(std::min(kPagesPerChunk, pages - first_page(chunk) + 1));
+    auto& put = prepared(statements.put_checksums, kPutChecksums);
+    bind_integer(put, 1, number);
+    bind_integer(put, 2, chunk);
+    sqlite3_bind_blob(put.handle(), 3, kept.data(), static_cast<int>(kept.size() * sizeof kept[0]),
+                      SQLITE_STATIC);
+    run(*database, put);
+  }
+  auto& drop = prepared(statements.drop_checksums, kDropChecksums);
+  bind_integer(drop, 1, number);
+  bind_integer(drop, 2, pages == 0 ? 0 : chunk_of(pages) + 1);
+  run(*database, drop);
+}
+
+void Catalog::check_pages(store::DatabaseFile& file, std::uint32_t first, std::uint32_t count,
+                          store::FileCheck& found) {
+  for (std::uint32_t chunk = chunk_of(first); !found.reached_end && first_page(chunk) < first + count;
+       ++chunk) {
+    impl_->store.between_checkpoints([&] {
+      const auto kept = [&] {
+        const std::scoped_lock lock(impl_->mutex);
+        impl_->require_open();
+        return impl_->checksums(file.number(), chunk);
+      }();
+      file.check_file(first_page(chunk), kept, found);
+    });
+  }
+}
+
+}  // namespace perdure::runtime
