@@ -178,12 +178,13 @@ struct History::Impl {
   //   visitor.goes_on()              after that: false: stop;
   //   visitor.skips(chunk)           true when none of these commits is of interest.
   template <typename Visitor>
-  End follow(ObjectNumber object, Position at, Visitor& visitor) {
+  End follow(ObjectNumber object, Position at, Visitor& visitor, const StopCheck& stopped) {
     ReadWindow window;
     while (at.lsn != 0) {
+      throw_if_stopped(stopped);
       bool goes_on = false;
       if (const auto file = source.keeper.open(at.location.segment)) {
-        goes_on = follow_file(object, file, at, visitor);
+        goes_on = follow_file(object, file, at, visitor, stopped);
       } else if (const auto record = read(object, at, window)) {
         goes_on = visitor.commit(info_of(*record), *record);
         at = {record->previous_lsn, record->previous};
@@ -200,7 +201,7 @@ struct History::Impl {
   // The part of the chain that is in one history file; moves `at`.
   template <typename Visitor>
   bool follow_file(ObjectNumber object, const std::shared_ptr<const HistoryFile>& file,
-                   Position& at, Visitor& visitor) {
+                   Position& at, Visitor& visitor, const StopCheck& stopped) {
     HistoryFile::Reader reader(file);
     const auto sealed = reader.find(object);
     if (!sealed || at.lsn < sealed->first_lsn || at.lsn > sealed->last_lsn) {
@@ -214,6 +215,7 @@ struct History::Impl {
     for (std::size_t i = sealed->chunks.size(); i > 0; --i) {
       const Lsn last_before = i > 1 ? sealed->chunks[i - 2].last_lsn : before.lsn;
       if (i > 1 && at.lsn <= last_before) continue;
+      throw_if_stopped(stopped);
       if (visitor.skips(sealed->chunks[i - 1])) {
         at.lsn = last_before;
       } else if (!follow_chunk(object, reader, sealed->chunks[i - 1], at, visitor)) {
@@ -273,15 +275,16 @@ History::History(HistoryOptions options, Source source)
 History::~History() = default;
 
 History::End History::walk(ObjectNumber object, Lsn head_lsn, RecordLocation head,
-                           const std::function<bool(const CommitInfo&)>& visit) {
+                           const std::function<bool(const CommitInfo&)>& visit,
+                           const StopCheck& stopped) {
   Walk visitor{visit};
-  return impl_->follow(object, {head_lsn, head}, visitor);
+  return impl_->follow(object, {head_lsn, head}, visitor, stopped);
 }
 
 Undo History::undo(ObjectNumber object, Lsn head_lsn, RecordLocation head, Lsn target_lsn,
-                   std::uint64_t bytes_max) {
+                   std::uint64_t bytes_max, const StopCheck& stopped) {
   GoBack back{.target = target_lsn, .builder = {object, bytes_max}, .next = head_lsn};
-  const End end = impl_->follow(object, {head_lsn, head}, back);
+  const End end = impl_->follow(object, {head_lsn, head}, back, stopped);
   if (back.next != target_lsn) {
     if (end == End::kExpired) not_kept(object, back.next);
     throw Error(ErrorCode::kNotFound, "There is no " + name(object, target_lsn) + ".");
@@ -289,9 +292,10 @@ Undo History::undo(ObjectNumber object, Lsn head_lsn, RecordLocation head, Lsn t
   return target_lsn == head_lsn ? back.nothing : back.builder.finish();
 }
 
-Lsn History::at_time(ObjectNumber object, Lsn head_lsn, RecordLocation head, std::int64_t time_ms) {
+Lsn History::at_time(ObjectNumber object, Lsn head_lsn, RecordLocation head, std::int64_t time_ms,
+                     const StopCheck& stopped) {
   FindTime find{.time_ms = time_ms, .found = head_lsn};
-  if (impl_->follow(object, {head_lsn, head}, find) != End::kExpired) return find.found;
+  if (impl_->follow(object, {head_lsn, head}, find, stopped) != End::kExpired) return find.found;
   const auto oldest = impl_->oldest_time_ms();
   if (oldest && time_ms < *oldest) not_kept(object, find.found);
   return find.found;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/lsn.h"
+#include "base/stop.h"
 #include "log/record.h"
 
 namespace perdure::log {
@@ -73,7 +74,8 @@ struct ReadWindow;
 
 // The past of the objects, read from their records. An object's commits form a chain that starts at
 // its head, the last commit: its LSN and the location of its record, as Log::append returned them,
-// or 0 and {0, 0} for an object without commits. Any thread; nothing is held between calls.
+// or 0 and {0, 0} for an object without commits. Any thread; nothing is held between calls. What
+// follows a chain asks `stopped` now and then, and throws Stopped when that says so.
 class History {
  public:
   // What the history needs of the log that it belongs to.
@@ -100,20 +102,21 @@ class History {
   // Visits the object's commits from the one at `head` backwards until `visit` returns false.
   // Throws Error: kCorrupt naming file and offset, kIo.
   End walk(ObjectNumber object, Lsn head_lsn, RecordLocation head,
-           const std::function<bool(const CommitInfo&)>& visit);
+           const std::function<bool(const CommitInfo&)>& visit, const StopCheck& stopped = {});
 
   // What takes the object from the commit at `head` back to the one at `target_lsn` (0: before the
   // first). Throws Error: kNotFound when `target_lsn` is none of the object's commits up to `head`
   // or is not kept any more, kInvalid when the page size of the database has changed in between,
   // kFull when the pages take more than `bytes_max`, kCorrupt naming file and offset, kIo.
   Undo undo(ObjectNumber object, Lsn head_lsn, RecordLocation head, Lsn target_lsn,
-            std::uint64_t bytes_max);
+            std::uint64_t bytes_max, const StopCheck& stopped = {});
 
   // The LSN of the object's last commit at or before `time_ms`: the first one, from the head
   // backwards, whose record has such a time; 0 when there was none yet. That commit itself need not
   // be kept any more: its LSN is in the one after it. Throws Error: kNotFound when `time_ms` is
   // before what is kept, kCorrupt, kIo.
-  Lsn at_time(ObjectNumber object, Lsn head_lsn, RecordLocation head, std::int64_t time_ms);
+  Lsn at_time(ObjectNumber object, Lsn head_lsn, RecordLocation head, std::int64_t time_ms,
+              const StopCheck& stopped = {});
 
   // The earliest time to which an object can be taken back now: the retention, or less when the
   // history is shorter than that.

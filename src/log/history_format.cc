@@ -16,6 +16,7 @@ namespace {
 constexpr std::uint64_t kHistoryMagic = 0x0a73696864726570;  // "perdhis\n"
 constexpr std::size_t kHeaderChecksumAt = 112;
 constexpr std::string_view kHistorySuffix = ".history";
+constexpr std::string_view kUnsealedSuffix = ".unsealed";
 
 [[noreturn]] void corrupt(const char* problem) {
   throw Error(ErrorCode::kCorrupt, std::string("The history file ") + problem + ".");
@@ -50,17 +51,35 @@ std::uint32_t page_size_of(std::uint64_t shift) {
   return 1u << shift;
 }
 
+// Names are those of the segments, with another suffix.
+std::filesystem::path path_with(std::string_view suffix, const std::filesystem::path& directory,
+                                std::uint64_t number) {
+  std::filesystem::path name = segment_name(number);
+  return directory / name.replace_extension(suffix);
+}
+
+std::optional<std::uint64_t> parse_name_with(std::string_view suffix, const std::string& name) {
+  if (!name.ends_with(suffix)) return std::nullopt;
+  std::filesystem::path segment = name;
+  return parse_segment_name(segment.replace_extension(".log").string());
+}
+
 }  // namespace
 
 std::filesystem::path history_path(const std::filesystem::path& directory, std::uint64_t number) {
-  std::filesystem::path name = segment_name(number);
-  return directory / name.replace_extension(kHistorySuffix);
+  return path_with(kHistorySuffix, directory, number);
 }
 
 std::optional<std::uint64_t> parse_history_name(const std::string& name) {
-  if (!name.ends_with(kHistorySuffix)) return std::nullopt;
-  std::filesystem::path segment = name;
-  return parse_segment_name(segment.replace_extension(".log").string());
+  return parse_name_with(kHistorySuffix, name);
+}
+
+std::filesystem::path unsealed_path(const std::filesystem::path& directory, std::uint64_t number) {
+  return path_with(kUnsealedSuffix, directory, number);
+}
+
+std::optional<std::uint64_t> parse_unsealed_name(const std::string& name) {
+  return parse_name_with(kUnsealedSuffix, name);
 }
 
 Bytes encode_history_header(const HistoryHeader& header) {

@@ -41,6 +41,12 @@ inline constexpr const char* kHistoryTempName = "sealing.tmp";
 // The number in the name of a history file; nothing when it is not one.
 [[nodiscard]] std::optional<std::uint64_t> parse_history_name(const std::string& name);
 
+// An empty file that says with its name: segments up to this one were given back unsealed, as no
+// history was kept then. So what is missing among them is not lost.
+[[nodiscard]] std::filesystem::path unsealed_path(const std::filesystem::path& directory,
+                                                  std::uint64_t number);
+[[nodiscard]] std::optional<std::uint64_t> parse_unsealed_name(const std::string& name);
+
 struct HistoryHeader {
   LogId id;
   std::uint64_t number = 0;      // of the segment that it was made from

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <limits>
+#include <utility>
 
 #include <sys/resource.h>
 #include <unistd.h>
@@ -53,6 +54,7 @@ void HistoryKeeper::load() {
     const auto path = options_.history_directory / name;
     if (name == kHistoryTempName) files.remove(path);
     if (const auto number = parse_history_name(name)) files_[*number] = load_entry(*number, path);
+    if (const auto number = parse_unsealed_name(name)) unsealed_ = std::max(unsealed_, *number);
   }
 }
 
@@ -91,6 +93,28 @@ void HistoryKeeper::add(const std::vector<std::uint64_t>& numbers) {
   waiting_.insert(waiting_.end(), numbers.begin(), numbers.end());
   ++requested_;
   wake_.notify_all();
+}
+
+// On the disk before the segments go.
+void HistoryKeeper::leave_out(const std::vector<std::uint64_t>& numbers) {
+  const std::lock_guard lock(mutex_);
+  const auto last = std::find_if(numbers.rbegin(), numbers.rend(),
+                                 [this](std::uint64_t number) { return !files_.contains(number); });
+  if (last == numbers.rend() || *last <= unsealed_) return;
+  if (files_.empty() || files_.begin()->first > *last) return;
+  const std::filesystem::path& directory = options_.history_directory;
+  const auto path = unsealed_path(directory, *last);
+  try {
+    if (unsealed_ != 0) {
+      options_.file_system->rename(unsealed_path(directory, unsealed_), path);
+    } else {
+      options_.file_system->open(path, FileSystem::Mode::kCreate);
+    }
+    options_.file_system->sync_directory(directory);
+    unsealed_ = *last;
+  } catch (const Error& error) {
+    say_once(std::string("What is missing in the history will seem to be lost: ") + error.what());
+  }
 }
 
 void HistoryKeeper::catch_up() {
@@ -205,19 +229,17 @@ void HistoryKeeper::could_not_seal(std::uint64_t number, const Error& error, Loc
   unsealable_.push_back(number);
 }
 
+// The first one first, one by one: whatever a crash leaves of this, there is never a gap.
 void HistoryKeeper::expire(Lock& lock) {
   const std::int64_t oldest_ms = options_.history.now_ms() - options_.history.retention_ms;
-  std::vector<std::uint64_t> expired;
   std::uint64_t last = 0;
   for (const auto& [number, entry] : files_) {
     if (!entry.is_damaged && entry.max_time_ms < oldest_ms) last = number;
   }
-  for (const auto& [number, entry] : files_) {
-    // Of what is damaged the age is that of what follows.
-    const bool is_old = entry.is_damaged ? number < last : entry.max_time_ms < oldest_ms;
-    if (is_old) expired.push_back(number);
+  // Whatever the clock was, what comes before is older, and nobody gets there any more.
+  while (!stopping_ && !files_.empty() && files_.begin()->first <= last) {
+    remove(files_.begin()->first, lock);
   }
-  for (const std::uint64_t number : expired) remove(number, lock);
   const std::vector<std::uint64_t> damaged = unsealable_;
   for (const std::uint64_t number : damaged) {
     if (number < last) release_waiting(number, lock);
@@ -225,6 +247,16 @@ void HistoryKeeper::expire(Lock& lock) {
   while (!stopping_ && bytes_locked() > options_.history.bytes_max) {
     if (!drop_oldest("all of it is larger than its limit", lock)) break;
   }
+  forget_unsealed(lock);
+}
+
+// It says something about what follows older files, so it goes with the last of these.
+void HistoryKeeper::forget_unsealed(Lock& lock) {
+  if (unsealed_ == 0 || (!files_.empty() && files_.begin()->first < unsealed_)) return;
+  const auto path = unsealed_path(options_.history_directory, std::exchange(unsealed_, 0));
+  lock.unlock();
+  options_.file_system->remove(path);
+  lock.lock();
 }
 
 std::uint64_t HistoryKeeper::bytes_locked() const {
@@ -239,7 +271,10 @@ void HistoryKeeper::remove(std::uint64_t number, Lock& lock) {
   lock.unlock();
   const auto path = history_path(options_.history_directory, number);
   try {
-    if (options_.file_system->exists(path)) options_.file_system->remove(path);
+    if (options_.file_system->exists(path)) {
+      options_.file_system->remove(path);
+      options_.file_system->sync_directory(options_.history_directory);
+    }
   } catch (const Error& error) {
     // It takes room until the next start finds it again.
     lock.lock();

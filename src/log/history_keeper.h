@@ -65,6 +65,9 @@ class HistoryKeeper {
 
   // Segments, ascending, that are to be sealed and released.
   void add(const std::vector<std::uint64_t>& numbers);
+  // Segments, ascending, that will be given back unsealed: remembered where there are older files,
+  // so that they do not seem to be lost.
+  void leave_out(const std::vector<std::uint64_t>& numbers);
   // Does now what is due: seals what waits, as far as that works, and removes what has expired.
   void catch_up();
 
@@ -110,6 +113,7 @@ class HistoryKeeper {
   void could_not_seal(std::uint64_t number, const Error& error, Lock& lock);
   void expire(Lock& lock);
   void remove(std::uint64_t number, Lock& lock);
+  void forget_unsealed(Lock& lock);
   bool drop_oldest(const char* reason, Lock& lock);
   void release_waiting(std::uint64_t number, Lock& lock);
   [[nodiscard]] std::uint64_t bytes_locked() const;
@@ -122,6 +126,7 @@ class HistoryKeeper {
   std::condition_variable wake_;     // for the thread, also where it waits for its pace
   std::condition_variable changed_;  // for catch_up
   std::map<std::uint64_t, Entry> files_;
+  std::uint64_t unsealed_ = 0;             // see unsealed_path; 0: none
   std::deque<std::uint64_t> waiting_;      // segments to be sealed
   std::vector<std::uint64_t> unsealable_;  // segments that are damaged
   std::uint64_t sealing_ = 0;              // the one that is being sealed

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <set>
 #include <thread>
 
@@ -11,6 +12,7 @@
 #include "log/history_format.h"
 #include "log/history_testing.h"
 #include "log/log_testing.h"
+#include "log/verify.h"
 
 // Objects with random commits are taken back to each of their states, over the log and the history
 // files, and whatever happens to these.
@@ -228,6 +230,37 @@ TEST_F(HistoryTest, AWalkStopsWhenItIsTold) {
   EXPECT_EQ(visits, 3);
 }
 
+// Whoever has asked may be gone.
+TEST_F(HistoryTest, WhatFollowsAChainEndsWhenItIsTold) {
+  commit_at_random(2000);
+  seal();
+  const RandomObject& object = objects_[0];
+  const Appended head = object.last();
+  const auto expect_stops = [&](const std::function<void(const StopCheck&)>& run) {
+    std::uint64_t asked = 0;
+    run([&] {
+      ++asked;
+      return false;
+    });
+    EXPECT_GE(asked, history().usage().files);
+    for (std::uint64_t end = 1; end <= asked; end += 1 + asked / 20) {
+      std::uint64_t count = 0;
+      EXPECT_THROW(run([&] { return ++count == end; }), Stopped);
+      EXPECT_EQ(count, end);
+    }
+  };
+  expect_stops([&](const StopCheck& stopped) {
+    history().walk(
+        1, head.lsn, head.location, [](const CommitInfo&) { return true; }, stopped);
+  });
+  expect_stops([&](const StopCheck& stopped) {
+    (void)history().undo(1, head.lsn, head.location, 0, kUndoBytesMax, stopped);
+  });
+  expect_stops([&](const StopCheck& stopped) {
+    (void)history().at_time(1, head.lsn, head.location, kStartMs - 1, stopped);
+  });
+}
+
 TEST_F(HistoryTest, TakingBackTooManyPagesIsRefused) {
   while (objects_[0].states().back().size() < 10) commit(0);
   const Appended head = objects_[0].last();
@@ -269,6 +302,23 @@ TEST_F(HistoryTest, WhatIsOldIsRemovedAndTheRoomIsGivenBack) {
   history().catch_up();
   EXPECT_EQ(history_files().size(), 0u);
   EXPECT_LT(test_.files.used_bytes(), used);
+}
+
+TEST_F(HistoryTest, WhatIsOldTakesWhatIsOlderAlongWhateverTheClockWas) {
+  test_.now_ms += 10 * kDayMs;
+  commit_at_random(700);
+  seal();
+  const std::size_t ahead = history_files().size();
+  ASSERT_GT(ahead, 1u);
+  test_.now_ms -= 10 * kDayMs;  // somebody has set the clock
+  commit_at_random(700);
+  seal();
+  ASSERT_GT(history_files().size(), ahead);
+  test_.now_ms += 31 * kDayMs;
+  commit_at_random(700);
+  seal();
+  for (const std::string& name : history_files()) EXPECT_GT(*parse_history_name(name), ahead);
+  EXPECT_GT(history_files().size(), 1u);
 }
 
 TEST_F(HistoryTest, TheOldestGoesWhenAllAreTooLarge) {
@@ -517,6 +567,9 @@ TEST_P(HistoryCrashTest, NothingIsLostAtAnyOperation) {
     };
     for (RandomObject& object : objects) object.forget_after(test.log->durable_lsn());
     expect_everything();
+    for (const Damage& damage : verify_log(test.files, kTestDirectory).damages) {
+      ADD_FAILURE() << damage.file << " " << damage.problem;
+    }
     live();
     test.log->complete_checkpoint(test.log->begin_checkpoint());
     test.log->history().catch_up();

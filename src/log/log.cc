@@ -496,7 +496,10 @@ void Log::Impl::complete_checkpoint(const CheckpointStart& start) {
 // What can be given back at once of the segments that recovery found below the checkpoint: all that
 // are sealed, and what a crash has left of those that had been given back before.
 std::vector<std::uint64_t> Log::Impl::take_below(const RecoveredLog& recovered) {
-  if (!options.history.enabled) return recovered.below;
+  if (!options.history.enabled) {
+    keeper.leave_out(recovered.below);
+    return recovered.below;
+  }
   std::vector<std::uint64_t> free;
   std::vector<std::uint64_t> unsealed;
   std::uint64_t next = recovered.live.front();
@@ -527,6 +530,7 @@ void Log::Impl::retire_segments_below(std::uint64_t segment) {
   if (options.history.enabled) {
     keeper.add(retired);
   } else {
+    keeper.leave_out(retired);
     free_segments(retired);
   }
 }

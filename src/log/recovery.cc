@@ -41,6 +41,7 @@ class Recovery {
     clean_up();
     write_again();
     go_on();
+    if (!has_checkpoint_ && log_.next_lsn == 1) write_first_checkpoint();
     return std::move(log_);
   }
 
@@ -84,7 +85,8 @@ class Recovery {
 
   // Sets start_; false when there is no log yet.
   bool read_start() {
-    if (files_.exists(checkpoint_path())) {
+    has_checkpoint_ = files_.exists(checkpoint_path());
+    if (has_checkpoint_) {
       const auto file = files_.open(checkpoint_path(), FileSystem::Mode::kRead);
       Bytes bytes(kCheckpointBytes + 1);
       bytes.resize(file->read(0, bytes));
@@ -112,6 +114,11 @@ class Recovery {
     log_.segment = SegmentPool::create({&files_, directory_, segment_file_bytes_, log_.id}, 1);
     log_.offset = kSegmentHeaderBytes;
     log_.live = {1};
+    write_first_checkpoint();
+  }
+
+  // A crash may have come before it when the log was created: so every log with records has one.
+  void write_first_checkpoint() {
     write_checkpoint(files_, directory_,
                      {.id = log_.id,
                       .epoch = log_.epoch,
@@ -319,6 +326,7 @@ class Recovery {
   const std::function<void(const RecordView&)>& replay_;
   RecoveredLog log_;
   std::vector<std::uint64_t> segments_;
+  bool has_checkpoint_ = false;
   Checkpoint start_;
   std::optional<SegmentReader> reader_;  // the segment that the log ends in
   std::uint64_t offset_ = 0;             // where it ends

@@ -56,11 +56,12 @@ bool SegmentReader::ends_at(std::uint64_t offset) {
   return std::all_of(found.begin(), found.end(), [](std::byte b) { return b == std::byte{0}; });
 }
 
-void SegmentReader::scan(
-    std::uint64_t offset,
-    const std::function<void(std::uint64_t offset, const FrameHeader&)>& visit) {
+void SegmentReader::scan(std::uint64_t offset,
+                         const std::function<void(std::uint64_t offset, const FrameHeader&)>& visit,
+                         const StopCheck& stopped) {
   offset = round_up(offset, kFrameAlignment);
   while (offset + kFrameHeaderBytes <= size_) {
+    throw_if_stopped(stopped);
     const auto piece = bytes(offset, kWindowBytes);
     if (piece.size() < kFrameHeaderBytes) return;
     const std::uint64_t count =

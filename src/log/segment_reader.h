@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
+#include "base/stop.h"
 #include "log/format.h"
 
 namespace perdure::log {
@@ -36,9 +37,10 @@ class SegmentReader {
                                                        const FrameHeader& header);
   // Whether only zeros are where a frame header would be (or where there is no room for one).
   bool ends_at(std::uint64_t offset);
-  // Calls `visit` for each frame header at or after `offset`, wherever one is.
+  // Calls `visit` for each frame header at or after `offset`, wherever one is. Throws Stopped.
   void scan(std::uint64_t offset,
-            const std::function<void(std::uint64_t offset, const FrameHeader&)>& visit);
+            const std::function<void(std::uint64_t offset, const FrameHeader&)>& visit,
+            const StopCheck& stopped = {});
 
  private:
   // The bytes from `offset` on: `count`, or fewer at the end of the file.

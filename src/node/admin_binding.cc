@@ -12,6 +12,7 @@
 
 #include "log/verify.h"
 #include "node/task.h"
+#include "node/work.h"
 #include "runtime/point_in_time.h"
 #include "sqlite3.h"
 #include "store/database_file.h"
@@ -108,7 +109,8 @@ struct ObjectPast {
   const std::shared_ptr<DataDirectory> directory;
   const runtime::NamespaceNumber ns;
   const runtime::ObjectId id;
-  runtime::PointInTime point_in_time{*directory->store, *directory->catalog};
+  const StopCheck stopped;
+  runtime::PointInTime point_in_time{*directory->store, *directory->catalog, stopped};
 
   [[nodiscard]] runtime::PastOf object() const { return {ns, id, {}}; }
   // The one that is asked for must be there: whatever asks would make it otherwise.
@@ -118,14 +120,14 @@ struct ObjectPast {
 };
 
 ObjectPast past_of(const std::shared_ptr<DataDirectory>& directory, std::int64_t ns,
-                   const runtime::ObjectId& id) {
+                   const runtime::ObjectId& id, StopCheck stopped) {
   const auto number = static_cast<runtime::NamespaceNumber>(ns);
   static_cast<void>(directory->catalog->view(number, id));  // throws when it is not there
-  return {directory, number, id};
+  return {directory, number, id, std::move(stopped)};
 }
 
 napi_value open_view(napi_env env, napi_callback_info info) {
-  Call<Admin, 4> call(env, info);
+  Call<Admin, 5> call(env, info);
   Admin& admin = *call.self;
   if (admin.views.size() >= kViewsMax)
     throw Error(ErrorCode::kFull, "Too much is being read at one time. Try again.");
@@ -147,9 +149,10 @@ napi_value open_view(napi_env env, napi_callback_info info) {
                                                 : store::ViewDatabase::kValueBytesMax;
   return admin.threads.promise_of(
       env,
-      [open, &catalog, ns, id, value_bytes_max, bookmark = call.utf8(2)] {
+      [open, &catalog, ns, id, value_bytes_max, bookmark = call.utf8(2),
+       stopped = stop_check(work_of(env, call.args[4]), admin.threads)] {
         open->view = bookmark.empty() ? view_of(catalog, ns, id)
-                                      : past_of(open->directory, ns, *id).view(bookmark);
+                                      : past_of(open->directory, ns, *id, stopped).view(bookmark);
         open->database.emplace(open->view, value_bytes_max);
         open->directory->store->log().wait_durable(open->view->lsn());
       },
@@ -417,13 +420,15 @@ napi_value current_heads(napi_env env, napi_callback_info info) {
   return out;
 }
 
-// The arguments of a function of an object's past: a namespace, an id, and one more.
-struct PastCall : Call<Admin, 3> {
+// The arguments of a function of an object's past: a namespace, an id, one more, and what can be
+// stopped.
+struct PastCall : Call<Admin, 4> {
   using Call::Call;
 
   const std::shared_ptr<DataDirectory> directory = self->engine.directory;
   const std::uint32_t ns = uint(0);
   const runtime::ObjectId id = checked_id();
+  const StopCheck stopped = stop_check(work_of(env, args[3]), self->threads);
 
  private:
   [[nodiscard]] runtime::ObjectId checked_id() const {
@@ -444,8 +449,9 @@ napi_value bookmark(napi_env env, napi_callback_info info) {
   const auto text = std::make_shared<std::string>();
   return call.self->threads.promise_of(
       env,
-      [text, directory = call.directory, ns = call.ns, id = call.id, time_ms = call.number(2)] {
-        ObjectPast past = past_of(directory, ns, id);
+      [text, directory = call.directory, ns = call.ns, id = call.id, stopped = call.stopped,
+       time_ms = call.number(2)] {
+        ObjectPast past = past_of(directory, ns, id, stopped);
         const auto found = std::isnan(time_ms)
                                ? past.point_in_time.current(past.object())
                                : past.point_in_time.at_time(past.object(), std::int64_t(time_ms));
@@ -460,8 +466,9 @@ napi_value plan_restore(napi_env env, napi_callback_info info) {
   const auto plan = std::make_shared<runtime::PointInTime::Plan>();
   return call.self->threads.promise_of(
       env,
-      [plan, directory = call.directory, ns = call.ns, id = call.id, target = call.utf8(2)] {
-        ObjectPast past = past_of(directory, ns, id);
+      [plan, directory = call.directory, ns = call.ns, id = call.id, stopped = call.stopped,
+       target = call.utf8(2)] {
+        ObjectPast past = past_of(directory, ns, id, stopped);
         *plan = past.point_in_time.plan(past.object(), target);
         wait_for_all(*directory);
       },
@@ -497,8 +504,9 @@ napi_value past(napi_env env, napi_callback_info info) {
   const auto found = std::make_shared<runtime::PointInTime::Past>();
   return call.self->threads.promise_of(
       env,
-      [found, directory = call.directory, ns = call.ns, id = call.id, most = call.uint(2)] {
-        ObjectPast of = past_of(directory, ns, id);
+      [found, directory = call.directory, ns = call.ns, id = call.id, stopped = call.stopped,
+       most = call.uint(2)] {
+        ObjectPast of = past_of(directory, ns, id, stopped);
         *found = of.point_in_time.past(of.object(), most);
         wait_for_all(*directory);
       },
@@ -524,16 +532,18 @@ napi_value damages_as_array(napi_env env, const std::vector<log::Damage>& damage
 }
 
 napi_value verify_log(napi_env env, napi_callback_info info) {
-  Call<TaskThreads, 1> call(env, info);
+  Call<TaskThreads, 2> call(env, info);
   const auto report = std::make_shared<log::VerifyReport>();
+  const auto work = work_of(env, call.args[1]);
   return call.self->promise_of(
       env,
-      [report, directory = call.utf8(0), threads = call.self] {
+      [report, directory = call.utf8(0), work, stopped = stop_check(work, *call.self)] {
+        const auto progress = [&work](std::uint64_t done, std::uint64_t total) {
+          work->total = total;
+          work->done = done;
+        };
         *report = log::verify_log(real_file_system(), std::filesystem::path(directory) / "log",
-                                  [threads](std::uint64_t, std::uint64_t) {
-                                    if (threads->is_stopping())
-                                      throw Error(ErrorCode::kInvalid, "It was interrupted.");
-                                  });
+                                  progress, stopped);
       },
       [report](napi_env on) { return damages_as_array(on, report->damages); });
 }

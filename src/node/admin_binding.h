@@ -35,12 +35,13 @@ namespace perdure::node {
 // engine.past(namespace, hexId, most) -> [how the list ends: 0 there are more, 1 with the first
 //   commit, 2 the rest is not kept; then bookmark, ms, changed pages, bytes, pages of the database,
 //   page size, number of the restore or 0, of each commit]
+// What may take long (these three, openView with a bookmark) has a last argument more: work.
 // engine.counters() -> { … } of log and store
 void define_admin(napi_env env, napi_value object, Engine* engine);
 
-// exports.verifyLog(data directory) -> Promise<[file, offset, problem, numbers of databases, …]>:
-// what
-//   of log and history is damaged (log/verify.h). Nobody needs to have the directory open.
+// exports.verifyLog(data directory, work?)
+//   -> Promise<[file, offset, problem, numbers of databases, …]>: what of log and history is
+//   damaged (log/verify.h). Nobody needs to have the directory open.
 void define_verify(napi_env env, napi_value exports);
 
 }  // namespace perdure::node

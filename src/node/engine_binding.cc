@@ -9,6 +9,7 @@
 #include "node/admin_binding.h"
 #include "node/http_binding.h"
 #include "node/shard_binding.h"
+#include "node/work.h"
 #include "store/foreign_database.h"
 
 namespace perdure::node {
@@ -334,6 +335,7 @@ void define_engine(napi_env env, napi_value exports) {
   method<copy_database>(env, exports, "copyDatabase", nullptr);
   method<foreign_alarms>(env, exports, "foreignAlarms", nullptr);
   define_verify(env, exports);
+  define_work(env, exports);
 }
 
 }  // namespace perdure::node

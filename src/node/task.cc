@@ -22,6 +22,7 @@ struct TaskThreads::Task {
 
  private:
   napi_value make_result(napi_env env);
+  napi_status reject(napi_env env);
 };
 
 namespace {
@@ -60,19 +61,28 @@ napi_value TaskThreads::Task::make_result(napi_env env) {
   return nullptr;
 }
 
-// Nothing may be thrown here; when even this fails, the environment is going.
+// Nothing may be thrown here. What fails even so can only mean that the environment is going, where
+// nobody waits for the promise any more.
 void TaskThreads::Task::complete(napi_env env) {
   const napi_value value = make_result(env);
-  if (!failure) {
-    napi_resolve_deferred(env, deferred, value);
-    return;
-  }
+  const napi_status status = failure ? reject(env) : napi_resolve_deferred(env, deferred, value);
+  if (status != napi_pending_exception) return;
+  // It would keep the promise from being settled, and everything after it from being called.
+  napi_value exception = nullptr;
+  napi_get_and_clear_last_exception(env, &exception);
+  failure = failure.value_or("JavaScript has not taken the result.");
+  reject(env);
+}
+
+napi_status TaskThreads::Task::reject(napi_env env) {
   napi_value message = nullptr;
   napi_value error = nullptr;
-  if (napi_create_string_utf8(env, failure->data(), failure->size(), &message) != napi_ok ||
-      napi_create_error(env, nullptr, message, &error) != napi_ok)
-    return;
-  napi_reject_deferred(env, deferred, error);
+  const bool is_made =
+      napi_create_string_utf8(env, failure->data(), failure->size(), &message) == napi_ok &&
+      napi_create_error(env, nullptr, message, &error) == napi_ok;
+  // Without room for an error it is rejected with nothing, rather than never.
+  if (!is_made) napi_get_undefined(env, &error);
+  return napi_reject_deferred(env, deferred, error);
 }
 
 napi_value TaskThreads::promise_of(napi_env env, std::function<void()> run,

@@ -63,6 +63,21 @@ TEST_F(PastTest, ShowsEachStateWhileTheObjectGoesOn) {
   EXPECT_EQ(query("a", "SELECT i FROM t"), "9");
 }
 
+TEST_F(PastTest, EndsWhenItIsTold) {
+  put(1);
+  const std::string then = bookmark("a");
+  put(2);
+  PointInTime stopped(*store_, *catalog_, [] { return true; });
+  const ObjectId a = id("a");
+  const PastOf object{ns_, a, "a"};
+  EXPECT_THROW((void)stopped.past(object, 10), Stopped);
+  EXPECT_THROW((void)stopped.plan(object, then), Stopped);
+  EXPECT_THROW((void)stopped.view(object, then), Stopped);
+  EXPECT_THROW((void)stopped.schedule(object, then), Stopped);
+  EXPECT_THROW((void)stopped.at_time(object, clock_ms_), Stopped);
+  EXPECT_FALSE(catalog_->find_restore(ns_, a));
+}
+
 TEST_F(PastTest, PlansARestoreWithoutMakingIt) {
   put(1);
   const std::string first = bookmark("a");

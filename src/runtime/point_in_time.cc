@@ -73,7 +73,7 @@ Bookmark PointInTime::at_time(const PastOf& object, std::int64_t time_ms) {
   const auto [file, head] = state(object);
   Lsn lsn = 0;
   try {
-    lsn = history.at_time(file->number(), head.last_lsn, head.location, time_ms);
+    lsn = history.at_time(file->number(), head.last_lsn, head.location, time_ms, stopped_);
   } catch (const Error& error) {
     if (error.code() == ErrorCode::kNotFound) refuse_time();  // it has gone just now
     throw;
@@ -94,7 +94,8 @@ std::optional<Lsn> PointInTime::find_target(const PastOf& object, const State& n
     if (commit.flags == flags_of(bookmark.restore)) target = commit.previous_lsn;
     return !target.has_value();
   };
-  store_.log().history().walk(now.file->number(), now.head.last_lsn, now.head.location, visit);
+  store_.log().history().walk(now.file->number(), now.head.last_lsn, now.head.location, visit,
+                              stopped_);
   if (!target) refuse_unreachable(now, bookmark, bookmark.lsn);
   return target;
 }
@@ -109,7 +110,7 @@ std::optional<log::Undo> PointInTime::undo_to(const State& now, const Bookmark& 
   const std::int64_t earliest_ms = history.earliest_ms();
   try {
     log::Undo undo = history.undo(now.file->number(), now.head.last_lsn, now.head.location, target,
-                                  store_.transaction_bytes_max());
+                                  store_.transaction_bytes_max(), stopped_);
     // The state was replaced then.
     if (undo.oldest_ms < earliest_ms) refuse_expired(bookmark, earliest_ms);
     return undo;
@@ -131,8 +132,8 @@ void PointInTime::refuse_unreachable(const State& now, const Bookmark& bookmark,
     oldest_ms = commit.time_ms;
     return commit.previous_lsn > target;
   };
-  const auto end =
-      store_.log().history().walk(now.file->number(), now.head.last_lsn, now.head.location, visit);
+  const auto end = store_.log().history().walk(now.file->number(), now.head.last_lsn,
+                                               now.head.location, visit, stopped_);
   if (end == log::History::End::kExpired) refuse_expired(bookmark, oldest_ms);
   refuse_unknown(bookmark);
 }
@@ -170,10 +171,12 @@ PointInTime::Past PointInTime::past(const PastOf& object, std::size_t most) {
   const std::uint64_t own_tag = tag(object);
   Past past;
   past.end = store_.log().history().walk(
-      now.file->number(), now.head.last_lsn, now.head.location, [&](const log::CommitInfo& commit) {
+      now.file->number(), now.head.last_lsn, now.head.location,
+      [&](const log::CommitInfo& commit) {
         past.commits.push_back({{.lsn = commit.lsn, .restore = 0, .object = own_tag}, commit});
         return past.commits.size() < most;
-      });
+      },
+      stopped_);
   return past;
 }
 
@@ -203,7 +206,8 @@ std::optional<DueRestore> PointInTime::due(const PastOf& object) {
     undo.pages_now = undo.pages_then = file->page_count();
     if (scheduled->target_lsn && *scheduled->target_lsn != head.last_lsn) {
       undo = store_.log().history().undo(file->number(), head.last_lsn, head.location,
-                                         *scheduled->target_lsn, store_.transaction_bytes_max());
+                                         *scheduled->target_lsn, store_.transaction_bytes_max(),
+                                         stopped_);
     }
     due.restored = std::make_unique<store::Database>(store_, file, std::move(undo));
     due.alarm_ms = store::stored_alarm_time(*due.restored);

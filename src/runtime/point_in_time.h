@@ -5,9 +5,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/lsn.h"
+#include "base/stop.h"
 #include "log/history.h"
 #include "runtime/bookmark.h"
 #include "runtime/catalog.h"
@@ -43,7 +45,10 @@ struct DueRestore {
 // Any thread, as the catalog and the log's history are. They must outlive it.
 class PointInTime {
  public:
-  PointInTime(store::Store& store, Catalog& catalog) : store_(store), catalog_(catalog) {}
+  // What reads the past asks `stopped` now and then, on its own thread: true ends it with Stopped,
+  // and nothing has changed.
+  PointInTime(store::Store& store, Catalog& catalog, StopCheck stopped = {})
+      : store_(store), catalog_(catalog), stopped_(std::move(stopped)) {}
 
   // The last committed state.
   [[nodiscard]] Bookmark current(const PastOf& object);
@@ -105,6 +110,7 @@ class PointInTime {
 
   store::Store& store_;
   Catalog& catalog_;
+  const StopCheck stopped_;
 };
 
 }  // namespace perdure::runtime

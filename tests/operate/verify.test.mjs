@@ -1,7 +1,9 @@
 // perdure verify: a bit that is turned in a file of each kind is found, with the file, the place and the object.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { closeSync, cpSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { once } from 'node:events';
+import { closeSync, cpSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import { request } from 'node:http';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { temporaryDirectory } from '../support/files.mjs';
@@ -179,6 +181,67 @@ test('what is damaged while nobody serves it', async (t) => {
   });
 });
 
+function remove(data, name) {
+  rmSync(join(data, name), { recursive: true });
+  return join(data, name);
+}
+
+function write(data, name, text) {
+  writeFileSync(join(data, name), text);
+  return join(data, name);
+}
+
+function turn(data, name, offset) {
+  turnBit(join(data, name), offset);
+  return join(data, name);
+}
+
+/** What is damaged so that nothing can be opened, or not all of it; -> the file that is found. And where in it. */
+const UNOPENED = [
+  ['no checkpoint', (data) => remove(data, 'log/checkpoint'), 0],
+  ['no log', (data) => remove(data, 'log'), 0],
+  ['a file "format" of something else', (data) => write(data, 'format', 'a format\n'), null],
+  ['no catalog', (data) => remove(data, 'catalog.sqlite'), null],
+  ['an empty catalog', (data) => write(data, 'catalog.sqlite', ''), null],
+  ['a catalog that is no database', (data) => write(data, 'catalog.sqlite', 'x'.repeat(8192)), null],
+  ['a damaged page of the catalog', (data) => turn(data, 'catalog.sqlite', 8192), 8192],
+];
+
+test('what keeps a data directory from being opened', async (t) => {
+  const whole = join(folder, 'whole');
+  const server = await startLab(t, { data: whole });
+  await server.object('a', ({ kv }) => kv.put('k', 'v'));
+  await server.stop();
+  const copied = () => {
+    const data = join(folder, `${++copies}`);
+    cpSync(whole, data, { recursive: true });
+    return data;
+  };
+  for (const [what, damage, offset] of UNOPENED) {
+    await t.test(what, async () => {
+      const data = copied();
+      const file = damage(data);
+      const { code, stdout, stderr } = await operator(data)('verify', '--json');
+      assert.equal(code, 4, stderr);
+      const found = JSON.parse(stdout);
+      for (const each of found) assert.deepEqual([each.file, each.objects], [file, []]);
+      assert.equal(found[0].offset, offset);
+    });
+  }
+  await t.test('a newer version is no damage', async () => {
+    const data = copied();
+    write(data, 'format', 'perdure 99\n');
+    const { code, stdout, stderr } = await operator(data)('verify');
+    assert.match(stderr, /^perdure: The data directory \S+ was written by a newer Perdure \(format 99; /);
+    assert.deepEqual({ code, stdout }, { code: 1, stdout: '' });
+  });
+  await t.test('what is no data directory is none', async () => {
+    const data = copied();
+    remove(data, 'format');
+    assert.equal((await operator(data)('verify')).code, 3);
+  });
+});
+
 test('a record in the log of a running server', async (t) => {
   const running = await startLab(t, { data: join(folder, 'running'), threads: 2 });
   await running.object('a', ({ kv }) => kv.put('first', 'x'.repeat(1000)));
@@ -206,4 +269,47 @@ test('a record in the log of a running server', async (t) => {
   const opened = await operator(running.data)('objects', 'ls');
   assert.match(opened.stderr, /^perdure: The log is damaged: .*\.log/);
   assert.equal(opened.code, 1);
+});
+
+/** Makes checking the log of a server last for minutes: segments that are all zeros, and no room on the disk. */
+function lengthen(data) {
+  for (let i = 0; i < 100; i++) truncateSync(create(join(data, 'log', `${9_000_000_000_000_000n + BigInt(i)}.log`)), 2 ** 32 - 4096);
+}
+
+function create(path) {
+  writeFileSync(path, '');
+  return path;
+}
+
+/** A client that is told what is checked, until it is well on the way; -> its request. */
+async function beginVerify(data) {
+  const asked = request({ socketPath: join(data, 'admin.sock'), path: '/v1/verify', method: 'POST' });
+  asked.on('error', () => {});
+  asked.end('{}');
+  const [response] = await once(asked, 'response');
+  response.on('error', () => {});
+  const [frame] = await once(response, 'data');
+  const { of, done, total } = JSON.parse(frame.subarray(5, 5 + frame.readUInt32LE(1)));
+  assert.equal(of, 'log');
+  assert.ok(done < total, `${done} of ${total}`);
+  response.resume();
+  return asked;
+}
+
+test('a server that stops does not wait for the end of a check', async (t) => {
+  const server = await startLab(t);
+  lengthen(server.data);
+  await beginVerify(server.data);
+  const { code, stderr } = await server.stop();
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
+});
+
+test('a check ends when its client does', async (t) => {
+  const server = await startLab(t);
+  lengthen(server.data);
+  // As many as operations at one time.
+  const clients = await Promise.all(Array.from({ length: 16 }, () => beginVerify(server.data)));
+  assert.equal((await operator(server.data)('stats')).code, 5);
+  for (const client of clients) client.destroy();
+  await until(async () => (await operator(server.data)('stats')).code === 0, 'room for a command');
 });

@@ -1,14 +1,15 @@
 /** `perdure verify`. */
+import { join } from 'node:path';
 import type { SingleBar } from 'cli-progress';
 import { OperateError } from '../operate/error.js';
 import type { DataDirectory } from '../operate/open.js';
-import { type Damage, verifyLog } from '../operate/verify.js';
+import { type Damage, type Progress, verifyLog, type VerifyPart } from '../operate/verify.js';
+import { DAMAGED } from '../runtime/native.js';
 import { JsonArray, plain, print } from './output.js';
 import { progressBar } from './progress.js';
 import { type DataOption, withData } from './session.js';
 
-/** How a start says that it has found damage in the log: nothing is opened then. */
-const REFUSED = /^The log is damaged|^The history file/;
+const MIB = 1 << 20;
 
 /** What has been found, and where it is told. */
 class Findings {
@@ -22,7 +23,7 @@ class Findings {
   async add(damages: Damage[]): Promise<void> {
     this.count += damages.length;
     if (damages.length === 0) return;
-    await (this.#array === undefined ? print(damages.map(line).join('')) : this.#array.add(damages.map((damage) => JSON.stringify(damage))));
+    await (this.#array === undefined ? print(damages.map(line).join('')) : this.#array.add(damages.map(json)));
   }
 
   async end(): Promise<void> {
@@ -37,38 +38,84 @@ export function verify(options: DataOption & { json?: true }): Promise<void> {
   return withData(options, async (data) => {
     const findings = new Findings(options.json === true);
     try {
-      await verifyAll(data, findings);
+      await show(data.run('verify', {}), findings);
     } catch (error) {
-      if (!REFUSED.test((error as Error).message)) throw error;
-      // The log can be read all the same; whose it is stands in the catalog, which cannot be opened.
-      await findings.add((await verifyLog(data.path)).map(({ numbers: _, ...damage }) => damage));
-      if (findings.count === 0) throw new OperateError((error as Error).message, 'damaged');
+      if (!refusesDamage(error)) throw error;
+      await verifyRefused(data, findings, (error as Error).message);
     }
     await findings.end();
   });
 }
 
-async function verifyAll(data: DataDirectory, findings: Findings): Promise<void> {
-  let bar: SingleBar | undefined;
+/** Whether the data directory was not opened because of what is damaged or missing in it. */
+function refusesDamage(error: unknown): boolean {
+  const { code, message } = error as Error & { code?: string };
+  return code === DAMAGED || /: SQLITE_(CORRUPT|NOTADB)\b/.test(message);
+}
+
+/**
+ * Log and history can be read all the same; whose they are stands in the catalog, which cannot be opened. What has been
+ * found before is what was refused later.
+ */
+async function verifyRefused(data: DataDirectory, findings: Findings, why: string): Promise<void> {
+  if (findings.count === 0) await show(verifyLog(data.path, data.signal), findings);
+  if (findings.count === 0) await findings.add([{ file: fileIn(why, data.path), offset: offsetIn(why), objects: [], problem: why }]);
+}
+
+/** The file of the data directory that a message names; without one it is about the catalog. */
+function fileIn(message: string, dataDirectory: string): string {
+  const from = message.indexOf(`${dataDirectory}/`);
+  if (from < 0) return join(dataDirectory, 'catalog.sqlite');
+  return /^.*?(\.sqlite|\/format)/.exec(message.slice(from))?.[0] ?? dataDirectory;
+}
+
+function offsetIn(message: string): number | null {
+  const byte = /\bbyte (\d+)/.exec(message)?.[1];
+  return byte === undefined ? null : Number(byte);
+}
+
+async function show(parts: AsyncIterable<VerifyPart>, findings: Findings): Promise<void> {
+  const bars = new Bars();
   let withoutChecksum = 0;
   try {
-    for await (const part of data.run('verify', {})) {
-      if (Array.isArray(part)) {
+    for await (const part of parts) {
+      if (!Array.isArray(part)) {
+        if ('withoutChecksum' in part) withoutChecksum = part.withoutChecksum;
+        else bars.show(part);
+      } else if (part.length > 0) {
+        bars.end(); // it would be written over
         await findings.add(part);
-        continue;
       }
-      if ('withoutChecksum' in part) {
-        withoutChecksum = part.withoutChecksum;
-        continue;
-      }
-      bar ??= progressBar('checking', part.databases);
-      bar?.update(part.checked, { id: '' });
     }
   } finally {
-    bar?.stop();
+    bars.end();
   }
   if (withoutChecksum > 0) process.stderr.write(`perdure: ${withoutChecksum} pages of databases have no checksum until they are written again. Of these only the structure was checked.\n`);
 }
+
+/** One after the other: of log and history in MiB, then of the databases. */
+class Bars {
+  #of: Progress['of'] | undefined;
+  #bar: SingleBar | undefined;
+
+  show({ of, done, total }: Progress): void {
+    const unit = of === 'log' ? MIB : 1;
+    if (of !== this.#of) {
+      this.end();
+      this.#of = of;
+      this.#bar = progressBar(of === 'log' ? 'checking MiB of the log' : 'checking', Math.ceil(total / unit));
+    }
+    this.#bar?.update(Math.floor(done / unit), { id: '' });
+  }
+
+  end(): void {
+    this.#bar?.stop();
+    this.#bar = undefined;
+    this.#of = undefined;
+  }
+}
+
+const json = ({ file, offset, objects, problem }: Damage): string => JSON.stringify({ file, offset, objects, problem });
 
 function line({ file, offset, objects, problem }: Damage): string {
   const at = offset === null ? '' : ` at byte ${offset}`;

@@ -3,6 +3,7 @@ import type { NativeEngine } from '../runtime/native.js';
 import { OperateError } from './error.js';
 import type { Operated } from './operated.js';
 import { findObject, type Place } from './places.js';
+import { stoppable } from './stoppable.js';
 import { View } from './view.js';
 import { writeUntil } from './write.js';
 
@@ -51,7 +52,7 @@ function refuseKeyValues({ space }: Place): void {
 /** Batches, the last commit first; then how the list ends. */
 export async function* listHistory({ engine }: Operated, { limit, ...of }: OfObject & { limit: number }, signal: AbortSignal): AsyncGenerator<PastCommit[] | HistoryEnd> {
   const { space, id } = findPast(engine, of);
-  const [end, ...flat] = await engine.past(space.number, id, Math.min(limit, COMMITS_MAX));
+  const [end, ...flat] = await stoppable(signal, (work) => engine.past(space.number, id, Math.min(limit, COMMITS_MAX), work));
   for (let from = 0; from < flat.length; from += BATCH * VALUES) {
     signal.throwIfAborted();
     const batch: PastCommit[] = [];
@@ -65,23 +66,23 @@ export async function* listHistory({ engine }: Operated, { limit, ...of }: OfObj
 }
 
 /** One part: the state now, or at that time. */
-export async function* getBookmark({ engine }: Operated, { atMs, ...of }: OfObject & { atMs?: number }): AsyncGenerator<string> {
+export async function* getBookmark({ engine }: Operated, { atMs, ...of }: OfObject & { atMs?: number }, signal: AbortSignal): AsyncGenerator<string> {
   const { space, id } = findPast(engine, of);
-  yield await engine.bookmark(space.number, id, atMs ?? NaN);
+  yield await stoppable(signal, (work) => engine.bookmark(space.number, id, atMs ?? NaN, work));
 }
 
 /** A state of the past, as an operator names it. */
 export type Moment = { bookmark: string } | { timeMs: number };
 
-export function bookmarkOf(engine: NativeEngine, { space, id }: Place, moment: Moment): Promise<string> {
-  return 'bookmark' in moment ? Promise.resolve(moment.bookmark) : engine.bookmark(space.number, id, moment.timeMs);
+function bookmarkOf(engine: NativeEngine, signal: AbortSignal, { space, id }: Place, moment: Moment): Promise<string> {
+  return 'bookmark' in moment ? Promise.resolve(moment.bookmark) : stoppable(signal, (work) => engine.bookmark(space.number, id, moment.timeMs, work));
 }
 
 /** What the object had stored at that moment; without one, what it has now. */
 export async function viewAt(engine: NativeEngine, signal: AbortSignal, place: Place, moment: Moment | undefined): Promise<View> {
   if (moment === undefined) return View.ofObject(engine, signal, place);
   refuseKeyValues(place);
-  return View.ofPast(engine, signal, place, await bookmarkOf(engine, place, moment));
+  return View.ofPast(engine, signal, place, await bookmarkOf(engine, signal, place, moment));
 }
 
 export interface RestorePlan {
@@ -99,8 +100,8 @@ export async function* restoreObject(
 ): AsyncGenerator<RestorePlan | { undo: string }> {
   const { engine } = operated;
   const place = findPast(engine, of);
-  const bookmark = await bookmarkOf(engine, place, to);
-  const [, commits, changedPages] = await engine.planRestore(place.space.number, place.id, bookmark);
+  const bookmark = await bookmarkOf(engine, signal, place, to);
+  const [, commits, changedPages] = await stoppable(signal, (work) => engine.planRestore(place.space.number, place.id, bookmark, work));
   yield { bookmark, commits, changedPages };
   if (dryRun) return;
   const { undo } = await writeUntil(operated, { place, action: { kind: 'restore', bookmark } }, signal);

@@ -1,8 +1,10 @@
 /** `verify`: every checksum of log, history and files, and SQLite's own check of every database. */
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { loadNative, type NativeEngine } from '../runtime/native.js';
 import type { Operated } from './operated.js';
 import { findSpace, type Place, spaces } from './places.js';
+import { stoppable } from './stoppable.js';
 import { View } from './view.js';
 
 /** Something that is not as it was written. */
@@ -22,10 +24,11 @@ export interface Owner {
   name: string | null;
 }
 
-/** What has been checked so far, of how many databases. */
+/** What has been checked so far: first of log and history, in bytes, then of the databases. */
 export interface Progress {
-  checked: number;
-  databases: number;
+  of: 'log' | 'databases';
+  done: number;
+  total: number;
 }
 
 /** Pages of files that cannot be checked in this way, as they were written by a Perdure that kept no checksums. */
@@ -35,6 +38,9 @@ export interface Unchecked {
 
 export type VerifyPart = Damage[] | Progress | Unchecked;
 
+/** How often the progress in log and history is looked at. */
+const PROGRESS_MS = 200;
+
 /** What SQLite says of a database: the first of it. */
 const PROBLEMS_MAX = 20;
 const CHECK = `PRAGMA integrity_check(${PROBLEMS_MAX})`;
@@ -43,7 +49,7 @@ const OBJECTS = `
   JOIN namespaces ON namespaces.number = namespace ORDER BY objects.number`;
 
 export async function* verifyAll({ engine, dataDirectory }: Operated, _: object, signal: AbortSignal): AsyncGenerator<VerifyPart> {
-  yield await damagesOfLog(engine, dataDirectory, signal);
+  for await (const part of verifyLog(dataDirectory, signal)) yield Array.isArray(part) ? await withOwners(engine, part, signal) : part;
   const catalog = await check(signal, () => View.ofCatalog(engine, signal), { file: join(dataDirectory, 'catalog.sqlite'), objects: [] });
   yield catalog.damages;
   const shared = await verifyKeyValues(engine, dataDirectory, signal);
@@ -89,7 +95,7 @@ async function* verifyObjects(engine: NativeEngine, dataDirectory: string, signa
       }
       checked += rows.length;
       if (damages.length > 0) yield damages;
-      yield { checked, databases };
+      yield { of: 'databases', done: checked, total: databases };
     }
     return withoutChecksum;
   } finally {
@@ -160,10 +166,36 @@ function offsetIn(text: string, pageSize: number): number | null {
   return page === undefined ? null : (Number(page) - 1) * pageSize;
 }
 
-/** Of log and history, whoever has the data directory open: without knowing whose they are. */
-export async function verifyLog(dataDirectory: string): Promise<(Damage & { numbers: number[] })[]> {
-  const flat = await loadNative().verifyLog(dataDirectory);
-  const damages: (Damage & { numbers: number[] })[] = [];
+/** A damage of log or history, with the numbers of the databases instead of whose they are. */
+export type LogDamage = Damage & { numbers: number[] };
+
+/** Of log and history, whoever has the data directory open: progress, then what is damaged. */
+export async function* verifyLog(dataDirectory: string, signal: AbortSignal): AsyncGenerator<Progress | LogDamage[]> {
+  const native = loadNative();
+  const work = native.createWork();
+  const checking = stoppable(signal, () => native.verifyLog(dataDirectory, work), work);
+  try {
+    while (!(await endsWithin(checking, PROGRESS_MS))) {
+      const [done, total] = native.workDone(work);
+      if (total > 0) yield { of: 'log', done, total };
+    }
+    yield logDamages(await checking);
+  } finally {
+    native.stopWork(work); // whoever looks at the parts may have seen enough
+    await checking.catch(() => {});
+  }
+}
+
+function endsWithin(promise: Promise<unknown>, ms: number): Promise<boolean> {
+  const ended = promise.then(
+    () => true,
+    () => true,
+  );
+  return Promise.race([ended, setTimeout(ms, false, { ref: false })]);
+}
+
+function logDamages(flat: (string | number | number[])[]): LogDamage[] {
+  const damages: LogDamage[] = [];
   for (let i = 0; i < flat.length; i += 4) {
     const [file, offset, problem, numbers] = flat.slice(i, i + 4) as [string, number, string, number[]];
     damages.push({ file, offset, objects: [], problem, numbers });
@@ -171,8 +203,8 @@ export async function verifyLog(dataDirectory: string): Promise<(Damage & { numb
   return damages;
 }
 
-async function damagesOfLog(engine: NativeEngine, dataDirectory: string, signal: AbortSignal): Promise<Damage[]> {
-  const damages = await verifyLog(dataDirectory);
+async function withOwners(engine: NativeEngine, damages: LogDamage[], signal: AbortSignal): Promise<Damage[]> {
+  if (damages.length === 0) return [];
   const catalog = await View.ofCatalog(engine, signal);
   try {
     const named: Damage[] = [];

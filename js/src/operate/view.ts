@@ -1,6 +1,7 @@
 /** A committed state that is read beside the objects, which do not wait: see src/node/admin_binding.h. */
 import type { NativeEngine, ViewValue } from '../runtime/native.js';
 import type { Place, Space } from './places.js';
+import { stoppable } from './stoppable.js';
 
 /** Rows that are read at once. */
 export const ROWS_MAX = 256;
@@ -49,8 +50,7 @@ export class View {
   }
 
   static async #open(engine: NativeEngine, signal: AbortSignal, namespace: number, id: string, bookmark = '', anySize = false): Promise<View> {
-    signal.throwIfAborted();
-    const [number, pageSize, pages] = await engine.openView(namespace, id, bookmark, anySize);
+    const [number, pageSize, pages] = await stoppable(signal, (work) => engine.openView(namespace, id, bookmark, anySize, work));
     return new View(engine, signal, number, pageSize, pages);
   }
 

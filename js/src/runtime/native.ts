@@ -28,7 +28,7 @@ export interface NativeEngine {
   // What operators look at (src/node/admin_binding.h).
   /** number, key, whether its objects have key-value storage, … */
   namespaces(): (number | string | boolean)[];
-  openView(namespace: number, hexId: string, bookmark: string, anySize: boolean): Promise<[view: number, pageSize: number, pages: number]>;
+  openView(namespace: number, hexId: string, bookmark: string, anySize: boolean, work?: NativeWork): Promise<[view: number, pageSize: number, pages: number]>;
   viewQuery(view: number, sql: string, parameters: (string | number)[]): Promise<string[]>;
   viewRows(view: number, most: number): Promise<ViewValue[]>;
   viewPages(view: number, first: number, count: number): Promise<ArrayBuffer>;
@@ -38,16 +38,24 @@ export interface NativeEngine {
   interruptView(view: number): void;
   closeView(view: number): void;
   objectPath(namespace: number, hexId: string): string;
-  bookmark(namespace: number, hexId: string, timeMs: number): Promise<string>;
-  planRestore(namespace: number, hexId: string, bookmark: string): Promise<[lsn: number, commits: number, pages: number]>;
+  bookmark(namespace: number, hexId: string, timeMs: number, work?: NativeWork): Promise<string>;
+  planRestore(namespace: number, hexId: string, bookmark: string, work?: NativeWork): Promise<[lsn: number, commits: number, pages: number]>;
   /** PAST_*, then seven values of each commit: PastCommit in js/src/operate/history.ts. */
-  past(namespace: number, hexId: string, most: number): Promise<(number | string)[]>;
+  past(namespace: number, hexId: string, most: number, work?: NativeWork): Promise<(number | string)[]>;
   /** bytes, milliseconds of the last commit, … */
   currentHeads(numbers: number[]): number[];
   whenDurable(): Promise<void>;
   counters(): { appendedLsn: number; durableLsn: number; logBytesSinceCheckpoint: number; dirtyBytes: number; hasRoom: boolean };
   createShard(exchange: ArrayBuffer, onWake: () => void, alarmRetryMs: number): NativeShard;
 }
+
+/** Something long that is done (src/node/work.h). Nobody looks into it. */
+export interface NativeWork {
+  readonly nativeWork: unique symbol;
+}
+
+/** The `code` of errors that say that what is stored is not what was written. */
+export const DAMAGED = 'PERDURE_DAMAGED';
 
 /** A value of a row as a view shows it; whole numbers that a number does not have exactly are bigints. */
 export type ViewValue = null | number | bigint | string | ArrayBuffer;
@@ -170,7 +178,11 @@ export interface Native {
    */
   copyDatabase(source: string, target: string, keyValueStorage: boolean): number | undefined;
   /** What of log and history in a data directory is damaged, open or not: file, offset, problem, numbers of databases, … */
-  verifyLog(directory: string): Promise<(string | number | number[])[]>;
+  verifyLog(directory: string, work?: NativeWork): Promise<(string | number | number[])[]>;
+  createWork(): NativeWork;
+  /** What it is for ends soon, and fails. */
+  stopWork(work: NativeWork): void;
+  workDone(work: NativeWork): [bytes: number, totalBytes: number];
   /** The alarms in a copy of workerd's `metadata.sqlite`: id, milliseconds since 1970, name or '', … */
   foreignAlarms(copy: string): (string | number)[];
 }
