@@ -6,7 +6,8 @@
 namespace perdure::runtime {
 namespace {
 
-// A chunk is half a kilobyte: a checkpoint that writes one page of a large database changes no more.
+// A chunk is half a kilobyte: a checkpoint that writes one page of a large database changes no
+// more.
 constexpr std::uint32_t kPagesPerChunk = 128;
 
 constexpr char kFindChecksums[] =
@@ -57,8 +58,8 @@ void Catalog::Impl::save_checksums(ObjectNumber number, std::uint32_t pages,
 
 void Catalog::check_pages(store::DatabaseFile& file, std::uint32_t first, std::uint32_t count,
                           store::FileCheck& found) {
-  for (std::uint32_t chunk = chunk_of(first); !found.reached_end && first_page(chunk) < first + count;
-       ++chunk) {
+  for (std::uint32_t chunk = chunk_of(first);
+       !found.reached_end && first_page(chunk) < first + count; ++chunk) {
     impl_->store.between_checkpoints([&] {
       const auto kept = [&] {
         const std::scoped_lock lock(impl_->mutex);

@@ -19,8 +19,8 @@ namespace perdure::runtime {
 namespace {
 
 using store::testing::commit;
-using store::testing::query;
 using store::testing::message_of;
+using store::testing::query;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -191,7 +191,9 @@ TEST_F(CatalogChecksumsTest, WhatIsNotReadFromTheFileIsNotChecked) {
 }
 
 TEST_F(CatalogChecksumsTest, FilesThatShrinkAndGrowAgainAreWhole) {
-  run("a", "PRAGMA auto_vacuum = FULL; CREATE TABLE t(a); INSERT INTO t VALUES (zeroblob(2000000)), (zeroblob(1000000))");
+  run("a",
+      "PRAGMA auto_vacuum = FULL; CREATE TABLE t(a); INSERT INTO t VALUES (zeroblob(2000000)), "
+      "(zeroblob(1000000))");
   store_->checkpoint();
   run("a", "DELETE FROM t");
   run("a", "INSERT INTO t VALUES (zeroblob(1000000))");
@@ -208,7 +210,9 @@ TEST_F(CatalogChecksumsTest, FilesThatShrinkAndGrowAgainAreWhole) {
 }
 
 TEST_F(CatalogChecksumsTest, AnAdoptedFileHasThem) {
-  run("origin", "CREATE TABLE t(a); INSERT INTO t VALUES (zeroblob(2000000)), (zeroblob(2000000)), (zeroblob(2000000))");
+  run("origin",
+      "CREATE TABLE t(a); INSERT INTO t VALUES (zeroblob(2000000)), (zeroblob(2000000)), "
+      "(zeroblob(2000000))");
   const auto origin = path("origin");
   close();
   disk_.rename(origin, "/data/import");
@@ -256,8 +260,7 @@ TEST_F(CatalogChecksumsTest, ACheckpointThatFailsAnywhereLeavesNoFalseAlarm) {
   for (std::uint64_t room = 0; failed; ++room) {
     ASSERT_LT(room, 100U);
     SCOPED_TRACE("room for " + std::to_string(room) + " pages");
-    for (const std::string name : {"a", "b"})
-      run(name, "INSERT INTO t VALUES (zeroblob(100000))");
+    for (const std::string name : {"a", "b"}) run(name, "INSERT INTO t VALUES (zeroblob(100000))");
     store_->log().wait_durable(store_->log().appended_lsn());
     disk_.set_capacity(disk_.used_bytes() + room * kPageBytes);
     try {

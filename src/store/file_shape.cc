@@ -18,10 +18,9 @@ constexpr std::uint32_t kPageSizeMin = 512;
 constexpr std::uint32_t kPageSizeMax = 65536;
 
 [[noreturn]] void refuse(const std::filesystem::path& path, std::uint64_t byte) {
-  throw Error(ErrorCode::kCorrupt, "The file " + path.string() +
-                                       " is not a whole SQLite database: that shows at byte " +
-                                       std::to_string(byte) +
-                                       ". Restore it from a backup, or move it away.");
+  throw Error(ErrorCode::kCorrupt,
+              "The file " + path.string() + " is not a whole SQLite database: that shows at byte " +
+                  std::to_string(byte) + ". Restore it from a backup, or move it away.");
 }
 
 // The format has two bytes for it, and so 1 for the one that does not fit.
