@@ -4,8 +4,9 @@
 # A static library has no inside: every function of the engine and of SQLite could collide with one of
 # the program. Ours would even take the place of the program's own SQLite, with settings that are wrong for
 # it (synchronous=OFF). So everything becomes one object file, in which only what include/perdure marks keeps
-# its name; Boost, which marks its own, does not. --force-group-allocation resolves inline functions among our files first: one that is ours and the
-# program's, too, would otherwise be dropped here, and its name with it.
+# its name; Boost, which marks its own, does not. --force-group-allocation resolves inline functions among our
+# files first: one that is ours and the program's, too, would otherwise be dropped here, and its name with it.
+# What is left of the standard library's is weak (-fno-gnu-unique), so that a program may have it as well.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 

@@ -29,6 +29,38 @@ before(
 );
 after(() => rmSync(folder, { recursive: true, force: true }));
 
+test('a program may have what the library has of the standard library and of Boost', { timeout: BUILD_MS_MAX }, async (t) => {
+  const source = writeFiles(temporaryDirectory(t), {
+    'CMakeLists.txt': `
+      cmake_minimum_required(VERSION 3.25)
+      project(own LANGUAGES CXX)
+      find_package(perdure REQUIRED)
+      add_executable(own own.cc)
+      target_link_libraries(own perdure::perdure)`,
+    'own.cc': `
+      #include <array>
+      #include <boost/json/src.hpp>
+      #include <charconv>
+      #include <iostream>
+      #include <memory>
+      #include <string>
+      #include <perdure/engine.h>
+      int main(int argc, char** argv) {
+        std::array<char, 8> text{};
+        std::to_chars(text.data(), text.data() + text.size(), argc);
+        const auto shared = std::make_shared<int>(argc);
+        std::cout << text.data() << std::to_string(*shared) << boost::json::serialize(boost::json::parse("[1]"));
+        if (argc > 1) perdure::Engine::open(argv[1]);
+      }`,
+  });
+  for (const type of ['Debug', 'Release']) {
+    const built = join(source, type);
+    await run('cmake', ['-S', source, '-B', built, `-DCMAKE_PREFIX_PATH=${prefix}`, `-DCMAKE_BUILD_TYPE=${type}`]);
+    await run('cmake', ['--build', built]);
+    assert.equal((await run(join(built, 'own'))).stdout, '11[1]');
+  }
+});
+
 /** Runs the example program; resolves with what it printed, without the last newline. */
 async function inspect(...args) {
   const { stdout } = await run(join(folder, 'inspect/inspect'), args);

@@ -75,6 +75,11 @@ void append_latin1(napi_env env, napi_value value, std::string& out) {
   append(env, value, out, napi_get_value_string_latin1);
 }
 
+const char* javascript_code(ErrorCode code) noexcept {
+  if (code == ErrorCode::kCorrupt) return "PERDURE_DAMAGED";
+  return code == ErrorCode::kFull ? "PERDURE_FULL" : nullptr;
+}
+
 napi_value make_number(napi_env env, double value) {
   napi_value out = nullptr;
   check(env, napi_create_double(env, value, &out));

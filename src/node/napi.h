@@ -117,8 +117,9 @@ napi_value make_array_buffer(napi_env env, std::span<const std::byte> bytes);
 // Bytes of an ArrayBuffer, a typed array or a DataView; throws Error for anything else.
 std::span<const std::byte> bytes_of(napi_env env, napi_value value);
 
-// The `code` of JavaScript errors that say that what is stored is not what was written.
-inline constexpr const char* kDamagedCode = "PERDURE_DAMAGED";
+// The `code` of JavaScript errors, for what JavaScript tells apart (js/src/runtime/native.ts); null
+// for others.
+const char* javascript_code(ErrorCode code) noexcept;
 
 // Runs `Body(env, info)` and turns what it throws into a JavaScript exception: nothing is thrown
 // across the C boundary.
@@ -132,8 +133,7 @@ napi_value guarded(napi_env env, napi_callback_info info) {
     if (error.code() == ErrorCode::kRange) {
       napi_throw_range_error(env, nullptr, error.what());
     } else {
-      napi_throw_error(env, error.code() == ErrorCode::kCorrupt ? kDamagedCode : nullptr,
-                       error.what());
+      napi_throw_error(env, javascript_code(error.code()), error.what());
     }
   } catch (const std::exception& error) {
     napi_throw_error(env, nullptr, error.what());

@@ -15,12 +15,17 @@ struct TaskThreads::Task {
   std::function<void()> run;
   std::function<napi_value(napi_env)> result;
   napi_deferred deferred = nullptr;
-  std::optional<std::string> failure;
+  struct Failure {
+    std::string message;
+    const char* code = nullptr;  // javascript_code()
+  };
+  std::optional<Failure> failure;
 
   void run_here() noexcept;
   void complete(napi_env env);
 
  private:
+  static Failure failure_of(const std::exception& error);
   napi_value make_result(napi_env env);
   napi_status reject(napi_env env);
 };
@@ -35,11 +40,16 @@ constexpr int kNiceness = 10;
 TaskThreads::TaskThreads() = default;
 TaskThreads::~TaskThreads() { stop(); }
 
+TaskThreads::Task::Failure TaskThreads::Task::failure_of(const std::exception& error) {
+  const auto* own = dynamic_cast<const Error*>(&error);
+  return {error.what(), own == nullptr ? nullptr : javascript_code(own->code())};
+}
+
 void TaskThreads::Task::run_here() noexcept {
   try {
     run();
   } catch (const std::exception& error) {
-    failure = error.what();
+    failure = failure_of(error);
   }
 }
 
@@ -52,11 +62,11 @@ napi_value TaskThreads::Task::make_result(napi_env env) {
     check(env, napi_get_undefined(env, &undefined));
     return undefined;
   } catch (const std::exception& error) {
-    failure = error.what();
+    failure = failure_of(error);
   } catch (const PendingException&) {
     napi_value exception = nullptr;
     napi_get_and_clear_last_exception(env, &exception);
-    failure = "JavaScript has no room for the result.";
+    failure = Failure{"JavaScript has no room for the result."};
   }
   return nullptr;
 }
@@ -70,16 +80,19 @@ void TaskThreads::Task::complete(napi_env env) {
   // It would keep the promise from being settled, and everything after it from being called.
   napi_value exception = nullptr;
   napi_get_and_clear_last_exception(env, &exception);
-  failure = failure.value_or("JavaScript has not taken the result.");
+  failure = failure.value_or(Failure{"JavaScript has not taken the result."});
   reject(env);
 }
 
 napi_status TaskThreads::Task::reject(napi_env env) {
+  const auto& [text, name] = *failure;
   napi_value message = nullptr;
+  napi_value code = nullptr;
   napi_value error = nullptr;
   const bool is_made =
-      napi_create_string_utf8(env, failure->data(), failure->size(), &message) == napi_ok &&
-      napi_create_error(env, nullptr, message, &error) == napi_ok;
+      napi_create_string_utf8(env, text.data(), text.size(), &message) == napi_ok &&
+      (name == nullptr || napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &code) == napi_ok) &&
+      napi_create_error(env, code, message, &error) == napi_ok;
   // Without room for an error it is rejected with nothing, rather than never.
   if (!is_made) napi_get_undefined(env, &error);
   return napi_reject_deferred(env, deferred, error);

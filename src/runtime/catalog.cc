@@ -75,6 +75,10 @@ CREATE TABLE IF NOT EXISTS page_checksums (
   checksums BLOB NOT NULL,
   PRIMARY KEY (database, chunk)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS checksums_as_of (
+  id INTEGER PRIMARY KEY CHECK (id = 0),
+  checkpoint INTEGER NOT NULL
+);
 )";
 
 // Catalogs were made without these at first.
@@ -212,6 +216,7 @@ void Catalog::Impl::open() {
   transaction([&] {
     database->execute(kSchema);
     upgrade();
+    drop_outdated_checksums();
   });
 }
 
@@ -443,6 +448,7 @@ void Catalog::Impl::save_heads(std::span<const store::HeadUpdate> updates) {
   auto& statement = prepared(statements.save_head, kSaveHead);
   transaction([&] {
     run(*database, prepared(statements.count_checkpoint, kCountCheckpoint));
+    checksums_are_up_to_date();
     for (const auto& [number, head, bytes, pages, written] : updates) {
       bind_integer(statement, 1, number);
       bind_integer(statement, 2, head.commit_number);

@@ -15,10 +15,29 @@ constexpr char kFindChecksums[] =
 constexpr char kPutChecksums[] = "INSERT OR REPLACE INTO page_checksums VALUES (?, ?, ?)";
 constexpr char kDropChecksums[] = "DELETE FROM page_checksums WHERE database = ? AND chunk >= ?";
 
+// A Perdure that kept no checksums has counted its checkpoints as well.
+constexpr char kDateChecksums[] =
+    "INSERT OR REPLACE INTO checksums_as_of SELECT 0, count FROM checkpoints";
+constexpr char kAreOutdated[] =
+    "SELECT count IS NOT (SELECT checkpoint FROM checksums_as_of) FROM checkpoints";
+constexpr char kDropAll[] = "DELETE FROM page_checksums";
+
 constexpr std::uint32_t chunk_of(std::uint32_t page) { return (page - 1) / kPagesPerChunk; }
 constexpr std::uint32_t first_page(std::uint32_t chunk) { return chunk * kPagesPerChunk + 1; }
 
 }  // namespace
+
+// Of all databases: they are those of what the last checkpoint has left.
+void Catalog::Impl::checksums_are_up_to_date() {
+  run(*database, prepared(statements.date_checksums, kDateChecksums));
+}
+
+void Catalog::Impl::drop_outdated_checksums() {
+  store::Statement find = database->prepare(kAreOutdated, store::Access::kEngine);
+  if (const Row row(*database, find); row && row.integer(0) == 0) return;
+  database->execute(kDropAll);
+  checksums_are_up_to_date();
+}
 
 std::vector<std::uint32_t> Catalog::Impl::checksums(ObjectNumber number, std::uint32_t chunk) {
   auto& statement = prepared(statements.find_checksums, kFindChecksums);

@@ -69,6 +69,8 @@ struct Catalog::Impl : store::CheckpointHooks, std::enable_shared_from_this<Cata
   void remove_restore(const ObjectId& id);
   void save_checksums(ObjectNumber number, std::uint32_t pages,
                       std::span<const store::PageChecksum> written);
+  void checksums_are_up_to_date();
+  void drop_outdated_checksums();
   std::vector<std::uint32_t> checksums(ObjectNumber number, std::uint32_t chunk);
   void note_adoptions(std::span<const Adoption> adoptions);
   void finish_adoptions(std::span<const Adoption> adoptions);
@@ -108,6 +110,7 @@ struct Catalog::Impl : store::CheckpointHooks, std::enable_shared_from_this<Cata
     store::Statement find_checksums;
     store::Statement put_checksums;
     store::Statement drop_checksums;
+    store::Statement date_checksums;
   };
 
   store::Store& store;

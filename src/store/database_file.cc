@@ -117,14 +117,13 @@ void DatabaseFile::find_origin() {
   origin_ = Origin::kKnown;
 }
 
+// A larger one has lost nothing: another program has written it.
 void DatabaseFile::require_size(std::uint64_t bytes) const {
-  if (bytes_at_checkpoint_ == 0 || bytes == bytes_at_checkpoint_) return;
-  throw Error(ErrorCode::kCorrupt, "The file " + core_.full_path(path_).string() + " has " +
-                                       std::to_string(bytes) + " bytes, and should have " +
+  if (bytes >= bytes_at_checkpoint_) return;
+  throw Error(ErrorCode::kCorrupt, "The file " + core_.full_path(path_).string() +
+                                       " ends at byte " + std::to_string(bytes) + ", but had " +
                                        std::to_string(bytes_at_checkpoint_) +
-                                       ": it is not as it was from byte " +
-                                       std::to_string(std::min(bytes, bytes_at_checkpoint_)) +
-                                       " on. Restore it from a backup.");
+                                       " bytes. Restore it from a backup.");
 }
 
 void DatabaseFile::require_file() const {

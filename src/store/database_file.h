@@ -98,9 +98,9 @@ class DatabaseFile : public std::enable_shared_from_this<DatabaseFile> {
   // The end of the chain of records.
   [[nodiscard]] Head head() const;
   // What the catalog knows about a file that the log knows nothing about: the end of its chain, and
-  // the size that the checkpoint has left it with, in bytes (0: not known). A file of another size
-  // is refused with Error(kCorrupt) when it is used. `head` with number 0 says that the database is
-  // new: the disk is not asked. No effect once the file has a state.
+  // the size that the checkpoint has left it with, in bytes (0: not known). A file that is missing
+  // or smaller is refused with Error(kCorrupt) when it is used. `head` with number 0 says that the
+  // database is new: the disk is not asked. No effect once the file has a state.
   void set_catalog_head(const Head& head, std::uint64_t bytes = 0);
   // Called once, on the committing thread, before the first commit goes to the log. When it throws,
   // the commit fails (and the next one calls it again).

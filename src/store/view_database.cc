@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <exception>
 #include <iterator>
 #include <new>
 #include <string>
@@ -29,9 +30,15 @@ struct ViewDatabase::Files {
   std::string name;
   sqlite3_vfs vfs{};
   std::vector<std::byte> page;
-  std::string last_error;  // of the last read
-  std::uint64_t last_page = 0;
-  std::string refused_pragma;  // by the last prepare(); empty: none
+  // What stopped a read. It says more than SQLite does, and SQLite may go on without the page: its
+  // integrity_check tells that in a row. So it ends what the statement does.
+  void throw_failure() {
+    if (failure) std::rethrow_exception(std::exchange(failure, nullptr));
+  }
+
+  std::exception_ptr failure;
+  std::uint64_t last_page = 0;  // that was read
+  std::string refused_pragma;   // by the last prepare(); empty: none
 };
 
 namespace {
@@ -162,8 +169,8 @@ int ViewDatabase::Files::read(std::byte* out, std::size_t size, std::uint64_t of
     return SQLITE_OK;
   } catch (const std::bad_alloc&) {
     return SQLITE_NOMEM;
-  } catch (const std::exception& error) {
-    last_error = error.what();
+  } catch (const std::exception&) {
+    failure = std::current_exception();
     return SQLITE_IOERR_READ;
   }
 }
@@ -174,6 +181,7 @@ ViewDatabase::ViewDatabase(std::shared_ptr<ReadView> view, int value_bytes_max)
   sqlite3* opened = nullptr;
   const int code = sqlite3_open_v2(kFileName, &opened, flags, files_->name.c_str());
   handle_.reset(opened);  // there is one, with the error, when it failed
+  files_->throw_failure();
   if (code != SQLITE_OK) throw make_sql_error(opened, code);
   sqlite3_limit(opened, SQLITE_LIMIT_ATTACHED, 0);
   sqlite3_limit(opened, SQLITE_LIMIT_LENGTH, value_bytes_max);
@@ -197,6 +205,7 @@ Statement ViewDatabase::prepare(std::string_view sql, std::size_t* tail) {
   files_->refused_pragma.clear();
   const int code = sqlite3_prepare_v3(handle_.get(), sql.data(), static_cast<int>(sql.size()), 0,
                                       &prepared, &rest);
+  files_->throw_failure();
   if (code != SQLITE_OK) throw error(code);
   if (tail != nullptr) *tail = static_cast<std::size_t>(rest - sql.data());
   Statement statement(prepared);
@@ -209,16 +218,15 @@ Statement ViewDatabase::prepare(std::string_view sql, std::size_t* tail) {
 
 bool ViewDatabase::step(Statement& statement) {
   const int code = sqlite3_step(statement.handle());
+  files_->throw_failure();
   if (code != SQLITE_ROW && code != SQLITE_DONE) throw error(code);
   return code == SQLITE_ROW;
 }
 
 void ViewDatabase::interrupt() noexcept { sqlite3_interrupt(handle_.get()); }
 
-// What stopped a read says more than SQLite does, which looks at a page when it has read it.
 SqlError ViewDatabase::error(int code) const {
   const int base = code & 0xff;
-  if (base == SQLITE_IOERR && !files_->last_error.empty()) return {code, files_->last_error};
   if (base == SQLITE_FULL)
     return {code, "Operators' queries may sort, group and join " +
                       std::to_string(TemporaryFile::kBytesMax >> 20) +

@@ -29,9 +29,9 @@ class ViewDatabase {
   [[nodiscard]] const std::shared_ptr<ReadView>& view() const noexcept;
 
   // As Database::prepare(). All tables can be read, also those of the engine. Throws SqlError, also
-  // for a statement that would write.
+  // for a statement that would write, and what ReadView::read() throws.
   Statement prepare(std::string_view sql, std::size_t* tail = nullptr);
-  // True: on a row; false: at the end. Throws SqlError.
+  // True: on a row; false: at the end. Throws SqlError, and what ReadView::read() throws.
   bool step(Statement& statement);
   // What runs now, or will be run, fails with SQLITE_INTERRUPT.
   void interrupt() noexcept;

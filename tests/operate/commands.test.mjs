@@ -224,6 +224,13 @@ function commands(state) {
     assert.equal(list.find(({ name }) => name === 'a').alarm, new Date(ALARM_MS).toISOString());
     assert.deepEqual(readdirSync(join(out, 'bench-Counter')).sort(), ['objects.jsonl', ...list.map((each) => each.file)].sort());
 
+    // A folder that is there and takes no other.
+    assert.deepEqual(await perdure('export', 'bench-Counter', '/proc/perdure'), {
+      code: 1,
+      signal: null,
+      stdout: '',
+      stderr: "perdure: ENOENT: no such file or directory, mkdir '/proc/perdure'\n",
+    });
     const full = await perdure('export', 'bench-Counter', out);
     assert.equal(full.stderr, `perdure: The folder ${join(out, 'bench-Counter')} is not empty. Nothing is overwritten: give another one.\n`);
     const twice = await perdure('export', 'bench-Counter', 'a', out);

@@ -84,6 +84,25 @@ test('nothing is damaged in what is being written', async () => {
   assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'Nothing is damaged.\n', stderr: '' });
 });
 
+test('nor in what is being written faster than it can be looked at', async (t) => {
+  const other = await startLab(t, { data: join(folder, 'fast'), threads: 2 });
+  // Its pages are more than a view of it may keep.
+  await other.object('large', ({ sql }) => {
+    sql.exec('CREATE TABLE t (a)');
+    for (let i = 0; i < 40; i++) sql.exec('INSERT INTO t VALUES (randomblob(1900000))');
+  });
+  let verified = false;
+  const verifying = operator(other.data)('verify').finally(() => (verified = true));
+  while (!verified) await other.object('large', ({ sql }) => void sql.exec('UPDATE t SET a = randomblob(1900000)'));
+  const { code, stdout, stderr } = await verifying;
+  if (code === 0) assert.deepEqual({ stdout, stderr }, { stdout: 'Nothing is damaged.\n', stderr: '' });
+  else {
+    assert.equal(code, 1);
+    assert.equal(stdout, '');
+    assert.match(stderr, /^perdure: .*\.sqlite \(bench-Counter "large", [0-9a-f]{64}\): changed so fast that only its pages were checked, and not how they belong together\.\nperdure: No damage was found, but not everything could be checked\. /);
+  }
+});
+
 let copies = 0;
 /** A copy of the data directory, damaged; -> the damages that are found. */
 async function damagesOf(damage) {

@@ -16,7 +16,7 @@ const launcher = join(root, 'bin/perdure');
 const ENDLESS = "INSERT INTO t VALUES ('lost'); WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) INSERT INTO t SELECT x FROM n WHERE x < 0";
 /** A turn that takes so long is reported by the server: so a test knows that a statement runs. */
 const WATCHDOG = ['--watchdog-ms', '100'];
-const RUNS = / without giving way/;
+const RUNS = /: an operator's command has run for .* without giving way/;
 
 /** A command that goes on. */
 function begin(t, lab, ...args) {

@@ -1,6 +1,6 @@
 /** `perdure export`: a SQLite file for each object. */
-import { mkdir, open, readdir, rename, rm, type FileHandle } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { mkdir, open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import type { SingleBar } from 'cli-progress';
 import { OperateError } from '../operate/error.js';
 import type { Moment } from '../operate/history.js';
@@ -82,7 +82,7 @@ async function exportListed(data: DataDirectory, object: ListedObject, at: At, f
 async function exportNamed(data: DataDirectory, namespace: string, object: string, at: At, folder: string, total: Total): Promise<void> {
   let id = '';
   for await (const found of data.run('find', { namespace, object })) id = found.id;
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   total.bytes = (await exportOne(data, { namespace, object: id, ...at }, join(folder, `${id}.sqlite`))).bytes;
   total.objects = 1;
   await syncFolder(folder);
@@ -96,7 +96,7 @@ async function countOf(data: DataDirectory, namespace: string): Promise<number> 
 }
 
 async function refuseUsed(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   if ((await readdir(folder)).length > 0) throw new OperateError(`The folder ${folder} is not empty. Nothing is overwritten: give another one.`);
 }
 
@@ -134,6 +134,26 @@ async function exportOne(data: DataDirectory, of: ArgumentsOf<'export'>, path: s
   }
   return exported;
 }
+
+/** As mkdir with `recursive`, which never ends where a folder is there and takes none (/proc). */
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && (await stat(folder)).isDirectory()) return;
+    const parent = dirname(folder);
+    if (code !== 'ENOENT' || (await isThere(parent))) throw error;
+    await makeFolder(parent);
+    await makeFolder(folder);
+  }
+}
+
+const isThere = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
 
 async function refuseExisting(path: string): Promise<void> {
   const there = await open(path, 'r').catch(() => undefined);

@@ -132,12 +132,12 @@ function registerStats(program: Command): void {
 function registerVerify(program: Command): void {
   describe(
     program.command('verify'),
-    'Check every checksum of log and history, and every database with SQLite (PRAGMA integrity_check).',
+    'Check every checksum of log, history and databases, and the structure of every database.',
     `  perdure verify
   perdure verify --data /var/lib/chat --json
 
-Names file, byte and object of what is damaged. SQLite's files have no checksums: of them, what does not
-fit together is found, not a text with a wrong letter.`,
+Names file, byte and object of what is damaged, and files that are missing. It may run beside a server. SQLite's files have no
+checksums of their own: those of their pages are kept beside them, and SQLite looks how the pages fit together.`,
   )
     .option('--json', 'one array, a damage on each line')
     .action(lazily(() => import('./verify.js'), (module, ...args: Parameters<typeof module.verify>) => module.verify(...args)));

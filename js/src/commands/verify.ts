@@ -3,17 +3,19 @@ import { join } from 'node:path';
 import type { SingleBar } from 'cli-progress';
 import { OperateError } from '../operate/error.js';
 import type { DataDirectory } from '../operate/open.js';
-import { type Damage, type Progress, verifyLog, type VerifyPart } from '../operate/verify.js';
-import { DAMAGED } from '../runtime/native.js';
+import { type Damage, type Progress, tellsDamage, verifyLog, type VerifyPart } from '../operate/verify.js';
 import { JsonArray, plain, print } from './output.js';
 import { progressBar } from './progress.js';
 import { type DataOption, withData } from './session.js';
 
 const MIB = 1 << 20;
 
+type About = Omit<Damage, 'offset' | 'problem'>;
+
 /** What has been found, and where it is told. */
 class Findings {
   count = 0;
+  readonly unfinished: About[] = [];
   readonly #array: JsonArray | undefined;
 
   constructor(json: boolean) {
@@ -28,8 +30,10 @@ class Findings {
 
   async end(): Promise<void> {
     await this.#array?.end();
-    const { count } = this;
+    const { count, unfinished } = this;
+    for (const { file, objects } of unfinished) process.stderr.write(`perdure: ${placeText(file, objects)}: changed so fast that only its pages were checked, and not how they belong together.\n`);
     if (count > 0) throw new OperateError(`${count} ${count === 1 ? 'damage' : 'damages'} found. What is damaged can be restored from a backup, or from an export.`, 'damaged');
+    if (unfinished.length > 0) throw new OperateError('No damage was found, but not everything could be checked. Run verify again when less is being written.');
     if (this.#array === undefined) await print('Nothing is damaged.\n');
   }
 }
@@ -40,17 +44,12 @@ export function verify(options: DataOption & { json?: true }): Promise<void> {
     try {
       await show(data.run('verify', {}), findings);
     } catch (error) {
-      if (!refusesDamage(error)) throw error;
+      if (!tellsDamage(error)) throw error;
+      // The data directory could not be opened because of what is damaged or missing in it.
       await verifyRefused(data, findings, (error as Error).message);
     }
     await findings.end();
   });
-}
-
-/** Whether the data directory was not opened because of what is damaged or missing in it. */
-function refusesDamage(error: unknown): boolean {
-  const { code, message } = error as Error & { code?: string };
-  return code === DAMAGED || /: SQLITE_(CORRUPT|NOTADB)\b/.test(message);
 }
 
 /**
@@ -81,6 +80,7 @@ async function show(parts: AsyncIterable<VerifyPart>, findings: Findings): Promi
     for await (const part of parts) {
       if (!Array.isArray(part)) {
         if ('withoutChecksum' in part) withoutChecksum = part.withoutChecksum;
+        else if ('unfinished' in part) findings.unfinished.push(part.unfinished);
         else bars.show(part);
       } else if (part.length > 0) {
         bars.end(); // it would be written over
@@ -118,7 +118,10 @@ class Bars {
 const json = ({ file, offset, objects, problem }: Damage): string => JSON.stringify({ file, offset, objects, problem });
 
 function line({ file, offset, objects, problem }: Damage): string {
-  const at = offset === null ? '' : ` at byte ${offset}`;
+  return `${placeText(offset === null ? file : `${file} at byte ${offset}`, objects)}: ${plain(problem)}\n`;
+}
+
+function placeText(place: string, objects: Damage['objects']): string {
   const owners = objects.map(({ namespace, id, name }) => `${namespace} ${name === null ? id : `${JSON.stringify(name)}, ${id}`}`);
-  return `${plain(`${file}${at}${owners.length === 0 ? '' : ` (${owners.join('; ')})`}: ${problem}`)}\n`;
+  return plain(owners.length === 0 ? place : `${place} (${owners.join('; ')})`);
 }

@@ -1,7 +1,7 @@
 /** `verify`: every checksum of log, history and files, and SQLite's own check of every database. */
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { loadNative, type NativeEngine } from '../runtime/native.js';
+import { DAMAGED, FULL, loadNative, type NativeEngine } from '../runtime/native.js';
 import type { Operated } from './operated.js';
 import { findSpace, type Place, spaces } from './places.js';
 import { stoppable } from './stoppable.js';
@@ -36,7 +36,12 @@ export interface Unchecked {
   withoutChecksum: number;
 }
 
-export type VerifyPart = Damage[] | Progress | Unchecked;
+/** A database of which SQLite could not look at the structure, as it changed too fast. */
+export interface Unfinished {
+  unfinished: Omit<Damage, 'offset' | 'problem'>;
+}
+
+export type VerifyPart = Damage[] | Progress | Unchecked | Unfinished;
 
 /** How often the progress in log and history is looked at. */
 const PROGRESS_MS = 200;
@@ -54,6 +59,7 @@ export async function* verifyAll({ engine, dataDirectory }: Operated, _: object,
   yield catalog.damages;
   const shared = await verifyKeyValues(engine, dataDirectory, signal);
   yield shared.damages;
+  for (const { unfinished } of [catalog, shared]) if (unfinished !== undefined) yield { unfinished };
   const withoutChecksum = catalog.unknown + shared.unknown + (yield* verifyObjects(engine, dataDirectory, signal));
   if (withoutChecksum > 0) yield { withoutChecksum };
 }
@@ -92,6 +98,7 @@ async function* verifyObjects(engine: NativeEngine, dataDirectory: string, signa
         const found = await verifyObject(engine, dataDirectory, signal, row as ObjectRow);
         damages.push(...found.damages);
         withoutChecksum += found.unknown;
+        if (found.unfinished !== undefined) yield { unfinished: found.unfinished };
       }
       checked += rows.length;
       if (damages.length > 0) yield damages;
@@ -123,14 +130,41 @@ type About = Omit<Damage, 'offset' | 'problem'>;
 interface Found {
   damages: Damage[];
   unknown: number;
+  /** Whole, but for its structure: it changed too fast for that. */
+  unfinished?: About;
 }
 
 const NOTHING: Found = { damages: [], unknown: 0 };
 
+/** How often a database is looked at that changes so fast that the view of it is lost. */
+const LOOKS_MAX = 3;
+
+const codeOf = (error: unknown): unknown => (error as { code?: unknown }).code;
+
+/** Whether an error says that what is stored is not what was written. */
+export function tellsDamage(error: unknown): boolean {
+  return codeOf(error) === DAMAGED || /: SQLITE_(CORRUPT|NOTADB)\b/.test((error as Error).message);
+}
+
+type OwnersOf = (view: View, page: number) => Promise<Owner[]>;
+
 /** `ownersOf` says whose a page is, of a file that many share. */
-async function check(signal: AbortSignal, open: () => Promise<View>, about: About, ownersOf?: (view: View, page: number) => Promise<Owner[]>): Promise<Found> {
+async function check(signal: AbortSignal, open: () => Promise<View>, about: About, ownersOf?: OwnersOf): Promise<Found> {
+  for (let looks = 1; ; looks++) {
+    const found: Found = { damages: [], unknown: 0 };
+    try {
+      await look(found, open, about, ownersOf);
+      return found;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (codeOf(error) !== FULL) throw error;
+      if (looks === LOOKS_MAX || found.damages.length > 0) return { ...found, unfinished: about };
+    }
+  }
+}
+
+async function look(found: Found, open: () => Promise<View>, about: About, ownersOf?: OwnersOf): Promise<void> {
   let view: View | undefined;
-  const found: Found = { damages: [], unknown: 0 };
   const add = (problem: string, objects = about.objects): void => {
     found.damages.push({ ...about, objects, offset: offsetIn(problem, view?.pageSize ?? 0), problem });
   };
@@ -142,12 +176,11 @@ async function check(signal: AbortSignal, open: () => Promise<View>, about: Abou
     if (damagedCount > damaged.length) add(`nor do ${damagedCount - damaged.length} more pages`);
     for (const problem of await problemsOfSqlite(view)) add(problem);
   } catch (error) {
-    signal.throwIfAborted();
+    if (!tellsDamage(error)) throw error;
     add((error as Error).message);
   } finally {
     await view?.close();
   }
-  return found;
 }
 
 /** What SQLite finds in the structure of its file. */

@@ -119,6 +119,7 @@ class OperatorDelivery<T> implements Delivery {
 
   run(): { value: T } | { thrown: unknown } {
     const { shard, storage: core } = this.host;
+    this.host.runs("an operator's command", false);
     try {
       shard.commitAll(); // never a part of what the object's own code has begun
       return { value: core!.transactionSync(() => this.body(core!)) };
@@ -351,8 +352,8 @@ export class ObjectHost implements StateHost, StorageHost {
   }
 
   /** For the watchdog: what this turn, of the object's instance, runs. */
-  runs(method: string): void {
-    this.#instance!.label = this.exchange.header[TURN_LABEL] = this.namespace.label(method);
+  runs(method: string, isCode = true): void {
+    this.#instance!.label = this.exchange.header[TURN_LABEL] = this.namespace.label(method, isCode);
   }
 
   #succeed(delivery: Delivery, instance: Instance, result: unknown): void {

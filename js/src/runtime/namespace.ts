@@ -44,10 +44,10 @@ export class ObjectNamespace {
   }
 
   /** A method that the class has. */
-  label(method: string): number {
+  label(method: string, isCode = true): number {
     const known = this.#labels.get(method);
     if (known !== undefined) return known;
-    const label = this.shard.native.label(this.className, `${method}()`);
+    const label = this.shard.native.label(this.className, isCode ? `${method}()` : method);
     this.#labels.set(method, label);
     return label;
   }

@@ -56,6 +56,8 @@ export interface NativeWork {
 
 /** The `code` of errors that say that what is stored is not what was written. */
 export const DAMAGED = 'PERDURE_DAMAGED';
+/** … that there is no room: on the disk, or within a limit. */
+export const FULL = 'PERDURE_FULL';
 
 /** A value of a row as a view shows it; whole numbers that a number does not have exactly are bigints. */
 export type ViewValue = null | number | bigint | string | ArrayBuffer;
