@@ -7,8 +7,8 @@ import type { Moment } from '../operate/history.js';
 import type { ListedObject } from '../operate/objects.js';
 import type { DataDirectory } from '../operate/open.js';
 import type { ArgumentsOf } from '../operate/operations.js';
-import { print, sizeText } from './output.js';
-import { progressBar } from './progress.js';
+import { plain, print, sizeText } from './output.js';
+import { progressBar, sayBeside } from './progress.js';
 import { type DataOption, withData } from './session.js';
 
 /** In the folder of the files: which object each is of. */
@@ -23,6 +23,8 @@ interface At {
 interface Total {
   objects: number;
   bytes: number;
+  /** Objects that are damaged, and have no file. */
+  leftOut: number;
 }
 
 /** (namespace, folder) or (namespace, object, folder) */
@@ -30,10 +32,11 @@ export function exportObjects(namespace: string, objectOrFolder: string, folderA
   const folder = join(resolve(folderAfterObject ?? objectOrFolder), folderName(namespace));
   const at = options.at === undefined ? {} : { at: options.at };
   return withData(options, async (data) => {
-    const total = { objects: 0, bytes: 0 };
+    const total = { objects: 0, bytes: 0, leftOut: 0 };
     if (folderAfterObject === undefined) await exportAll(data, namespace, at, folder, total);
     else await exportNamed(data, namespace, objectOrFolder, at, folder, total);
     await print(`Exported ${total.objects} ${total.objects === 1 ? 'object' : 'objects'} (${sizeText(total.bytes)}) to ${folder}\n`);
+    if (total.leftOut > 0) throw new OperateError(`${total.leftOut} damaged ${total.leftOut === 1 ? 'object was' : 'objects were'} left out. "perdure verify" finds everything that is damaged.`, 'damaged');
   });
 }
 
@@ -54,6 +57,11 @@ async function exportAll(data: DataDirectory, namespace: string, at: At, folder:
       for (const object of objects) await exportListed(data, object, at, folder, list, total, bar);
     }
     await list.sync();
+  } catch (error) {
+    bar?.stop();
+    if (total.objects === 0) await rm(join(folder, LIST_FILE));
+    else process.stderr.write(`perdure: The folder ${folder} is not complete: it has the ${total.objects} of ${count} objects that ${LIST_FILE} lists. Remove it, or export to another one.\n`);
+    throw error;
   } finally {
     bar?.stop();
     await list.close();
@@ -63,14 +71,17 @@ async function exportAll(data: DataDirectory, namespace: string, at: At, folder:
 
 async function exportListed(data: DataDirectory, object: ListedObject, at: At, folder: string, list: FileHandle, total: Total, bar: SingleBar | undefined): Promise<void> {
   const { namespace, id, name } = object;
-  bar?.update(total.objects, { id: name ?? id });
+  bar?.update(total.objects + total.leftOut, { id: plain(name ?? id) });
   let exported: Exported;
   try {
     exported = await exportOne(data, { namespace, object: id, ...at }, join(folder, `${id}.sqlite`));
   } catch (error) {
     // An object of key-value storage whose last key has gone meanwhile.
     if (error instanceof OperateError && error.kind === 'missing') return;
-    throw error;
+    if (!(error instanceof OperateError) || error.kind !== 'damaged') throw error;
+    total.leftOut++;
+    sayBeside(bar, `perdure: left out: ${namespace} ${plain(name === null ? id : `${JSON.stringify(name)}, ${id}`)}: ${plain(error.message)}\n`);
+    return;
   }
   const { bytes, alarmMs = object.alarmMs } = exported;
   await list.write(`${JSON.stringify({ id, name, file: `${id}.sqlite`, bytes, alarm: alarmMs === null ? null : new Date(alarmMs).toISOString() })}\n`);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { SingleBar } from 'cli-progress';
 import { OperateError } from '../operate/error.js';
 import type { DataDirectory } from '../operate/open.js';
-import { type Damage, type Progress, tellsDamage, verifyLog, type VerifyPart } from '../operate/verify.js';
+import { type Damage, type Progress, verifyLog, type VerifyPart } from '../operate/verify.js';
 import { JsonArray, plain, print } from './output.js';
 import { progressBar } from './progress.js';
 import { type DataOption, withData } from './session.js';
@@ -46,9 +46,9 @@ export function verify(options: DataOption & { json?: true; accept?: true }): Pr
     try {
       await show(data.run('verify', { accept: options.accept === true }), findings);
     } catch (error) {
-      if (!tellsDamage(error)) throw error;
+      if (!(error instanceof OperateError) || error.kind !== 'damaged') throw error;
       // The data directory could not be opened because of what is damaged or missing in it.
-      await verifyRefused(data, findings, (error as Error).message);
+      await verifyRefused(data, findings, error.message);
     }
     await findings.end();
   });

@@ -9,6 +9,7 @@ import { OperateError } from './error.js';
 import { clearExports } from './export.js';
 import type { Operated } from './operated.js';
 import { type ArgumentsOf, type OperationName, operations, type PartOf } from './operations.js';
+import { tellsDamage } from './verify.js';
 import { writeOn } from './write.js';
 
 /** A server that starts has the lock before it answers, and another command has it for a moment. */
@@ -50,8 +51,16 @@ export class DataDirectory {
     return this.#hasAsked;
   }
 
-  /** The same operation on the same code, here or in the process that serves. */
+  /** The same operation on the same code, here or in the process that serves. Throws an OperateError for what is damaged. */
   async *run<Name extends OperationName>(name: Name, args: ArgumentsOf<Name>): AsyncGenerator<PartOf<Name>> {
+    try {
+      yield* this.#run(name, args);
+    } catch (error) {
+      throw tellsDamage(error) ? new OperateError((error as Error).message, 'damaged') : error;
+    }
+  }
+
+  async *#run<Name extends OperationName>(name: Name, args: ArgumentsOf<Name>): AsyncGenerator<PartOf<Name>> {
     const answer = this.#own === undefined ? await this.#ask(name, args) : undefined;
     if (answer !== undefined) {
       yield* answer;

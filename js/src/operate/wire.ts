@@ -4,6 +4,7 @@
  * answer was cut off.
  */
 import { type ErrorKind, OperateError } from './error.js';
+import { tellsDamage } from './verify.js';
 
 const PART = 1;
 const BYTES = 2;
@@ -64,7 +65,7 @@ export function partFrame(part: unknown): Buffer {
 }
 export const endFrame = (): Buffer => frame(END, Buffer.alloc(0));
 export function failedFrame(error: unknown): Buffer {
-  const kind: ErrorKind = error instanceof OperateError ? error.kind : 'failed';
+  const kind: ErrorKind = error instanceof OperateError ? error.kind : tellsDamage(error) ? 'damaged' : 'failed';
   return frame(FAILED, Buffer.from(JSON.stringify({ kind, message: (error as Error).message })));
 }
 
