@@ -305,7 +305,7 @@ test('a record in the log of a running server', async (t) => {
   // It was durable: a start refuses it, and so does a command, with the place.
   const refused = await operator(running.data)('verify');
   assert.ok(refused.stdout.startsWith(`${file} at byte ${damage.offset}: `), refused.stdout);
-  assert.equal(refused.stderr, 'perdure: 1 damage found. What is damaged can be restored from a backup, or from an export.\n');
+  assert.equal(refused.stderr, 'perdure: 1 damage found. Put back a backup of the data directory, or import what was exported of its objects into a new one (perdure import).\n');
   assert.equal(refused.code, 4);
   const opened = await operator(running.data)('objects', 'ls');
   assert.match(opened.stderr, /^perdure: The log is damaged: .*\.log/);

@@ -158,7 +158,8 @@ function registerSql(program: Command): void {
 Without --write nothing can be changed, and what is read is the state of the last commit: the object
 goes on meanwhile. With it, all statements are one transaction, which runs as an event of the object: it waits while
 the object is inside blockConcurrencyWhile() or transaction(). The class is not constructed for it. As the object serves
-nobody while its thread runs the statements, they are stopped after --timeout, or with Ctrl-C, and nothing is written then.
+nobody while its thread runs the statements, they are stopped after --timeout, and nothing is written then. Ctrl-C stops them,
+too; but a server may have written them a moment before, so look before you repeat them.
 "rows written" counts what INSERT, UPDATE and DELETE have done, in all statements and by triggers.
 What the object itself may not do (tables that begin with _cf_, pragmas, ATTACH) is refused.`,
   )

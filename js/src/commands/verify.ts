@@ -34,7 +34,7 @@ class Findings {
     const { count, unfinished, accepted } = this;
     for (const { file, objects, pages } of accepted) process.stderr.write(`perdure: ${placeText(file, objects)}: ${pages} ${pages === 1 ? 'page that does' : 'pages that do'} not match the checksums ${pages === 1 ? 'counts' : 'count'} from now on as ${pages === 1 ? 'it is' : 'they are'}.\n`);
     for (const { file, objects } of unfinished) process.stderr.write(`perdure: ${placeText(file, objects)}: changed so fast that only its pages were checked, and not how they belong together.\n`);
-    if (count > 0) throw new OperateError(`${count} ${count === 1 ? 'damage' : 'damages'} found. What is damaged can be restored from a backup, or from an export.`, 'damaged');
+    if (count > 0) throw new OperateError(`${count} ${count === 1 ? 'damage' : 'damages'} found. Put back a backup of the data directory, or import what was exported of its objects into a new one (perdure import).`, 'damaged');
     if (unfinished.length > 0) throw new OperateError('No damage was found, but not everything could be checked. Run verify again when less is being written.');
     if (this.#array === undefined) await print('Nothing is damaged.\n');
   }

@@ -12,6 +12,7 @@ import type { Operated, Operation } from './operated.js';
 import { operations } from './operations.js';
 import { SOCKET_NAME, socketPath } from './socket.js';
 import { endFrame, failedFrame, partFrame } from './wire.js';
+import { NOTHING_WRITTEN } from './write.js';
 
 /** In paths; a client of another version is told so. */
 export const PROTOCOL = 'v1';
@@ -98,8 +99,15 @@ export class AdminServer {
       for await (const part of operation(operated, args, signal)) await send(response, partFrame(part), signal);
       response.end(endFrame());
     } catch (error) {
-      response.end(failedFrame(this.#stopping ? new OperateError('The server has been stopped.', 'unavailable') : error));
+      response.end(failedFrame(this.#stopped(error) ?? error));
     }
+  }
+
+  /** Undefined: the error is not of a server that stops. */
+  #stopped(error: unknown): OperateError | undefined {
+    // A statement on this thread sees the signal that stops the server before that is handled.
+    if ((error as Error).message === NOTHING_WRITTEN) return new OperateError('The server has been stopped; nothing was written.', 'unavailable');
+    return this.#stopping ? new OperateError('The server has been stopped.', 'unavailable') : undefined;
   }
 
   /** What runs is cut off; resolves when nothing of it is left. Before the engine is closed. */

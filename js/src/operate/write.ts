@@ -75,7 +75,10 @@ function beginClaimed(claim: Claim): void {
   if (!begin(claim)) throw interrupted();
 }
 
-const interrupted = (): Interrupted => new Interrupted('Interrupted; nothing was written.');
+/** How a write ends that nobody wants any more. Of an error of another thread, the message is left. */
+export const NOTHING_WRITTEN = 'Interrupted; nothing was written.';
+
+const interrupted = (): Interrupted => new Interrupted(NOTHING_WRITTEN);
 
 async function restore(shard: Shard, { space }: Place, host: ObjectHost, bookmark: string, claim: Claim): Promise<Written> {
   // Its alarm would ring for a class that is not there.
