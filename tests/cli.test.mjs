@@ -18,7 +18,7 @@ function project(t, source, config = {}) {
 }
 
 test('wrong usage is explained and exits with 2', async () => {
-  const seeHelp = 'Run "perdure --help" for what there is.\n';
+  const seeHelp = (command) => `Run "perdure ${command === 'serve' ? 'serve ' : ''}--help" for what there is.\n`;
   const usages = [
     [['serve', '--port', '99999'], "error: option '--port <number>' argument '99999' is invalid. Give a whole number from 0 to 65535.\n"],
     [['serve', '--port', 'http'], "error: option '--port <number>' argument 'http' is invalid. Give a whole number from 0 to 65535.\n"],
@@ -34,7 +34,7 @@ test('wrong usage is explained and exits with 2', async () => {
   ];
   for (const [args, message] of usages) {
     const { code, stdout, stderr } = await runPerdure(args);
-    assert.equal(stderr, message + seeHelp);
+    assert.equal(stderr, message + seeHelp(args[0]));
     assert.equal(stdout, '');
     assert.equal(code, 2);
   }

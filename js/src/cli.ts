@@ -91,7 +91,6 @@ function createProgram(): Command {
     .helpOption('-h, --help', 'print this help')
     .helpCommand(false)
     .addHelpText('after', '\nExample:\n  perdure serve examples/counter\n')
-    .showHelpAfterError('Run "perdure --help" for what there is.')
     .exitOverride();
   serveCommand(program, 'serve')
     .description('Serve a project: a folder with wrangler.jsonc, wrangler.json or wrangler.toml.')
@@ -143,7 +142,14 @@ the objects were made with, as their ids depend on them.`,
     )
     .action(importState);
   registerOperatorCommands(program);
+  nameHelp(program, 'perdure');
   return program;
+}
+
+/** A mistake in a command names the help of that one. */
+function nameHelp(command: Command, path: string): void {
+  command.showHelpAfterError(`Run "${path} --help" for what there is.`);
+  for (const sub of command.commands) nameHelp(sub, `${path} ${sub.name()}`);
 }
 
 interface ImportCommandOptions {

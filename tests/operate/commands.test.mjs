@@ -109,6 +109,9 @@ function commands(state) {
     assert.equal(await counted('DROP TABLE IF EXISTS q; CREATE TABLE q (x UNIQUE); INSERT INTO q VALUES (1), (2); UPDATE q SET x = x + 2; SELECT * FROM q'), '4 rows written.\n');
     assert.equal(await counted('DELETE FROM q WHERE x = 3; SELECT 1'), '1 row written.\n');
     assert.equal(await counted('SELECT 1; SELECT 2'), '0 rows written.\n');
+    // On a terminal both streams are one.
+    const mixed = await operator(lab.data, { wrapper: ['sh', '-c', 'exec "$@" 2>&1', 'sh'] })('sql', 'bench-Counter', 'd', 'UPDATE q SET x = x RETURNING x', '--write', '--json');
+    assert.equal(mixed.stdout, '[\n{"x":4}\n]\n1 row written.\n');
   });
 
   test(title('sql --write that takes longer than --timeout is stopped, and writes nothing'), async () => {
@@ -177,10 +180,10 @@ function commands(state) {
       const missing = await perdure('kv', 'get', namespace, 'e', 'toast');
       assert.deepEqual(missing, { code: 3, signal: null, stdout: '', stderr: 'perdure: There is no key "toast".\n' });
       const again = await perdure('kv', 'rm', namespace, 'e', 'toast');
-      assert.deepEqual(again, { code: 3, signal: null, stdout: '', stderr: 'perdure: 1 of 1 keys was not there.\n' });
-      const wrong = await perdure('kv', 'put', namespace, 'e', 'toast', 'no json');
-      assert.match(wrong.stderr, /^perdure: The value is no JSON: .* A text is written with its quotes: '"text"'\.\n$/);
-      assert.equal(wrong.code, 1);
+      assert.deepEqual(again, { code: 3, signal: null, stdout: '', stderr: 'perdure: There is no key "toast".\n' });
+      await kv('put', 'toast', '1');
+      const some = await perdure('kv', 'rm', namespace, 'e', 'x', 'toast', 'y', 'toast');
+      assert.deepEqual([some.code, some.stderr], [3, 'perdure: There are no keys "x", "y". The other one was removed.\n']);
       const long = await perdure('kv', 'put', namespace, 'e', 'k'.repeat(2049), '1');
       assert.equal(long.stderr, 'perdure: Keys cannot be larger than 2048 bytes. A key of size 2049 was provided.\n');
     });
@@ -259,7 +262,7 @@ function commands(state) {
     ]);
     assert.ok(stats.log.appendedLsn >= stats.log.durableLsn && stats.log.durableLsn > 0);
     const text = await done('stats');
-    assert.match(text, /^bench-Counter +6 objects \(SQLite storage\), 1 alarms$/m);
+    assert.match(text, /^bench-Counter +6 objects \(SQLite storage\), 1 alarm$/m);
     if (state === 'stopped') {
       assert.equal(stats.server, null);
       return;
@@ -287,7 +290,12 @@ test('wrong usage', async () => {
   for (const [args, message] of [
     [['objects', 'rm'], /unknown (command 'rm'|option '--data')/],
     [['sql', 'bench-Counter', 'a'], /missing required argument 'SQL'/],
-    [['kv', 'ls', 'bench-Counter', 'a', '--limit', '0'], /Give a whole number from 1\./],
+    [['kv', 'ls', 'bench-Counter', 'a', '--limit', '0'], /Give a whole number from 1\.\nRun "perdure kv ls --help" for what there is\.\n$/],
+    [['history', 'bench-Counter', 'a', '--limit', '1000001'], /Give a whole number from 1 to 1000000\./],
+    [['kv', 'put', 'bench-Counter', 'a', 'k', 'no json'], /the value is no JSON: .* A text is written with its quotes: '"text"'\.\n/],
+    [['sql', 'bench-Counter', 'a', 'SELECT 1', '--json', '--csv'], /option '--csv' cannot be used with option '--json'/],
+    [['restore', 'bench-Counter', 'a', '--to', '0000002a-00000007-00000000-7e4f'], /It looks like a bookmark, but is not a whole one\. /],
+    [['restore', 'bench-Counter', 'a', '--to', 'yesterday'], /Give a time such as .* Or give a bookmark, /],
     [['kv', 'put', 'bench-Counter', 'a', 'k'], /missing required argument 'JSON'/],
     [['sql', 'bench-Counter', 'a', 'SELECT 1', '--create'], /option '--create' does nothing without '--write'/],
     [['sql', 'bench-Counter', 'a', 'SELECT 1', '--timeout', '5'], /option '--timeout' does nothing without '--write'/],
@@ -297,6 +305,8 @@ test('wrong usage', async () => {
     assert.match(stderr, message);
     assert.equal(code, 2, args.join(' '));
   }
+  const other = await operator(folder)('stats');
+  assert.deepEqual([other.code, other.stderr.split(': ').slice(0, 2)], [3, ['perdure', `${folder} is no data directory`]]);
   const nothing = await operator(join(folder, 'nothing'))('objects', 'ls');
   assert.equal(nothing.stderr, `perdure: There is no data directory ${join(folder, 'nothing')}. Say where the objects live: --data <folder> (a served project has them in its .perdure).\n`);
   assert.equal(nothing.code, 3);

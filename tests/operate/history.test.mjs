@@ -109,6 +109,12 @@ function commands(state, name) {
     const [file] = readdirSync(join(out, 'bench-Counter'));
     assert.equal(sqlite(join(out, 'bench-Counter', file), "PRAGMA integrity_check; SELECT value FROM _cf_KV"), 'ok\n2');
     assert.equal(await valueOf(name), '4');
+    const [first] = JSON.parse(await done('history', 'bench-Counter', name, '--json')).reverse();
+    for (const args of [['sql', 'SELECT * FROM absent'], ['export', join(out, 'before')]]) {
+      const [command, ...rest] = args;
+      const before = await perdure(command, 'bench-Counter', name, ...rest, '--at', `${Date.parse(first.time) - 1}`);
+      assert.deepEqual([before.code, before.stderr], [3, 'perdure: The object had nothing stored then.\n']);
+    }
     const both = await perdure('sql', 'bench-Counter', name, 'SELECT 1', '--write', '--at', bookmarks[0]);
     assert.match(both.stderr, /cannot be used with/);
     assert.equal(both.code, 2);
@@ -132,6 +138,9 @@ function commands(state, name) {
     assert.deepEqual([plan.code, plan.stdout], [0, '']);
     assert.equal(await valueOf(name), '4');
     assert.equal(await alarmOf(name), new Date(ALARM_MS).toISOString());
+
+    const one = await perdure('restore', 'bench-Counter', name, '--to', bookmarks[2], '--dry-run');
+    assert.match(one.stderr, /^Would take back 1 commit \(\d+ pages? differs?\), /);
 
     const undo = (await done('restore', 'bench-Counter', name, '--to', bookmarks[0])).trim();
     assert.equal(await valueOf(name), '1');

@@ -7,7 +7,7 @@ import type { Moment } from '../operate/history.js';
 import type { ListedObject } from '../operate/objects.js';
 import type { DataDirectory } from '../operate/open.js';
 import type { ArgumentsOf } from '../operate/operations.js';
-import { plain, print, sizeText } from './output.js';
+import { counted, plain, print, sizeText } from './output.js';
 import { progressBar, sayBeside } from './progress.js';
 import { type DataOption, withData } from './session.js';
 
@@ -35,8 +35,8 @@ export function exportObjects(namespace: string, objectOrFolder: string, folderA
     const total = { objects: 0, bytes: 0, leftOut: 0 };
     if (folderAfterObject === undefined) await exportAll(data, namespace, at, folder, total);
     else await exportNamed(data, namespace, objectOrFolder, at, folder, total);
-    await print(`Exported ${total.objects} ${total.objects === 1 ? 'object' : 'objects'} (${sizeText(total.bytes)}) to ${folder}\n`);
-    if (total.leftOut > 0) throw new OperateError(`${total.leftOut} damaged ${total.leftOut === 1 ? 'object was' : 'objects were'} left out. "perdure verify" finds everything that is damaged.`, 'damaged');
+    await print(`Exported ${counted(total.objects, 'object')} (${sizeText(total.bytes)}) to ${folder}\n`);
+    if (total.leftOut > 0) throw new OperateError(`${counted(total.leftOut, 'damaged object')} ${total.leftOut === 1 ? 'was' : 'were'} left out. "perdure verify" finds everything that is damaged.`, 'damaged');
   });
 }
 

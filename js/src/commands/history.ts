@@ -1,6 +1,7 @@
 /** `perdure history`, `bookmark` and `restore`. */
-import { COMMITS_MAX, type HistoryEnd, type Moment, type PastCommit } from '../operate/history.js';
-import { JsonArray, print, sizeText, TablePrinter } from './output.js';
+import type { HistoryEnd, Moment, PastCommit } from '../operate/history.js';
+import { COMMITS_MAX } from '../operate/limits.js';
+import { counted, JsonArray, print, sizeText, TablePrinter } from './output.js';
 import { type DataOption, withData } from './session.js';
 
 const timeOf = (ms: number): string => new Date(ms).toISOString();
@@ -54,7 +55,7 @@ export function restore(namespace: string, object: string, options: DataOption &
         continue;
       }
       const { bookmark, commits, changedPages } = part;
-      console.error(`${dryRun === true ? 'Would take' : 'Taking'} back ${commits} commits (${changedPages} pages differ), to ${bookmark}.`);
+      console.error(`${dryRun === true ? 'Would take' : 'Taking'} back ${counted(commits, 'commit')} (${changedPages} ${changedPages === 1 ? 'page differs' : 'pages differ'}), to ${bookmark}.`);
     }
   }, options.dryRun !== true);
 }

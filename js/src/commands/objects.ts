@@ -1,7 +1,7 @@
 /** `perdure objects ls` and `perdure stats`. */
 import type { ListedObject } from '../operate/objects.js';
 import type { Stats } from '../operate/stats.js';
-import { JsonArray, plain, print, sizeText, TablePrinter, timeText } from './output.js';
+import { counted, JsonArray, plain, print, sizeText, TablePrinter, timeText } from './output.js';
 import { type DataOption, withData } from './session.js';
 
 const isoOf = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
@@ -43,7 +43,7 @@ function textOf({ dataDirectory, server, namespaces, log }: Stats): string {
     lines.push(['objects in memory', `${server.objectsInMemory.reduce((sum, count) => sum + count, 0)} (by thread: ${server.objectsInMemory.join(', ')})`]);
   }
   for (const { key, storage, objects, alarms } of namespaces)
-    lines.push([plain(key), `${objects} objects (${storage === 'kv' ? 'key-value' : 'SQLite'} storage), ${alarms} alarms`]);
+    lines.push([plain(key), `${counted(objects, 'object')} (${storage === 'kv' ? 'key-value' : 'SQLite'} storage), ${counted(alarms, 'alarm')}`]);
   lines.push(['log', `${log.appendedLsn} records, ${log.appendedLsn - log.durableLsn} of them on their way to the disk`]);
   lines.push(['since checkpoint', `${sizeText(log.bytesSinceCheckpoint)} of log, ${sizeText(log.dirtyBytes)} of pages in memory`]);
   if (!log.hasRoom) lines.push(['disk', 'full: commits are refused until there is room']);

@@ -170,6 +170,9 @@ function csvOf(value: ViewValue): string {
   return typeof value === 'string' ? quoted(value) : String(value);
 }
 
+/** 1 object, 2 objects */
+export const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
+
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 
 /** 4.0 KiB */

@@ -1,5 +1,6 @@
 /** The commands for operators. Each is loaded when it is run. */
 import type { Moment } from '../operate/history.js';
+import { COMMITS_MAX } from '../operate/limits.js';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
 const NAMESPACE = '<NAMESPACE>';
@@ -14,9 +15,11 @@ admin.sock in it) or not (the command opens it itself).
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such data directory, namespace, object or key, 4 damage found,
 5 the data directory cannot be reached (in use, not yours, or not to be written), 130 interrupted.`;
 
-function positiveInteger(text: string): number {
-  if (/^[1-9]\d{0,14}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('Give a whole number from 1.');
+function positiveInteger(max?: number): (text: string) => number {
+  return (text) => {
+    if (/^[1-9]\d{0,14}$/.test(text) && (max === undefined || Number(text) <= max)) return Number(text);
+    throw new InvalidArgumentError(`Give a whole number from 1${max === undefined ? '' : ` to ${max}`}.`);
+  };
 }
 
 function secondsUpToADay(text: string): number {
@@ -30,6 +33,15 @@ function refuseWithoutWrite(command: Command, ...names: string[]): void {
   if (command.getOptionValue('write') === true) return;
   const given = names.find((name) => command.getOptionValueSource(name) === 'cli');
   if (given !== undefined) command.error(`error: option '--${given}' does nothing without '--write'`);
+}
+
+/** Refused before an object is looked for. */
+function refuseNoJson(command: Command): void {
+  try {
+    JSON.parse(command.args.at(-1)!);
+  } catch (error) {
+    command.error(`error: the value is no JSON: ${(error as Error).message}. A text is written with its quotes: '"text"'.`);
+  }
 }
 
 function describe(command: Command, description: string, examples: string): Command {
@@ -59,7 +71,7 @@ const objects = () => import('./objects.js');
 const storage = () => import('./storage.js');
 
 function group(program: Command, name: string, description: string): Command {
-  return program.command(name).description(description).helpCommand(false).showHelpAfterError(`Run "perdure ${name} --help" for what there is.`);
+  return program.command(name).description(description).helpCommand(false);
 }
 
 /** A time with its zone, or milliseconds since 1970. */
@@ -74,7 +86,15 @@ function momentTime(text: string): number {
 
 const BOOKMARK = /^[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{32}$/i;
 
-const moment = (text: string): Moment => (BOOKMARK.test(text) ? { bookmark: text.toLowerCase() } : { timeMs: momentTime(text) });
+function moment(text: string): Moment {
+  if (BOOKMARK.test(text)) return { bookmark: text.toLowerCase() };
+  if (/^[0-9a-f]{8}-/i.test(text)) throw new InvalidArgumentError('It looks like a bookmark, but is not a whole one. "perdure history" and "perdure bookmark" print them, such as 0000002a-00000007-00000000-7e4f0c1f2b3a49586770811923ab54cd.');
+  try {
+    return { timeMs: momentTime(text) };
+  } catch (error) {
+    throw new InvalidArgumentError(`${(error as Error).message} Or give a bookmark, as "perdure history" prints them.`);
+  }
+}
 
 function registerHistory(program: Command): void {
   const history = () => import('./history.js');
@@ -84,7 +104,7 @@ function registerHistory(program: Command): void {
     'List the commits of an object, the last one first: time, bookmark of what it left, changed pages, bytes.',
     '  perdure history chat-Room lobby\n  perdure history chat-Room lobby --limit 100000 --json',
   )
-    .option('--limit <number>', 'so many at most', positiveInteger, 100)
+    .option('--limit <number>', `so many at most, up to ${COMMITS_MAX}`, positiveInteger(COMMITS_MAX), 100)
     .option('--json', 'one array, a commit on each line')
     .action(lazily(history, (module, ...args: Parameters<typeof module.showHistory>) => module.showHistory(...args)));
   describe(
@@ -168,7 +188,7 @@ What the object itself may not do (tables that begin with _cf_, pragmas, ATTACH)
     .option('--create', 'with --write: make the object if it is not there')
     .option('--timeout <seconds>', 'with --write: stop statements that take longer', secondsUpToADay, 30)
     .option('--json', 'an array with an object for each row; a blob is {"hex": "…"}, an infinite number 9e999')
-    .option('--csv', 'with a heading; NULL is empty, an empty text is "", a blob is hexadecimal')
+    .addOption(new Option('--csv', 'with a heading; NULL is empty, an empty text is "", a blob is hexadecimal').conflicts('json'))
     .hook('preAction', (command) => refuseWithoutWrite(command, 'create', 'timeout'))
     .action(lazily(storage, (module, ...args: Parameters<typeof module.runSql>) => module.runSql(...args)));
 }
@@ -188,6 +208,7 @@ function registerKv(program: Command): void {
   perdure kv put chat-Room lobby limits '{"members": 100}'`,
   )
     .option('--create', 'make the object if it is not there')
+    .hook('preAction', refuseNoJson)
     .action(lazily(storage, (module, ...args: Parameters<typeof module.putValue>) => module.putValue(...args)));
   describe(command('rm').argument('<KEY...>', 'the keys'), 'Remove keys.', '  perdure kv rm chat-Room lobby topic limits').action(
     lazily(storage, (module, ...args: Parameters<typeof module.removeKeys>) => module.removeKeys(...args)),
@@ -196,7 +217,7 @@ function registerKv(program: Command): void {
     .option('--prefix <text>', 'keys that begin with it')
     .option('--start <key>', 'from this key on')
     .option('--end <key>', 'keys before this one')
-    .option('--limit <number>', 'so many at most', positiveInteger)
+    .option('--limit <number>', 'so many at most', positiveInteger())
     .option('--reverse', 'the last one first')
     .option('--json', 'one array, {"key", "value"} on each line; "text" instead of "value" where JSON does not have it')
     .action(lazily(storage, (module, ...args: Parameters<typeof module.listPairs>) => module.listPairs(...args)));

@@ -2,7 +2,7 @@
 import { OperateError } from '../operate/error.js';
 import type { Moment } from '../operate/history.js';
 import type { Pair, ShownValue } from '../operate/kv.js';
-import { type Format, JsonArray, plain, print, type RowPrinter, rowPrinter, TablePrinter } from './output.js';
+import { counted, type Format, JsonArray, plain, print, type RowPrinter, rowPrinter, TablePrinter } from './output.js';
 import { type DataOption, withData } from './session.js';
 
 export interface SqlOptions extends DataOption {
@@ -19,12 +19,14 @@ export function runSql(namespace: string, object: string, sql: string, options: 
   const format: Format = options.json === true ? 'json' : options.csv === true ? 'csv' : 'table';
   return withData(options, async (data) => {
     let printer: RowPrinter | undefined;
+    let changed: number | undefined;
     for await (const part of data.run('sql', { namespace, object, sql, write: options.write === true, create: options.create === true, timeMsMax: Math.round(options.timeout * 1000), ...(options.at === undefined ? {} : { at: options.at }) })) {
       if ('columns' in part) printer = part.columns.length === 0 ? undefined : rowPrinter(format, part.columns);
       else if ('rows' in part) await printer?.rows(part.rows);
-      else console.error(`${part.changed} ${part.changed === 1 ? 'row' : 'rows'} written.`);
+      else changed = part.changed;
     }
     await printer?.end();
+    if (changed !== undefined) console.error(`${counted(changed, 'row')} written.`);
   }, options.write);
 }
 
@@ -75,11 +77,22 @@ export function putValue(namespace: string, object: string, key: string, json: s
   }, true);
 }
 
+/** Keys that are named. */
+const NAMED_MAX = 10;
+
+function missingText(missing: string[], wanted: number): string {
+  const named = missing.slice(0, NAMED_MAX).map((key) => JSON.stringify(key)).join(', ');
+  const more = missing.length > NAMED_MAX ? ` and ${missing.length - NAMED_MAX} more` : '';
+  const removed = wanted - missing.length;
+  const others = removed === 0 ? '' : removed === 1 ? ' The other one was removed.' : ` The other ${removed} were removed.`;
+  return `${missing.length === 1 ? 'There is no key' : 'There are no keys'} ${named}${more}.${others}`;
+}
+
 export function removeKeys(namespace: string, object: string, keys: string[], options: DataOption): Promise<void> {
   return withData(options, async (data) => {
-    for await (const removed of data.run('kv-rm', { namespace, object, keys })) {
-      const missing = keys.length - removed;
-      if (missing > 0) throw new OperateError(`${missing} of ${keys.length} keys ${missing === 1 ? 'was' : 'were'} not there.`, 'missing');
+    const wanted = new Set(keys);
+    for await (const missing of data.run('kv-rm', { namespace, object, keys: [...wanted] })) {
+      if (missing.length > 0) throw new OperateError(missingText(missing, wanted.size), 'missing');
     }
   }, true);
 }

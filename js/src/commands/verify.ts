@@ -4,7 +4,7 @@ import type { SingleBar } from 'cli-progress';
 import { OperateError } from '../operate/error.js';
 import type { DataDirectory } from '../operate/open.js';
 import { type Damage, type Progress, verifyLog, type VerifyPart } from '../operate/verify.js';
-import { JsonArray, plain, print } from './output.js';
+import { counted, JsonArray, plain, print } from './output.js';
 import { progressBar } from './progress.js';
 import { type DataOption, withData } from './session.js';
 
@@ -17,9 +17,11 @@ class Findings {
   count = 0;
   readonly unfinished: About[] = [];
   readonly accepted: (About & { pages: number })[] = [];
+  /** Pages. */
+  withoutChecksum = 0;
   readonly #array: JsonArray | undefined;
 
-  constructor(json: boolean) {
+  constructor(readonly json: boolean) {
     this.#array = json ? new JsonArray() : undefined;
   }
 
@@ -31,10 +33,11 @@ class Findings {
 
   async end(): Promise<void> {
     await this.#array?.end();
-    const { count, unfinished, accepted } = this;
+    const { count, unfinished, accepted, withoutChecksum } = this;
     for (const { file, objects, pages } of accepted) process.stderr.write(`perdure: ${placeText(file, objects)}: ${pages} ${pages === 1 ? 'page that does' : 'pages that do'} not match the checksums ${pages === 1 ? 'counts' : 'count'} from now on as ${pages === 1 ? 'it is' : 'they are'}.\n`);
+    if (withoutChecksum > 0) process.stderr.write(`perdure: ${withoutChecksum} pages of databases have no checksum until they are written again. Of these only the structure was checked.\n`);
     for (const { file, objects } of unfinished) process.stderr.write(`perdure: ${placeText(file, objects)}: changed so fast that only its pages were checked, and not how they belong together.\n`);
-    if (count > 0) throw new OperateError(`${count} ${count === 1 ? 'damage' : 'damages'} found. Put back a backup of the data directory, or import what was exported of its objects into a new one (perdure import).`, 'damaged');
+    if (count > 0) throw new OperateError(`${counted(count, 'damage')} found. Put back a backup of the data directory, or import what was exported of its objects into a new one (perdure import).`, 'damaged');
     if (unfinished.length > 0) throw new OperateError('No damage was found, but not everything could be checked. Run verify again when less is being written.');
     if (this.#array === undefined) await print('Nothing is damaged.\n');
   }
@@ -76,12 +79,12 @@ function offsetIn(message: string): number | null {
 }
 
 async function show(parts: AsyncIterable<VerifyPart>, findings: Findings): Promise<void> {
-  const bars = new Bars();
-  let withoutChecksum = 0;
+  // A bar would stand in an array that the same terminal shows.
+  const bars = new Bars(!(findings.json && process.stdout.isTTY));
   try {
     for await (const part of parts) {
       if (!Array.isArray(part)) {
-        if ('withoutChecksum' in part) withoutChecksum = part.withoutChecksum;
+        if ('withoutChecksum' in part) findings.withoutChecksum = part.withoutChecksum;
         else if ('accepted' in part) findings.accepted.push(part.accepted);
         else if ('unfinished' in part) findings.unfinished.push(part.unfinished);
         else bars.show(part);
@@ -93,15 +96,20 @@ async function show(parts: AsyncIterable<VerifyPart>, findings: Findings): Promi
   } finally {
     bars.end();
   }
-  if (withoutChecksum > 0) process.stderr.write(`perdure: ${withoutChecksum} pages of databases have no checksum until they are written again. Of these only the structure was checked.\n`);
 }
 
 /** One after the other: of log and history in MiB, then of the databases. */
 class Bars {
+  readonly #shown: boolean;
   #of: Progress['of'] | undefined;
   #bar: SingleBar | undefined;
 
+  constructor(shown: boolean) {
+    this.#shown = shown;
+  }
+
   show({ of, done, total }: Progress): void {
+    if (!this.#shown) return;
     const unit = of === 'log' ? MIB : 1;
     if (of !== this.#of) {
       this.end();

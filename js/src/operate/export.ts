@@ -30,7 +30,7 @@ export async function* exportObject({ engine, dataDirectory }: Operated, args: {
 }
 
 async function* pagesOf(view: View, ofThePast: boolean): AsyncGenerator<ExportPart> {
-  if (view.pages === 0) throw new OperateError('The object had nothing stored then.', 'missing');
+  if (view.pages === 0) throw new OperateError('The object has nothing stored.', 'missing');
   const bytes = view.pages * view.pageSize;
   yield ofThePast ? { bytes, alarmMs: await alarmOf(view) } : { bytes };
   for await (const pages of view.content()) yield new Uint8Array(pages);

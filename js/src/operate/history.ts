@@ -2,13 +2,12 @@
 import type { NativeEngine } from '../runtime/native.js';
 import { OperateError } from './error.js';
 import type { Operated } from './operated.js';
+import { COMMITS_MAX } from './limits.js';
 import { findObject, type Place } from './places.js';
 import { stoppable } from './stoppable.js';
 import { View } from './view.js';
 import { writeUntil } from './write.js';
 
-/** Commits that one list may have. */
-export const COMMITS_MAX = 1_000_000;
 /** Commits in one part of it. */
 const BATCH = 500;
 /** Values of each commit in what the engine answers. */
@@ -82,7 +81,10 @@ function bookmarkOf(engine: NativeEngine, signal: AbortSignal, { space, id }: Pl
 export async function viewAt(engine: NativeEngine, signal: AbortSignal, place: Place, moment: Moment | undefined): Promise<View> {
   if (moment === undefined) return View.ofObject(engine, signal, place);
   refuseKeyValues(place);
-  return View.ofPast(engine, signal, place, await bookmarkOf(engine, signal, place, moment));
+  const view = await View.ofPast(engine, signal, place, await bookmarkOf(engine, signal, place, moment));
+  if (view.pages > 0) return view;
+  await view.close();
+  throw new OperateError('The object had nothing stored then.', 'missing');
 }
 
 export interface RestorePlan {

@@ -3,7 +3,6 @@ import { inspect } from 'node:util';
 import type { ViewValue } from '../runtime/native.js';
 import { checkKey } from '../runtime/kv.js';
 import { decodeValue } from '../runtime/values.js';
-import { OperateError } from './error.js';
 import type { Operated } from './operated.js';
 import { findObject, type Place } from './places.js';
 import { View, withView } from './view.js';
@@ -87,18 +86,13 @@ export async function* listKeys({ engine }: Operated, args: ListArguments, signa
 
 /** Nothing is answered; the value is JSON. */
 export async function* putKey(operated: Operated, { key, json, create, ...args }: KvArguments & { key: string; json: string; create: boolean }, signal: AbortSignal): AsyncGenerator<never> {
-  try {
-    JSON.parse(json);
-  } catch (error) {
-    throw new OperateError(`The value is no JSON: ${(error as Error).message}. A text is written with its quotes: '"text"'.`);
-  }
   checkKey(key);
   const place = findObject(operated.engine, args.namespace, args.object, create);
   await writeUntil(operated, { place, action: { kind: 'put', key, json } }, signal);
 }
 
-/** One part: how many of the keys were there. */
-export async function* removeKeys(operated: Operated, { keys, ...args }: KvArguments & { keys: string[] }, signal: AbortSignal): AsyncGenerator<number> {
+/** One part: those of the keys that were not there. */
+export async function* removeKeys(operated: Operated, { keys, ...args }: KvArguments & { keys: string[] }, signal: AbortSignal): AsyncGenerator<string[]> {
   const place = findObject(operated.engine, args.namespace, args.object);
-  yield (await writeUntil(operated, { place, action: { kind: 'delete', keys } }, signal)).changed;
+  yield (await writeUntil(operated, { place, action: { kind: 'delete', keys } }, signal)).missing!;
 }

@@ -1,5 +1,5 @@
 /** A data directory for the command line: through the process that serves it, or opened here when nobody does. */
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { loadNative, type NativeEngine, NOTHING_EXPIRES } from '../runtime/native.js';
@@ -27,8 +27,10 @@ function checkThere(path: string): void {
     statSync(join(path, 'format'));
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ENOTDIR')
-      throw new OperateError(`There is no data directory ${path}. Say where the objects live: --data <folder> (a served project has them in its .perdure).`, 'missing');
+    if (code === 'ENOENT' || code === 'ENOTDIR') {
+      const what = existsSync(path) ? `${path} is no data directory: it has no file "format".` : `There is no data directory ${path}.`;
+      throw new OperateError(`${what} Say where the objects live: --data <folder> (a served project has them in its .perdure).`, 'missing');
+    }
     if (code === 'EACCES' || code === 'EPERM')
       throw new OperateError(`The data directory ${path} is another user's, and this one may not look into it: run this command as the owner (${message}).`, 'unavailable');
     throw error;

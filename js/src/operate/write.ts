@@ -28,8 +28,10 @@ export interface Write {
 export interface Written {
   columns: string[];
   rows: SqlValue[][];
-  /** Rows or keys. */
+  /** Rows. */
   changed: number;
+  /** Of keys to remove, those that were not there. */
+  missing?: string[];
   /** The bookmark that takes a restore back. */
   undo?: string;
 }
@@ -95,10 +97,10 @@ function writeInto(core: StorageCore, action: Exclude<Write['action'], { kind: '
       return executeLimited(core, action, write);
     case 'put':
       new KeyValue(core).put(action.key, JSON.parse(action.json));
-      return { columns: [], rows: [], changed: 1 };
+      return { columns: [], rows: [], changed: 0 };
     case 'delete': {
       const kv = new KeyValue(core);
-      return { columns: [], rows: [], changed: action.keys.filter((key) => kv.delete(key)).length };
+      return { columns: [], rows: [], changed: 0, missing: action.keys.filter((key) => !kv.delete(key)) };
     }
   }
 }
