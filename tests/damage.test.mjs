@@ -1,7 +1,7 @@
 // What a start does with a log that a crash, a disk or a newer version left.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { closeSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, cpSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { root, temporaryDirectory, writeFiles } from './support/files.mjs';
@@ -64,6 +64,23 @@ async function refusal(data) {
   assert.equal(digest(data), before, 'nothing was changed');
   return stderr;
 }
+
+test('a damaged catalog is refused, with its name', async (t) => {
+  const whole = join(temporaryDirectory(t), 'data');
+  assert.equal((await (await serve(t, counter, { data: whole })).stop()).code, 0);
+  const keyAt = readFileSync(join(whole, 'catalog.sqlite')).indexOf('counter-Counter');
+  // A namespace of another key than its index has; no database any more.
+  for (const [at, what] of [[keyAt, 'UNIQUE constraint failed: .*'], [0, 'file is not a database: SQLITE_NOTADB']]) {
+    const data = `${whole} ${at}`;
+    cpSync(whole, data, { recursive: true });
+    const catalog = join(data, 'catalog.sqlite');
+    flipBit(catalog, at);
+    const { code, stdout, stderr } = await runPerdure(['serve', counter, '--port', '0', '--data', data]);
+    const told = `^perdure: The catalog ${catalog} is damaged: ${what}\\. Put back a backup of the data directory; "perdure verify --data ${data}" finds everything that is damaged\\.\n$`;
+    assert.match(stderr, new RegExp(told));
+    assert.deepEqual([code, stdout], [1, '']);
+  }
+});
 
 test('a flipped bit in the middle of the log is refused', async (t) => {
   const { data, segment } = await crashed(t);

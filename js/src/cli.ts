@@ -210,10 +210,10 @@ async function serve(directory: string, options: ServeOptions): Promise<void> {
     console.error(`perdure: ${explain(error, [project.directory, bundleDirectory])}`);
     process.exit(exitCodes.mistake);
   }
+  stopOnSignals(server.stop); // whoever reads that it is served may stop it
   announce(project, server.port, options);
   const notice = explainRecovery(server.recovery);
   if (notice !== undefined) console.log(notice);
-  stopOnSignals(server.stop);
 }
 
 async function dev(directory: string, options: ServeOptions): Promise<void> {

@@ -1,5 +1,6 @@
 /** `perdure serve`: a project's Worker and objects behind the HTTP front, on one thread or several. */
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { clearTimeout, setTimeout } from 'node:timers'; // user code may replace the globals
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { AdminServer } from './operate/admin-server.js';
@@ -235,7 +236,23 @@ function operatedBy(engine: NativeEngine, shards: Shards, { dataDirectory, proje
   return { engine, dataDirectory, server, write: (write) => shards.write(write) };
 }
 
+/** SQLite names no file. At a start the catalog is all that it reads. */
+function namingCatalog(error: unknown, dataDirectory: string): unknown {
+  const { message } = error as Error;
+  if (!/: SQLITE_(CONSTRAINT|CORRUPT|NOTADB)\b/.test(message)) return error;
+  return new Error(`The catalog ${join(dataDirectory, 'catalog.sqlite')} is damaged: ${message}. Put back a backup of the data directory; "perdure verify --data ${dataDirectory}" finds everything that is damaged.`);
+}
+
+/** Throws what keeps it from starting, with a message for whoever starts it. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  try {
+    return await start(options);
+  } catch (error) {
+    throw namingCatalog(error, options.dataDirectory);
+  }
+}
+
+async function start(options: ServerOptions): Promise<RunningServer> {
   const { dataDirectory, host, port: wantedPort, threads, history, ...settings } = options;
   const engine = loadNative().openEngine(dataDirectory, options.memoryLimit, history.ms, history.bytes);
   let shards: Shards | undefined;
