@@ -122,8 +122,8 @@ Ctrl-C stops it cleanly.`,
     .action(dev);
   program
     .command('import')
-    .description('Take over the objects of "wrangler dev" or workerd (localDisk) for a project.')
-    .argument('<SOURCE>', 'the folder that holds them, for example .wrangler/state')
+    .description('Take over the objects of "wrangler dev" or workerd (localDisk), or of an export, for a project.')
+    .argument('<SOURCE>', 'the folder that holds them, for example .wrangler/state, or DIR of "perdure export NAMESPACE DIR"')
     .option('--project <folder>', 'the folder of the project', '.')
     .option('--no-project', 'for a program that uses the package: take every namespace under its own key (needs --data)')
     .option('--data <folder>', 'where the objects will live (default: .perdure in the project)')
@@ -135,6 +135,7 @@ Examples:
   perdure import .wrangler/state
   perdure import old/.wrangler/state --project counter --data /var/lib/counter
   perdure import disk --no-project --data data
+  perdure import /backup/2026-11-21 --data /var/lib/counter
 
 Stop the other program first. Its files are only read. Either all objects are imported or none; an
 object that exists already is never overwritten. The project's name and classes must be those that

@@ -156,6 +156,7 @@ function registerVerify(program: Command): void {
     `  perdure verify
   perdure verify --data /var/lib/chat --json
 
+Nothing is mended: README.md says what to do ("When something is damaged").
 Names file, byte and object of what is damaged, and files that are missing. It may run beside a server. SQLite's files have no
 checksums of their own: those of their pages are kept beside them, and SQLite looks how the pages fit together.
 
@@ -232,7 +233,8 @@ function registerExport(program: Command): void {
   perdure export chat-Room lobby /tmp/before --at 2026-11-21T09:30:00Z
 
 Each file is the state of one moment; the objects go on meanwhile. Nothing is overwritten. The list
-objects.jsonl beside the files of a whole namespace has the names and alarms (with --at those of then). "perdure import" takes the folder.`,
+objects.jsonl beside the files of a whole namespace has the names and alarms (with --at those of then). "perdure import" takes DIR.
+Objects of a namespace that are damaged are left out and named; the exit code is 4 then.`,
   )
     .option('--at <bookmark or time>', 'the state at that time', moment)
     .action(
