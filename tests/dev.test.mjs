@@ -67,6 +67,8 @@ test('a change is served on the same data, and a signal stops cleanly', async (t
   server.change(program('two'));
   await server.reloaded();
   assert.equal(await server.text('/next', post), 'two 2');
+  const stats = await runPerdure(['stats', '--json', '--data', server.data]);
+  assert.equal(JSON.parse(stats.stdout).server.port, server.port, 'operators are told the address that answers');
   assert.equal((await fetch(`${server.url}/nowhere?a=b`)).status, 404);
   await server.printed(/^GET \/nowhere\?a=b 404 [\d.]+ ms\n/m);
   const { code, stdout, stderr } = await server.stop('SIGINT');

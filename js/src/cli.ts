@@ -221,15 +221,17 @@ async function dev(directory: string, options: ServeOptions): Promise<void> {
   // Whoever read what is printed may be gone. What serves does the same (runtime/uncaught.ts).
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const { hasColors, startDev } = await import('./dev/dev.js');
+  let outerPort = 0;
   const running = await startDev({
     host: options.host,
     port: options.port,
     bundleDirectory: temporaryDirectory(),
     load: () => loadProject(directory, configOption(options)),
-    onListening: (project, port) => announce(project, port, options),
+    onListening: (project, port) => announce(project, (outerPort = port), options),
     // The address is that of what stands before it.
     serverOptions: (project, bundle) => ({
       ...serverOptions(project, bundle, { ...options, host: '127.0.0.1', port: 0 }),
+      outerPort,
       namedConsole: { colors: { stdout: hasColors(process.stdout), stderr: hasColors(process.stderr) } },
     }),
   });

@@ -17,6 +17,8 @@ export interface ServerOptions extends ShardSettings {
   dataDirectory: string;
   host: string;
   port: number;
+  /** Where requests come in, when something stands before this process. */
+  outerPort?: number;
   /** How many shards, each on a thread of its own; the first on this one. */
   threads: number;
   /** How long (0: not at all) and how much of the past is kept. */
@@ -253,7 +255,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 }
 
 async function start(options: ServerOptions): Promise<RunningServer> {
-  const { dataDirectory, host, port: wantedPort, threads, history, ...settings } = options;
+  const { dataDirectory, host, port: wantedPort, outerPort, threads, history, ...settings } = options;
   const engine = loadNative().openEngine(dataDirectory, options.memoryLimit, history.ms, history.bytes);
   let shards: Shards | undefined;
   let port: number;
@@ -268,7 +270,7 @@ async function start(options: ServerOptions): Promise<RunningServer> {
     throw error;
   }
   const running = shards;
-  const admin = await startAdmin(operatedBy(engine, running, options, port));
+  const admin = await startAdmin(operatedBy(engine, running, options, outerPort ?? port));
   return {
     port,
     recovery: engine.recovery,
