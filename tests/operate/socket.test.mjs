@@ -247,7 +247,8 @@ test('a directory that a program has open with the package', async (t) => {
   t.after(() => program.kill('SIGKILL'));
   await once(program.stdout, 'data');
   const { code, stderr } = await operator(data)('objects', 'ls');
-  assert.equal(stderr, `perdure: The data directory ${data} is in use by a process without an admin socket: a program that has opened it with the package, or another command. Stop that one.\n`);
+  const waiting = `perdure: Another process has the data directory ${data}. Waiting for it, for 10 s at most.\n`;
+  assert.equal(stderr, `${waiting}perdure: The data directory ${data} is in use by a process without an admin socket: a program that has opened it with the package, or another command. Stop that one.\n`);
   assert.equal(code, 5);
 });
 

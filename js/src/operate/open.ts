@@ -15,6 +15,8 @@ import { writeOn } from './write.js';
 /** A server that starts has the lock before it answers, and another command has it for a moment. */
 const LOCKED_MS_MAX = 10_000;
 const LOCKED_POLL_MS = 50;
+/** Who waits for longer is told why. */
+const UNTOLD_MS_MAX = 1_000;
 
 const IDLE_MS = 10_000;
 
@@ -74,7 +76,8 @@ export class DataDirectory {
 
   /** Undefined: this process has the data directory now. */
   async #ask<Name extends OperationName>(name: Name, args: ArgumentsOf<Name>): Promise<AsyncGenerator<PartOf<Name>> | undefined> {
-    for (const deadline = Date.now() + LOCKED_MS_MAX; ; ) {
+    const begunMs = Date.now();
+    for (let told = false; ; ) {
       this.#hasAsked = true;
       const answer = await askServer(this.path, name, args, this.signal);
       if (answer !== undefined) return answer;
@@ -87,8 +90,13 @@ export class DataDirectory {
         if (REFUSED.test(message))
           throw new OperateError(`The data directory ${this.path} cannot be written by this user, which each command needs, if only for its lock. Run this one as the owner, or on a copy (${message.replace(/\.$/, '')}).`, 'unavailable');
         if (!/ is in use by another process\./.test(message)) throw error;
-        if (Date.now() > deadline)
+        const waitedMs = Date.now() - begunMs;
+        if (waitedMs > LOCKED_MS_MAX)
           throw new OperateError(`The data directory ${this.path} is in use by a process without an admin socket: a program that has opened it with the package, or another command. Stop that one.`, 'unavailable');
+        if (waitedMs > UNTOLD_MS_MAX && !told) {
+          told = true;
+          process.stderr.write(`perdure: Another process has the data directory ${this.path}. Waiting for it, for ${LOCKED_MS_MAX / 1000} s at most.\n`);
+        }
       }
       await setTimeout(LOCKED_POLL_MS, undefined, { signal: this.signal });
     }
