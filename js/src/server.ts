@@ -11,7 +11,7 @@ import { loadNative, type NativeEngine } from './runtime/native.js';
 import { ResetClock } from './runtime/reset-clock.js';
 import { shardOf } from './runtime/shard.js';
 import { ServedShard, type Settled, type ShardSettings } from './served-shard.js';
-import type { Answer, ThreadCalls, ThreadData } from './shard-thread.js';
+import type { Answer, Failed, ThreadCalls, ThreadData } from './shard-thread.js';
 
 export interface ServerOptions extends ShardSettings {
   dataDirectory: string;
@@ -130,10 +130,10 @@ class ShardThread implements ThreadCalls {
   }
 }
 
-function failure({ message, stack, ofProject }: { message: string; stack: string | undefined; ofProject: boolean }): Error {
+function failure({ message, stack, code, ofProject }: Failed): Error {
   const error = ofProject ? new ProjectError(message) : new Error(message);
   if (stack !== undefined) error.stack = stack;
-  return error;
+  return code === undefined ? error : Object.assign(error, { code });
 }
 
 /** For each of `count` shards, its channels to the others. */

@@ -28,11 +28,20 @@ export interface ThreadCalls {
 export type Question = { [Name in keyof ThreadCalls]: { number: number; name: Name; argument: Parameters<ThreadCalls[Name]>[0] } }[keyof ThreadCalls];
 
 /** The first message, number 0, says whether the shard serves; each further one answers a question. */
-export type Answer = { number: number } & ({ value: unknown } | { failed: { message: string; stack: string | undefined; ofProject: boolean } });
+export type Answer = { number: number } & ({ value: unknown } | { failed: Failed });
+
+/** An error, with what a message to another thread would lose. */
+export interface Failed {
+  message: string;
+  stack: string | undefined;
+  /** Such as DAMAGED. */
+  code: unknown;
+  ofProject: boolean;
+}
 
 function failure(number: number, error: unknown): Answer {
-  const { message, stack } = error as Error;
-  return { number, failed: { message, stack, ofProject: error instanceof ProjectError } };
+  const { message, stack, code } = error as NodeJS.ErrnoException;
+  return { number, failed: { message, stack, code, ofProject: error instanceof ProjectError } };
 }
 
 async function main(port: MessagePort, { engineToken, settings, resetClock, placement }: ThreadData): Promise<void> {

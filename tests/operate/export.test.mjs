@@ -18,7 +18,7 @@ async function serveObjects(t, names) {
   const first = await startLab(t, { data });
   for (const name of names) await first.object(name, ({ kv }) => void kv.put('k', 1));
   await first.stop();
-  const lab = await startLab(t, { data });
+  const lab = await startLab(t, { data, threads: 2 });
   const objects = JSON.parse((await operator(data)('objects', 'ls', NAMESPACE, '--json')).stdout);
   const idOf = (wanted) => objects.find(({ name }) => name === wanted).id;
   return { lab, data, idOf, fileOf: (name) => join(data, 'objects', NAMESPACE, `${idOf(name)}.sqlite`) };
@@ -27,22 +27,26 @@ async function serveObjects(t, names) {
 const namesIn = (folder) => readFileSync(join(folder, NAMESPACE, 'objects.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line).name);
 
 test('a damaged object is left out and named, and all others are exported', async (t) => {
-  const { lab, data, idOf, fileOf } = await serveObjects(t, ['a', 'b', 'c']);
-  const hidden = join(data, 'hidden');
-  renameSync(fileOf('b'), hidden);
+  const names = ['a', 'b', 'c', 'd', 'e'];
+  const { lab, data, idOf, fileOf } = await serveObjects(t, names);
+  // On the second of two threads; the socket is on the first one.
+  const lost = names.find((name) => Number.parseInt(idOf(name).slice(0, 8), 16) % 2 === 1);
+  const whole = names.filter((name) => name !== lost);
+  renameSync(fileOf(lost), join(data, 'lost'));
   for (const state of ['served', 'stopped']) {
     if (state === 'stopped') assert.equal((await lab.stop()).code, 0);
     const out = join(data, '..', state);
     const { code, stdout, stderr } = await operator(data)('export', NAMESPACE, out);
-    assert.match(stdout, /^Exported 2 objects /);
+    assert.match(stdout, /^Exported 4 objects /);
     const [leftOut, end, ...more] = stderr.split('\n');
-    assert.ok(leftOut.startsWith(`perdure: left out: ${NAMESPACE} "b", ${idOf('b')}: The file ${fileOf('b')} is missing`), stderr);
+    assert.ok(leftOut.startsWith(`perdure: left out: ${NAMESPACE} "${lost}", ${idOf(lost)}: The file ${fileOf(lost)} is missing`), stderr);
     assert.equal(end, 'perdure: 1 damaged object was left out. "perdure verify" finds everything that is damaged.');
     assert.deepEqual([code, more], [4, ['']]);
-    assert.deepEqual(namesIn(out), ['a', 'c']);
-    assert.deepEqual(readdirSync(join(out, NAMESPACE)).sort(), [`${idOf('a')}.sqlite`, `${idOf('c')}.sqlite`, 'objects.jsonl'].sort());
+    assert.deepEqual(namesIn(out), whole);
+    assert.deepEqual(readdirSync(join(out, NAMESPACE)).sort(), ['objects.jsonl', ...whole.map((name) => `${idOf(name)}.sqlite`)].sort());
+    for (const args of [['sql', NAMESPACE, lost, 'SELECT 1'], ['kv', 'put', NAMESPACE, lost, 'k', '1']]) assert.equal((await operator(data)(...args)).code, 4, args.join(' '));
   }
-  const alone = await operator(data)('export', NAMESPACE, 'b', join(data, '../alone'));
+  const alone = await operator(data)('export', NAMESPACE, lost, join(data, '../alone'));
   assert.match(alone.stderr, /^perdure: The file .* is missing/);
   assert.equal(alone.code, 4);
 });
