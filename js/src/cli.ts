@@ -123,7 +123,7 @@ Ctrl-C stops it cleanly.`,
     .action(dev);
   program
     .command('import')
-    .description('Take over the objects of "wrangler dev" or workerd (localDisk) for a project.')
+    .description('Take over the objects of "wrangler dev", of workerd (localDisk) or of an export for a project.')
     .argument('<SOURCE>', 'the folder that holds them, for example .wrangler/state')
     .option('--project <folder>', 'the folder of the project', '.')
     .option('--no-project', 'for a program that uses the package: take every namespace under its own key (needs --data)')
