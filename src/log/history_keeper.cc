@@ -238,7 +238,7 @@ void HistoryKeeper::expire(Lock& lock) {
   }
   // Whatever the clock was, what comes before is older, and nobody gets there any more.
   while (!stopping_ && !files_.empty() && files_.begin()->first <= last) {
-    remove(files_.begin()->first, lock);
+    if (!remove(files_.begin()->first, lock)) break;
   }
   const std::vector<std::uint64_t> damaged = unsealable_;
   for (const std::uint64_t number : damaged) {
@@ -265,10 +265,18 @@ std::uint64_t HistoryKeeper::bytes_locked() const {
   return bytes;
 }
 
-void HistoryKeeper::remove(std::uint64_t number, Lock& lock) {
-  files_.erase(number);
+// One at a time, as the next one may go only when this one has: there is never a gap. False: it is
+// still there.
+bool HistoryKeeper::remove(std::uint64_t number, Lock& lock) {
+  changed_.wait(lock, [&] { return !removing_; });
+  const auto found = files_.find(number);
+  if (found == files_.end()) return true;
+  const Entry entry = found->second;
+  files_.erase(found);
   open_.forget(number);
+  removing_ = true;
   lock.unlock();
+  std::string failure;
   const auto path = history_path(options_.history_directory, number);
   try {
     if (options_.file_system->exists(path)) {
@@ -276,12 +284,15 @@ void HistoryKeeper::remove(std::uint64_t number, Lock& lock) {
       options_.file_system->sync_directory(options_.history_directory);
     }
   } catch (const Error& error) {
-    // It takes room until the next start finds it again.
-    lock.lock();
-    say_once(error.what());
-    return;
+    failure = error.what();
   }
   lock.lock();
+  removing_ = false;
+  changed_.notify_all();
+  if (failure.empty()) return true;
+  files_[number] = entry;
+  say_once(failure);
+  return false;
 }
 
 // The oldest of all: a file, or a segment that waits to become one.
@@ -292,8 +303,7 @@ bool HistoryKeeper::drop_oldest(const char* reason, Lock& lock) {
   if (!files_.empty() && files_.begin()->first <= raw) {
     const std::uint64_t number = files_.begin()->first;
     say_once("The history of the log's " + label(number) + " was given up: " + reason + ".");
-    remove(number, lock);
-    return true;
+    return remove(number, lock);
   }
   if (waiting_.empty() && unsealable_.empty()) return false;
   if (raw == sealing_) {

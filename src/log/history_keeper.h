@@ -112,7 +112,7 @@ class HistoryKeeper {
   void sealed(std::uint64_t number, const HistoryWriter::Result& result);
   void could_not_seal(std::uint64_t number, const Error& error, Lock& lock);
   void expire(Lock& lock);
-  void remove(std::uint64_t number, Lock& lock);
+  bool remove(std::uint64_t number, Lock& lock);
   void forget_unsealed(Lock& lock);
   bool drop_oldest(const char* reason, Lock& lock);
   void release_waiting(std::uint64_t number, Lock& lock);
@@ -130,6 +130,7 @@ class HistoryKeeper {
   std::deque<std::uint64_t> waiting_;      // segments to be sealed
   std::vector<std::uint64_t> unsealable_;  // segments that are damaged
   std::uint64_t sealing_ = 0;              // the one that is being sealed
+  bool removing_ = false;                  // a file, with the lock released
   bool abandon_ = false;                   // … and is not needed any more
   RecentFiles<const HistoryFile> open_{kOpenFilesMax};
   std::string last_said_;

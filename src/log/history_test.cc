@@ -304,6 +304,25 @@ TEST_F(HistoryTest, WhatIsOldIsRemovedAndTheRoomIsGivenBack) {
   EXPECT_LT(test_.files.used_bytes(), used);
 }
 
+// Otherwise what is kept would seem to have lost the one that went before it.
+TEST_F(HistoryTest, WhatCannotBeRemovedKeepsWhatIsNewer) {
+  commit_at_random(1500);
+  seal();
+  const auto files = history_files();
+  ASSERT_GT(files.size(), 3u);
+  test_.now_ms += 31 * kDayMs;
+  commit_at_random(10);
+  test_.files.fail(SimulatedFileSystem::Operation::kRemove, 2);  // of the second of them
+  testing::internal::CaptureStderr();
+  history().catch_up();
+  EXPECT_NE(testing::internal::GetCapturedStderr(), "");
+  EXPECT_EQ(history_files().size(), files.size() - 1);
+  EXPECT_EQ(history().usage().files, files.size() - 1);
+  EXPECT_THAT(verify_log(test_.files, kTestDirectory).damages, testing::IsEmpty());
+  history().catch_up();
+  EXPECT_EQ(history_files().size(), 0u);
+}
+
 TEST_F(HistoryTest, WhatIsOldTakesWhatIsOlderAlongWhateverTheClockWas) {
   test_.now_ms += 10 * kDayMs;
   commit_at_random(700);

@@ -1,6 +1,7 @@
 #include "node/admin_binding.h"
 
 #include <cmath>
+#include <exception>
 #include <filesystem>
 #include <limits>
 #include <optional>
@@ -44,6 +45,7 @@ struct OpenView {
   std::shared_ptr<DataDirectory> directory;  // the store must not go before
   std::shared_ptr<store::ReadView> view;
   std::optional<store::ViewDatabase> database;  // from the start: interruptView() uses it
+  std::exception_ptr unreadable;                // … unless its first page is damaged: so it says
   store::Statement statement;
   bool ended = true;
   bool is_shared =
@@ -59,7 +61,8 @@ struct Admin {
   explicit Admin(Engine& owner) : engine(owner) {}
   // The environment goes, whatever its operators wait for: a query may have no end of its own.
   ~Admin() {
-    for (const auto& [number, open] : views) open->database->interrupt();
+    for (const auto& [number, open] : views)
+      if (open->database) open->database->interrupt();
     threads.stop();
   }
   Admin(const Admin&) = delete;
@@ -126,6 +129,11 @@ ObjectPast past_of(const std::shared_ptr<DataDirectory>& directory, std::int64_t
   return {directory, number, id, std::move(stopped)};
 }
 
+void wait_for_all(const DataDirectory& directory) {
+  log::Log& log = directory.store->log();
+  log.wait_durable(log.appended_lsn());
+}
+
 napi_value open_view(napi_env env, napi_callback_info info) {
   Call<Admin, 5> call(env, info);
   Admin& admin = *call.self;
@@ -153,7 +161,12 @@ napi_value open_view(napi_env env, napi_callback_info info) {
        stopped = stop_check(work_of(env, call.args[4]), admin.threads)] {
         open->view = bookmark.empty() ? view_of(catalog, ns, id)
                                       : past_of(open->directory, ns, *id, stopped).view(bookmark);
-        open->database.emplace(open->view, value_bytes_max);
+        try {
+          open->database.emplace(open->view, value_bytes_max);
+        } catch (const Error& error) {
+          if (error.code() != ErrorCode::kCorrupt) throw;
+          open->unreadable = std::current_exception();  // its file can be checked all the same
+        }
         open->directory->store->log().wait_durable(open->view->lsn());
       },
       [open, &admin](napi_env on) {
@@ -205,8 +218,13 @@ void bind_all(const store::Statement& statement, const std::vector<Parameter>& p
   }
 }
 
+void require_readable(const OpenView& open) {
+  if (open.unreadable) std::rethrow_exception(open.unreadable);
+}
+
 // Runs all statements of `sql` but the last one, which becomes the view's.
 void start(OpenView& open, std::string_view sql, const std::vector<Parameter>& parameters) {
+  require_readable(open);
   store::ViewDatabase& database = *open.database;
   open.statement = {};
   for (;;) {
@@ -373,6 +391,19 @@ napi_value check_pages(napi_env env, napi_callback_info info) {
       });
 }
 
+napi_value accept_pages(napi_env env, napi_callback_info info) {
+  Call<Admin, 1> call(env, info);
+  const auto open = call.self->find(call.uint(0));
+  const auto accepted = std::make_shared<std::uint64_t>();
+  return call.self->threads.promise_of(
+      env,
+      [open, accepted] {
+        *accepted = open->directory->catalog->accept_pages(*open->view->file());
+        wait_for_all(*open->directory);
+      },
+      [accepted](napi_env on) { return make_number(on, static_cast<double>(*accepted)); });
+}
+
 napi_value view_pairs(napi_env env, napi_callback_info info) {
   Call<Admin, 4> call(env, info);
   const auto open = call.self->find(call.uint(0));
@@ -380,14 +411,17 @@ napi_value view_pairs(napi_env env, napi_callback_info info) {
                               call.latin1(2)};
   return call.self->threads.promise_of(
       env,
-      [open, owner, file = call.utf8(3)] { store::export_pairs(*open->database, owner, file); },
+      [open, owner, file = call.utf8(3)] {
+        require_readable(*open);
+        store::export_pairs(*open->database, owner, file);
+      },
       [](napi_env) { return napi_value{}; });
 }
 
 napi_value interrupt_view(napi_env env, napi_callback_info info) {
   Call<Admin, 1> call(env, info);
   const auto open = call.self->find(call.uint(0));
-  open->database->interrupt();
+  if (open->database) open->database->interrupt();
   return nullptr;
 }
 
@@ -438,11 +472,6 @@ struct PastCall : Call<Admin, 4> {
     return *found;
   }
 };
-
-void wait_for_all(const DataDirectory& directory) {
-  log::Log& log = directory.store->log();
-  log.wait_durable(log.appended_lsn());
-}
 
 napi_value bookmark(napi_env env, napi_callback_info info) {
   PastCall call(env, info);
@@ -591,6 +620,7 @@ void define_admin(napi_env env, napi_value object, Engine* engine) {
   method<view_pages>(env, object, "viewPages", admin);
   method<view_pairs>(env, object, "viewPairs", admin);
   method<check_pages>(env, object, "checkPages", admin);
+  method<accept_pages>(env, object, "acceptPages", admin);
   method<interrupt_view>(env, object, "interruptView", admin);
   method<close_view>(env, object, "closeView", admin);
   method<current_heads>(env, object, "currentHeads", admin);

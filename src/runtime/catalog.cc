@@ -286,6 +286,7 @@ std::shared_ptr<store::SharedKeyValue> Catalog::Impl::open_key_values() {
     require_in_log(head, kKeyValueFileName);
     file->set_catalog_head(head, static_cast<std::uint64_t>(row.integer(5)));
   }
+  give_checksums(*file);
   key_values = std::make_shared<store::SharedKeyValue>(store, std::move(file));
   return key_values;
 }
@@ -320,6 +321,7 @@ std::shared_ptr<store::DatabaseFile> Catalog::Impl::object(NamespaceNumber ns, c
   auto file = store.file(known->number, path_of(key_of(ns), id));
   require_in_log(known->head, file->path());
   file->set_catalog_head(known->head, known->bytes);
+  if (!file->has_checksums()) give_checksums(*file);
   if (!known->has_name && !name.empty() && file->head().last_lsn == 0) name_later(*file, name);
   return file;
 }
@@ -350,6 +352,7 @@ std::shared_ptr<store::DatabaseFile> Catalog::Impl::new_object(NamespaceNumber n
   const ObjectNumber number = next_number++;
   auto file = store.file(number, path_of(key_of(ns), id));
   file->set_catalog_head({});
+  file->set_checksums({});
   file->set_before_first_commit(
       [impl = weak_from_this(), number, ns, id, name_of_id = std::string(name)] {
         if (const auto self = impl.lock()) self->insert_object(number, ns, id, name_of_id);

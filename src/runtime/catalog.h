@@ -101,6 +101,10 @@ class Catalog {
   void check_pages(store::DatabaseFile& file, std::uint32_t first, std::uint32_t count,
                    store::FileCheck& found);
 
+  // Pages of the file that do not match their checksums count from now on as they are: for who has
+  // nothing better. -> how many. Throws Error.
+  std::uint64_t accept_pages(store::DatabaseFile& file);
+
   // Makes objects of all of them in one commit, once the files are where the objects' databases
   // belong and the pairs are in the shared file. Pairs take many commits, so their objects are
   // noted first: what a crash leaves of them is deleted when the catalog is opened next. When it

@@ -12,6 +12,8 @@ constexpr std::uint32_t kPagesPerChunk = 128;
 
 constexpr char kFindChecksums[] =
     "SELECT checksums FROM page_checksums WHERE database = ? AND chunk = ?";
+constexpr char kListChecksums[] =
+    "SELECT chunk, checksums FROM page_checksums WHERE database = ? ORDER BY chunk";
 constexpr char kPutChecksums[] = "INSERT OR REPLACE INTO page_checksums VALUES (?, ?, ?)";
 constexpr char kDropChecksums[] = "DELETE FROM page_checksums WHERE database = ? AND chunk >= ?";
 
@@ -51,9 +53,44 @@ std::vector<std::uint32_t> Catalog::Impl::checksums(ObjectNumber number, std::ui
   return found;
 }
 
+// Those that are kept are not changed meanwhile: the mutex is held.
+void Catalog::Impl::give_checksums(store::DatabaseFile& file) {
+  auto& statement = prepared(statements.list_checksums, kListChecksums);
+  bind_integer(statement, 1, file.number());
+  std::vector<std::uint32_t> found;
+  int code = SQLITE_OK;
+  while ((code = database->step(statement)) == SQLITE_ROW) {
+    const auto chunk = static_cast<std::uint32_t>(sqlite3_column_int64(statement.handle(), 0));
+    const std::string_view bytes = column_bytes(statement, 1);
+    const std::size_t from = std::size_t{chunk} * kPagesPerChunk;
+    found.resize(from + bytes.size() / sizeof found[0]);
+    std::memcpy(found.data() + from, bytes.data(), (found.size() - from) * sizeof found[0]);
+  }
+  sqlite3_reset(statement.handle());
+  if (code != SQLITE_DONE) throw database->error(code);
+  file.set_checksums(std::move(found));
+}
+
+void Catalog::Impl::forget_checksums(store::DatabaseFile& file,
+                                     std::span<const std::uint32_t> pages) {
+  std::vector<store::PageChecksum> none;
+  for (const std::uint32_t page : pages) none.push_back({page, 0});
+  transaction([&] { put_checksums(file.number(), file.page_count(), none); });
+  give_checksums(file);
+}
+
 // In the transaction that is open. `pages`: of the database; of those behind them nothing is kept.
 void Catalog::Impl::save_checksums(ObjectNumber number, std::uint32_t pages,
                                    std::span<const store::PageChecksum> written) {
+  put_checksums(number, pages, written);
+  auto& drop = prepared(statements.drop_checksums, kDropChecksums);
+  bind_integer(drop, 1, number);
+  bind_integer(drop, 2, pages == 0 ? 0 : chunk_of(pages) + 1);
+  run(*database, drop);
+}
+
+void Catalog::Impl::put_checksums(ObjectNumber number, std::uint32_t pages,
+                                  std::span<const store::PageChecksum> written) {
   while (!written.empty() && written.front().page <= pages) {
     const std::uint32_t chunk = chunk_of(written.front().page);
     std::vector<std::uint32_t> kept = checksums(number, chunk);
@@ -69,10 +106,6 @@ void Catalog::Impl::save_checksums(ObjectNumber number, std::uint32_t pages,
                       SQLITE_STATIC);
     run(*database, put);
   }
-  auto& drop = prepared(statements.drop_checksums, kDropChecksums);
-  bind_integer(drop, 1, number);
-  bind_integer(drop, 2, pages == 0 ? 0 : chunk_of(pages) + 1);
-  run(*database, drop);
 }
 
 void Catalog::check_pages(store::DatabaseFile& file, std::uint32_t first, std::uint32_t count,
@@ -88,6 +121,24 @@ void Catalog::check_pages(store::DatabaseFile& file, std::uint32_t first, std::u
       file.check_file(first_page(chunk), kept, found);
     });
   }
+}
+
+std::uint64_t Catalog::accept_pages(store::DatabaseFile& file) {
+  std::uint64_t accepted = 0;
+  bool reached_end = false;
+  for (std::uint32_t chunk = 0; !reached_end; ++chunk) {
+    impl_->store.between_checkpoints([&] {
+      const std::scoped_lock lock(impl_->mutex);
+      impl_->require_open();
+      store::FileCheck found;
+      file.check_file(first_page(chunk), impl_->checksums(file.number(), chunk), found);
+      reached_end = found.reached_end;
+      if (found.damaged.empty()) return;
+      accepted += found.damaged.size();
+      impl_->forget_checksums(file, found.damaged);
+    });
+  }
+  return accepted;
 }
 
 }  // namespace perdure::runtime

@@ -74,6 +74,10 @@ struct Catalog::Impl : store::CheckpointHooks, std::enable_shared_from_this<Cata
   void checksums_are_up_to_date();
   void drop_outdated_checksums();
   std::vector<std::uint32_t> checksums(ObjectNumber number, std::uint32_t chunk);
+  void give_checksums(store::DatabaseFile& file);
+  void forget_checksums(store::DatabaseFile& file, std::span<const std::uint32_t> pages);
+  void put_checksums(ObjectNumber number, std::uint32_t pages,
+                     std::span<const store::PageChecksum> written);
   void note_adoptions(std::span<const Adoption> adoptions);
   void finish_adoptions(std::span<const Adoption> adoptions);
   std::vector<store::KeyOwner> unfinished_adoptions();
@@ -112,6 +116,7 @@ struct Catalog::Impl : store::CheckpointHooks, std::enable_shared_from_this<Cata
     store::Statement remove_restore;
     store::Statement has_restores;
     store::Statement find_checksums;
+    store::Statement list_checksums;
     store::Statement put_checksums;
     store::Statement drop_checksums;
     store::Statement date_checksums;

@@ -94,8 +94,7 @@ void Checkpoint::flush() {
   for (Item& item : batch_) {
     item.out.reset();
     core_.open_files().close(item.file->number());
-    item.file->drop_captured(item.captured);
-    item.file->note_written(std::move(item.written));
+    item.file->drop_captured(item.captured, std::move(item.written));
     const std::uint32_t pages = item.captured.total_pages;
     heads_.push_back({item.file->number(), item.captured.head,
                       std::uint64_t{pages} * item.captured.page_size, pages, item.file->written()});

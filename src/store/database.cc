@@ -215,7 +215,9 @@ void Database::run(Statement& statement, const char* sql) {
 }
 
 void Database::begin() {
-  if (!in_transaction()) run(state_->begin, "BEGIN");
+  if (in_transaction()) return;
+  state_->open->clear_error();
+  run(state_->begin, "BEGIN");
 }
 
 Lsn Database::commit() {
@@ -292,9 +294,10 @@ Lsn Database::last_lsn() const noexcept { return file_->head().last_lsn; }
 bool Database::broken() const noexcept { return state_->open->broken(); }
 
 SqlError Database::error(int code) const {
-  SqlError error = make_sql_error(handle_, code, state_->open->last_error());
-  state_->open->clear_error();
-  return error;
+  // What the VFS said holds for what fails because of it, too: the end of the transaction.
+  const int base = code & 0xff;
+  const bool is_of_file = base == SQLITE_IOERR || base == SQLITE_CORRUPT || base == SQLITE_FULL;
+  return make_sql_error(handle_, code, is_of_file ? state_->open->last_error() : "");
 }
 
 std::uint64_t Database::bytes_in_use() {

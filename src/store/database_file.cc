@@ -141,6 +141,19 @@ void DatabaseFile::read_file(std::uint32_t page, std::span<std::byte> out) {
                 "The file " + path.string() + " ends before page " + std::to_string(page) + " of " +
                     std::to_string(valid_pages_) + ". Restore it from a backup.");
   }
+  require_whole(page, out);
+}
+
+void DatabaseFile::require_whole(std::uint32_t page, std::span<const std::byte> content) const {
+  if (page > checksums_.size()) return;
+  const std::uint32_t due = checksums_[page - 1];
+  if (due == 0 || page_checksum(number_, page, content) == due) return;
+  throw Error(ErrorCode::kCorrupt,
+              "The file " + core_.full_path(path_).string() + " is damaged: page " +
+                  std::to_string(page) + ", at byte " +
+                  std::to_string(std::uint64_t{page - 1} * page_size_) +
+                  ", does not match its checksum. Put back a backup of the data "
+                  "directory.");
 }
 
 void DatabaseFile::read_locked(std::uint32_t page, std::span<std::byte> out) {
@@ -467,8 +480,9 @@ void DatabaseFile::capture(CapturedPages& captured, std::size_t bytes_max) {
   captured.head = head_;
 }
 
-void DatabaseFile::drop_captured(const CapturedPages& captured) {
+void DatabaseFile::drop_captured(const CapturedPages& captured, std::vector<PageChecksum> written) {
   const std::scoped_lock lock(mutex_);
+  note_written(std::move(written));
   valid_pages_ = std::min(captured.total_pages, smallest_since_capture_);
   for (const CapturedPages::Page& page : captured.pages) {
     // Above a cut the file does not count, whatever was written there before or after it.
@@ -490,6 +504,30 @@ void DatabaseFile::note_written(std::vector<PageChecksum> written) {
   }
   std::sort(written.begin(), written.end(), by_page);
   written_ = std::move(written);
+  if (has_checksums_) apply_written(written_);
+}
+
+void DatabaseFile::apply_written(std::span<const PageChecksum> written) {
+  if (written.empty()) return;
+  if (checksums_.size() < written.back().page) checksums_.resize(written.back().page);
+  for (const auto& [page, checksum] : written) checksums_[page - 1] = checksum;
+}
+
+void DatabaseFile::forget_written() noexcept {
+  const std::scoped_lock lock(mutex_);
+  written_ = {};
+}
+
+bool DatabaseFile::has_checksums() const {
+  const std::scoped_lock lock(mutex_);
+  return has_checksums_;
+}
+
+void DatabaseFile::set_checksums(std::vector<std::uint32_t> checksums) {
+  const std::scoped_lock lock(mutex_);
+  checksums_ = std::move(checksums);
+  has_checksums_ = true;
+  apply_written(written_);
 }
 
 bool DatabaseFile::is_whole(std::uint32_t page, std::uint32_t checksum, std::span<std::byte> out) {

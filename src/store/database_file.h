@@ -27,7 +27,7 @@ class StoreCore;
 // What a look at the file of a database has found: see DatabaseFile::check_file().
 struct FileCheck {
   // Of the damaged pages, the first kDamagedMax.
-  static constexpr std::size_t kDamagedMax = 100;
+  static constexpr std::size_t kDamagedMax = 1000;
   std::vector<std::uint32_t> damaged;
   std::uint64_t damaged_count = 0;
   std::uint64_t unknown_count = 0;  // pages without a checksum
@@ -109,6 +109,13 @@ class DatabaseFile : public std::enable_shared_from_this<DatabaseFile> {
   void set_exempt_from_limits() noexcept { exempt_ = true; }
   [[nodiscard]] bool exempt_from_limits() const noexcept { return exempt_; }
 
+  // The checksums of the pages of the file, the first one's first, as the catalog keeps them (0:
+  // not known). Once they are here, a page that does not match is refused with Error(kCorrupt)
+  // wherever it is read, so that nothing is built on it. The catalog must not save newer ones
+  // meanwhile.
+  [[nodiscard]] bool has_checksums() const;
+  void set_checksums(std::vector<std::uint32_t> checksums);
+
   // Throws Error(kCorrupt) when the real file is not there, although the log counts on it.
   void require_file() const;
 
@@ -150,12 +157,12 @@ class DatabaseFile : public std::enable_shared_from_this<DatabaseFile> {
   // The checkpoint's side: capture() until `complete`, write and sync the pages, then
   // drop_captured(). `bytes_max` bounds the content of one step.
   void capture(CapturedPages& captured, std::size_t bytes_max);
-  void drop_captured(const CapturedPages& captured);
-  // Pages that the checkpoint has written and synced; and those of which the checksum is not kept
-  // yet, ascending. Under the store's lock of checkpoints, as what follows.
-  void note_written(std::vector<PageChecksum> written);
+  // `written`: the pages that are new in the file, in any order.
+  void drop_captured(const CapturedPages& captured, std::vector<PageChecksum> written);
+  // Pages in the file of which the catalog does not have the checksum yet, ascending; and when it
+  // has. Under the store's lock of checkpoints, as what follows.
   [[nodiscard]] std::span<const PageChecksum> written() const noexcept { return written_; }
-  void forget_written() noexcept { written_ = {}; }
+  void forget_written() noexcept;
   // Reads pages from `first` on and compares them with their checksums (0: not known), while no
   // checkpoint runs. What is not read from the file any more, or will be written again, is passed
   // over. Throws Error(kIo).
@@ -176,6 +183,9 @@ class DatabaseFile : public std::enable_shared_from_this<DatabaseFile> {
   static std::uint64_t append(log::Log& log, std::span<Prepared* const> commits,
                               std::span<log::Appended> out);
   void list_locked();
+  void note_written(std::vector<PageChecksum> written);
+  void apply_written(std::span<const PageChecksum> written);
+  void require_whole(std::uint32_t page, std::span<const std::byte> content) const;
   void advance(const Change& change, std::uint64_t epoch, const log::Appended& appended);
   void find_origin();
   void require_size(std::uint64_t bytes) const;
@@ -209,8 +219,11 @@ class DatabaseFile : public std::enable_shared_from_this<DatabaseFile> {
   std::int64_t prepared_time_ms_ = 0;
   ReadView* views_ = nullptr;  // the first of them
   PageMap map_;
-  // See written(). Stays when a checkpoint fails after it has written this file.
+  // See written(). Stays when a checkpoint fails after it has written this file. Changes under both
+  // locks.
   std::vector<PageChecksum> written_;
+  bool has_checksums_ = false;
+  std::vector<std::uint32_t> checksums_;  // by page, from 1
   std::function<void()> before_first_commit_;
 };
 

@@ -117,7 +117,7 @@ TEST_F(DatabaseFileTest, ACutDuringTheCheckpointCounts) {
   commit({{1, 5}}, 2);
   commit({{1, 6}, {4, 7}}, 4);
   write(captured);
-  file_->drop_captured(captured);
+  file_->drop_captured(captured, {});
   expect_everywhere({6, 2, 0, 7});
 }
 
@@ -132,7 +132,7 @@ TEST_F(DatabaseFileTest, ACutBetweenTwoStepsCounts) {
   file_->capture(captured, 4 * kPage);
   ASSERT_TRUE(captured.complete);
   write(captured);
-  file_->drop_captured(captured);
+  file_->drop_captured(captured, {});
   expect_everywhere({8, 2, 0, 0, 0, 9});
 }
 
@@ -142,7 +142,7 @@ TEST_F(DatabaseFileTest, APageThatChangesDuringTheCheckpointStays) {
   file_->capture(captured, std::size_t{1} << 20);
   commit({{2, 3}}, 2);
   write(captured);
-  file_->drop_captured(captured);
+  file_->drop_captured(captured, {});
   EXPECT_GT(core_->dirty_bytes(), 0U);
   expect_everywhere({1, 3});
 }

@@ -157,6 +157,28 @@ test('what is damaged while nobody serves it', async (t) => {
     ]);
   });
 
+  await t.test('a damaged page is refused wherever it is read, until it is accepted as it is', async () => {
+    const data = join(folder, 'refused');
+    cpSync(lab.data, data, { recursive: true });
+    const file = join(data, 'objects/bench-Counter', `${ids.letter}.sqlite`);
+    const at = readFileSync(file).indexOf('a letter');
+    turnBit(file, at);
+    const perdure = operator(data);
+    const refused = new RegExp(`The file ${file} is damaged: page \\d+, at byte \\d+, does not match its checksum\\. `);
+    const tries = [['sql', 'SELECT a FROM t'], ['sql', "UPDATE t SET a = 'new'", '--write'], ['export', folder]];
+    for (const [command, ...args] of tries) {
+      const { code, stderr } = await perdure(command, 'bench-Counter', 'letter', ...args);
+      assert.match(stderr, refused, command);
+      assert.notEqual(code, 0);
+    }
+    assert.equal((await perdure('verify')).code, 4);
+    const accepted = await perdure('verify', '--accept');
+    assert.equal(accepted.stdout, 'Nothing is damaged.\n');
+    assert.match(accepted.stderr, new RegExp(`^perdure: ${file} \\(bench-Counter "letter", ${ids.letter}\\): 1 page that does not match the checksums counts from now on as it is\\.`));
+    assert.equal((await perdure('sql', 'bench-Counter', 'letter', 'SELECT count(*) n FROM t')).code, 0);
+    assert.equal((await perdure('verify')).code, 0);
+  });
+
   await t.test('a value in the shared key-value file', async () => {
     const found = await damagesOf((data) => {
       const file = join(data, 'data.sqlite');

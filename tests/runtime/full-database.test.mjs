@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { temporaryDirectory } from '../support/files.mjs';
 import { startLab } from '../support/lab.mjs';
+import { operator } from '../support/operate.mjs';
 
 const PAGES_MAX = (10 * 2 ** 30) / 4096;
 const PAGES_LEFT = 20;
@@ -30,6 +31,9 @@ test('a full database', async (t) => {
   await before.stop();
   const [name] = readdirSync(data, { recursive: true }).filter((file) => /[0-9a-f]{64}\.sqlite$/.test(file));
   grow(join(data, name), PAGES_MAX - PAGES_LEFT);
+  // Nobody else may write an object's file.
+  const { stderr } = await operator(data)('verify', '--accept');
+  assert.match(stderr, /: 1 page that does not match the checksums counts from now on as it is\./);
 
   const lab = await startLab(t, { data });
   const state = () => lab.object('a', ({ sql, kv }) => [sql.exec('SELECT a FROM t').raw().toArray(), sql.exec('SELECT count(*) n FROM u').one().n, [...kv.list()]]);

@@ -137,9 +137,13 @@ function registerVerify(program: Command): void {
   perdure verify --data /var/lib/chat --json
 
 Names file, byte and object of what is damaged, and files that are missing. It may run beside a server. SQLite's files have no
-checksums of their own: those of their pages are kept beside them, and SQLite looks how the pages fit together.`,
+checksums of their own: those of their pages are kept beside them, and SQLite looks how the pages fit together.
+
+A damaged page is refused wherever it is read, so that nothing is built on it. Put back a backup of the data directory. Without one,
+--accept lets the objects go on with what is there; look at what they have with "perdure sql".`,
   )
     .option('--json', 'one array, a damage on each line')
+    .option('--accept', 'take pages of databases that do not match their checksums as they are, from now on')
     .action(lazily(() => import('./verify.js'), (module, ...args: Parameters<typeof module.verify>) => module.verify(...args)));
 }
 

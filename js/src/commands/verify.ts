@@ -16,6 +16,7 @@ type About = Omit<Damage, 'offset' | 'problem'>;
 class Findings {
   count = 0;
   readonly unfinished: About[] = [];
+  readonly accepted: (About & { pages: number })[] = [];
   readonly #array: JsonArray | undefined;
 
   constructor(json: boolean) {
@@ -30,7 +31,8 @@ class Findings {
 
   async end(): Promise<void> {
     await this.#array?.end();
-    const { count, unfinished } = this;
+    const { count, unfinished, accepted } = this;
+    for (const { file, objects, pages } of accepted) process.stderr.write(`perdure: ${placeText(file, objects)}: ${pages} ${pages === 1 ? 'page that does' : 'pages that do'} not match the checksums ${pages === 1 ? 'counts' : 'count'} from now on as ${pages === 1 ? 'it is' : 'they are'}.\n`);
     for (const { file, objects } of unfinished) process.stderr.write(`perdure: ${placeText(file, objects)}: changed so fast that only its pages were checked, and not how they belong together.\n`);
     if (count > 0) throw new OperateError(`${count} ${count === 1 ? 'damage' : 'damages'} found. What is damaged can be restored from a backup, or from an export.`, 'damaged');
     if (unfinished.length > 0) throw new OperateError('No damage was found, but not everything could be checked. Run verify again when less is being written.');
@@ -38,11 +40,11 @@ class Findings {
   }
 }
 
-export function verify(options: DataOption & { json?: true }): Promise<void> {
+export function verify(options: DataOption & { json?: true; accept?: true }): Promise<void> {
   return withData(options, async (data) => {
     const findings = new Findings(options.json === true);
     try {
-      await show(data.run('verify', {}), findings);
+      await show(data.run('verify', { accept: options.accept === true }), findings);
     } catch (error) {
       if (!tellsDamage(error)) throw error;
       // The data directory could not be opened because of what is damaged or missing in it.
@@ -80,6 +82,7 @@ async function show(parts: AsyncIterable<VerifyPart>, findings: Findings): Promi
     for await (const part of parts) {
       if (!Array.isArray(part)) {
         if ('withoutChecksum' in part) withoutChecksum = part.withoutChecksum;
+        else if ('accepted' in part) findings.accepted.push(part.accepted);
         else if ('unfinished' in part) findings.unfinished.push(part.unfinished);
         else bars.show(part);
       } else if (part.length > 0) {

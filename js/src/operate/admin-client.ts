@@ -27,6 +27,7 @@ export async function askServer<Name extends OperationName>(
     if (NOBODY.includes(code ?? '')) return undefined;
     if (code === 'EACCES' || code === 'EPERM')
       throw new OperateError(`The admin socket in ${dataDirectory} is for the user who serves it: run this command as that one (${message}).`, 'unavailable');
+    if (code === 'ECONNRESET') throw new OperateError('The server ended before it answered. What it was asked for may have been done.', 'unavailable');
     throw error;
   }
   return partsOf(wholeUntilCut(response)) as AsyncGenerator<PartOf<Name>>;

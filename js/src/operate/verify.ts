@@ -1,4 +1,5 @@
 /** `verify`: every checksum of log, history and files, and SQLite's own check of every database. */
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { DAMAGED, FULL, loadNative, type NativeEngine } from '../runtime/native.js';
@@ -41,7 +42,20 @@ export interface Unfinished {
   unfinished: Omit<Damage, 'offset' | 'problem'>;
 }
 
-export type VerifyPart = Damage[] | Progress | Unchecked | Unfinished;
+/** A database of which pages count as they are from now on. */
+export interface Accepted {
+  accepted: Unfinished['unfinished'] & { pages: number };
+}
+
+export type VerifyPart = Damage[] | Progress | Unchecked | Unfinished | Accepted;
+
+/** What is checked, and how. */
+interface Checked {
+  engine: NativeEngine;
+  dataDirectory: string;
+  signal: AbortSignal;
+  accept: boolean;
+}
 
 /** How often the progress in log and history is looked at. */
 const PROGRESS_MS = 200;
@@ -50,69 +64,93 @@ const PROGRESS_MS = 200;
 const PROBLEMS_MAX = 20;
 const CHECK = `PRAGMA integrity_check(${PROBLEMS_MAX})`;
 const OBJECTS = `
-  SELECT lower(hex(id)), name, namespaces.key, commit_number FROM objects
-  JOIN namespaces ON namespaces.number = namespace ORDER BY objects.number`;
+  SELECT lower(hex(id)), name, namespaces.key, commit_number, objects.number FROM objects
+  JOIN namespaces ON namespaces.number = namespace WHERE objects.number > ? ORDER BY objects.number LIMIT 256`;
 
-export async function* verifyAll({ engine, dataDirectory }: Operated, _: object, signal: AbortSignal): AsyncGenerator<VerifyPart> {
+/** `accept`: pages that do not match their checksums count from now on as they are. */
+export async function* verifyAll({ engine, dataDirectory }: Operated, { accept = false }: { accept?: boolean }, signal: AbortSignal): AsyncGenerator<VerifyPart> {
+  const data: Checked = { engine, dataDirectory, signal, accept };
   for await (const part of verifyLog(dataDirectory, signal)) yield Array.isArray(part) ? await withOwners(engine, part, signal) : part;
-  const catalog = await check(signal, () => View.ofCatalog(engine, signal), { file: join(dataDirectory, 'catalog.sqlite'), objects: [] });
+  const catalog = await check(data, () => View.ofCatalog(engine, signal), { file: join(dataDirectory, 'catalog.sqlite'), objects: [] });
   yield catalog.damages;
-  const shared = await verifyKeyValues(engine, dataDirectory, signal);
+  const shared = await verifyKeyValues(data);
   yield shared.damages;
-  for (const { unfinished } of [catalog, shared]) if (unfinished !== undefined) yield { unfinished };
-  const withoutChecksum = catalog.unknown + shared.unknown + (yield* verifyObjects(engine, dataDirectory, signal));
+  for (const found of [catalog, shared]) yield* remarks(found);
+  const withoutChecksum = catalog.unknown + shared.unknown + (yield* verifyObjects(data));
   if (withoutChecksum > 0) yield { withoutChecksum };
 }
 
 /** What may be an id in the file that the objects with key-value storage share: there is nothing between it and what is before it. */
 const IDS = /(?=([0-9a-f]{64}))/g;
 
-async function verifyKeyValues(engine: NativeEngine, dataDirectory: string, signal: AbortSignal): Promise<Found> {
+async function verifyKeyValues(data: Checked): Promise<Found> {
+  const { engine, dataDirectory, signal } = data;
+  const file = join(dataDirectory, 'data.sqlite');
   const keyed = spaces(engine).filter(({ storage }) => storage === 'kv');
   if (keyed.length === 0) return NOTHING;
-  // A damaged page cannot be read as what it was; but the ids in it can be looked up.
+  for (const { key } of keyed) findSpace(engine, key); // so that ids can be checked
+  // A damaged page is not read as what it is; but the ids in it say whose they are.
   const ownersOf = async (view: View, page: number): Promise<Owner[]> => {
-    const owners: Owner[] = [];
-    const content = Buffer.from(await view.page(page)).toString('latin1');
-    for (const id of new Set([...content.matchAll(IDS)].map(([, id]) => id!))) {
-      for (const { key } of keyed) {
-        const row = await view.first('SELECT 1 FROM do_storage WHERE namespace = ? AND id = ? LIMIT 1', key, id).catch(() => undefined);
-        if (row !== undefined) owners.push({ namespace: key, id, name: null });
-      }
-    }
-    return owners;
+    const content = (await bytesOf(file, (page - 1) * view.pageSize, view.pageSize)).toString('latin1');
+    const ids = new Set([...content.matchAll(IDS)].map(([, id]) => id!));
+    return keyed.flatMap(({ number, key }) => [...ids].filter((id) => engine.isId(number, id)).map((id) => ({ namespace: key, id, name: null })));
   };
-  return check(signal, () => View.ofKeyValues(engine, signal, keyed[0]!), { file: join(dataDirectory, 'data.sqlite'), objects: [] }, ownersOf);
+  return check(data, () => View.ofKeyValues(engine, signal, keyed[0]!), { file, objects: [] }, ownersOf);
+}
+
+async function bytesOf(file: string, offset: number, length: number): Promise<Buffer> {
+  const opened = await open(file, 'r');
+  try {
+    const { buffer, bytesRead } = await opened.read(Buffer.alloc(length), 0, length, offset);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await opened.close();
+  }
 }
 
 /** -> how many pages have no checksum. */
-async function* verifyObjects(engine: NativeEngine, dataDirectory: string, signal: AbortSignal): AsyncGenerator<VerifyPart, number> {
+async function* verifyObjects(data: Checked): AsyncGenerator<VerifyPart, number> {
+  const [databases] = (await catalogRows(data, 'SELECT count(*) FROM objects'))[0] as [number];
   let withoutChecksum = 0;
+  let checked = 0;
+  for (let after = 0; ; ) {
+    // A view for each part: one of all of it would not last on a server that makes many objects.
+    const rows = (await catalogRows(data, OBJECTS, after)) as ObjectRow[];
+    if (rows.length === 0) return withoutChecksum;
+    const damages: Damage[] = [];
+    for (const row of rows) {
+      const found = await verifyObject(data, row);
+      damages.push(...found.damages);
+      withoutChecksum += found.unknown;
+      yield* remarks(found);
+    }
+    after = rows.at(-1)![4];
+    checked += rows.length;
+    if (damages.length > 0) yield damages;
+    yield { of: 'databases', done: checked, total: Math.max(databases, checked) };
+  }
+}
+
+async function catalogRows({ engine, signal }: Checked, query: string, ...parameters: number[]): Promise<unknown[][]> {
   const catalog = await View.ofCatalog(engine, signal);
   try {
-    const databases = (await catalog.first('SELECT count(*) FROM objects'))![0] as number;
-    let checked = 0;
-    for await (const rows of catalog.rows(OBJECTS)) {
-      const damages: Damage[] = [];
-      for (const row of rows) {
-        const found = await verifyObject(engine, dataDirectory, signal, row as ObjectRow);
-        damages.push(...found.damages);
-        withoutChecksum += found.unknown;
-        if (found.unfinished !== undefined) yield { unfinished: found.unfinished };
-      }
-      checked += rows.length;
-      if (damages.length > 0) yield damages;
-      yield { of: 'databases', done: checked, total: databases };
-    }
-    return withoutChecksum;
+    const all: unknown[][] = [];
+    for await (const rows of catalog.rows(query, ...parameters)) all.push(...rows);
+    return all;
   } finally {
     await catalog.close();
   }
 }
 
-type ObjectRow = [id: string, name: string | null, key: string, commits: number];
+function* remarks({ unfinished, accepted }: Found): Generator<VerifyPart> {
+  if (unfinished !== undefined) yield { unfinished };
+  if (accepted !== undefined) yield { accepted };
+}
 
-async function verifyObject(engine: NativeEngine, dataDirectory: string, signal: AbortSignal, [id, name, key, commits]: ObjectRow): Promise<Found> {
+type ObjectRow = [id: string, name: string | null, key: string, commits: number, number: number];
+
+async function verifyObject(data: Checked, [id, name, key, commits]: ObjectRow): Promise<Found> {
+  const { engine, dataDirectory, signal } = data;
   const place: Place = { space: findSpace(engine, key), id, name: undefined };
   if (!engine.isId(place.space.number, id)) {
     const problem = `it has an object of ${key} with the id ${id}, which is not one of that namespace`;
@@ -121,7 +159,7 @@ async function verifyObject(engine: NativeEngine, dataDirectory: string, signal:
   const about = { file: join(dataDirectory, engine.objectPath(place.space.number, id)), objects: [{ namespace: key, id, name }] };
   // Its row comes before its first commit.
   if (commits === 0 && !engine.hasObject(place.space.number, id)) return NOTHING;
-  return check(signal, () => View.toCheck(engine, signal, place), about);
+  return check(data, () => View.toCheck(engine, signal, place), about);
 }
 
 type About = Omit<Damage, 'offset' | 'problem'>;
@@ -132,6 +170,7 @@ interface Found {
   unknown: number;
   /** Whole, but for its structure: it changed too fast for that. */
   unfinished?: About;
+  accepted?: Accepted['accepted'];
 }
 
 const NOTHING: Found = { damages: [], unknown: 0 };
@@ -149,11 +188,11 @@ export function tellsDamage(error: unknown): boolean {
 type OwnersOf = (view: View, page: number) => Promise<Owner[]>;
 
 /** `ownersOf` says whose a page is, of a file that many share. */
-async function check(signal: AbortSignal, open: () => Promise<View>, about: About, ownersOf?: OwnersOf): Promise<Found> {
+async function check({ signal, accept }: Checked, open: () => Promise<View>, about: About, ownersOf?: OwnersOf): Promise<Found> {
   for (let looks = 1; ; looks++) {
     const found: Found = { damages: [], unknown: 0 };
     try {
-      await look(found, open, about, ownersOf);
+      await look(found, accept, open, about, ownersOf);
       return found;
     } catch (error) {
       signal.throwIfAborted();
@@ -163,7 +202,7 @@ async function check(signal: AbortSignal, open: () => Promise<View>, about: Abou
   }
 }
 
-async function look(found: Found, open: () => Promise<View>, about: About, ownersOf?: OwnersOf): Promise<void> {
+async function look(found: Found, accept: boolean, open: () => Promise<View>, about: About, ownersOf?: OwnersOf): Promise<void> {
   let view: View | undefined;
   const add = (problem: string, objects = about.objects): void => {
     found.damages.push({ ...about, objects, offset: offsetIn(problem, view?.pageSize ?? 0), problem });
@@ -172,8 +211,15 @@ async function look(found: Found, open: () => Promise<View>, about: About, owner
     view = await open();
     const { damaged, damagedCount, unknown } = await view.checkPages();
     found.unknown = unknown;
+    if (accept && damagedCount > 0) {
+      found.accepted = { ...about, pages: await view.acceptPages() };
+      damaged.length = 0;
+    }
     for (const page of damaged) add(`page ${page} does not match its checksum`, await ownersOf?.(view, page));
-    if (damagedCount > damaged.length) add(`nor do ${damagedCount - damaged.length} more pages`);
+    if (damaged.length > 0) {
+      if (damagedCount > damaged.length) add(`nor do ${damagedCount - damaged.length} more pages`);
+      return; // SQLite cannot read them
+    }
     for (const problem of await problemsOfSqlite(view)) add(problem);
   } catch (error) {
     if (!tellsDamage(error)) throw error;

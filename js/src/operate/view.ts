@@ -117,11 +117,6 @@ export class View {
     return (await this.first("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", name)) !== undefined;
   }
 
-  /** As it is in the state that the view shows; from 1. */
-  page(page: number): Promise<ArrayBuffer> {
-    return this.#run(() => this.#engine.viewPages(this.#number, page, 1));
-  }
-
   /** All of its file, from the start. */
   async *content(): AsyncGenerator<ArrayBuffer> {
     const step = Math.max(1, Math.floor(PAGES_BYTES_MAX / this.pageSize));
@@ -141,6 +136,11 @@ export class View {
       found.unknown += unknown;
       if (reachedEnd === 1) return found;
     }
+  }
+
+  /** Pages that do not match their checksums count from now on as they are. -> how many. */
+  acceptPages(): Promise<number> {
+    return this.#run(() => this.#engine.acceptPages(this.#number));
   }
 
   /** Writes the pairs of an object of key-value storage into a SQLite file. */

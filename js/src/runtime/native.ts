@@ -34,6 +34,8 @@ export interface NativeEngine {
   viewPages(view: number, first: number, count: number): Promise<ArrayBuffer>;
   /** Of the file that the view is of. */
   checkPages(view: number, first: number, count: number): Promise<[reachedEnd: number, unknown: number, damagedCount: number, ...damaged: number[]]>;
+  /** … -> how many pages count from now on as they are, although they do not match. */
+  acceptPages(view: number): Promise<number>;
   viewPairs(view: number, namespace: number, hexId: string, file: string): Promise<void>;
   interruptView(view: number): void;
   closeView(view: number): void;
