@@ -128,7 +128,7 @@ test('C++ reads what a server has written, and JavaScript what C++ has', async (
   const bookmark = await first.call('THING', 'a', 'bookmark');
 
   const locked = await refused(data, 'list');
-  assert.match(locked, /^inspect: The data directory \S+ is in use by another process\. Stop that one/);
+  assert.match(locked, /^inspect: The data directory \S+ is in use by another process, or open in this one\. Stop or close that/);
 
   await first.server.stop('SIGKILL');
 
@@ -167,6 +167,19 @@ test('C++ reads what a server has written, and JavaScript what C++ has', async (
   assert.equal(sqlite(copy, 'SELECT count(*) FROM t'), '4');
   await inspect(data, 'restore', 'test-Thing', 'a', undo);
   assert.equal(await sql('SELECT count(*) FROM t'), '2');
+});
+
+test("what the example's README says that it prints", async (t) => {
+  const data = join(temporaryDirectory(t), 'data');
+  const server = await serve(t, join(root, 'examples/counter'), { data });
+  for (const count of ['1', '2']) assert.equal((await server.text('/increment?name=a', { method: 'POST' })).trim(), count);
+  await server.stop();
+  const readme = readFileSync(join(root, 'examples/cpp/inspect/README.md'), 'utf8');
+  const said = (command) => readme.split('\n').find((line, i, lines) => lines[i - 1] === `build/inspect ../../counter/.perdure ${command}`).replace(/^# /, '');
+  assert.equal(await inspect(data, 'list'), said('list'));
+  assert.equal(await inspect(data, 'sql', 'counter-Counter', 'a', 'SELECT * FROM data'), said("sql counter-Counter a 'SELECT * FROM data'"));
+  const stem = said('bookmark counter-Counter a').split('-').slice(0, 3).join('-');
+  assert.equal((await inspect(data, 'bookmark', 'counter-Counter', 'a')).split('-').slice(0, 3).join('-'), stem);
 });
 
 test('the example says what is wrong', async (t) => {

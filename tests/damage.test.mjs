@@ -89,7 +89,7 @@ test('a flipped bit in the middle of the log is refused', async (t) => {
   flipBit(segment, at + frameHeaderBytes + 20);
   assert.equal(
     await refusal(data),
-    `perdure: The log is damaged: frame at byte ${at} of ${segment} does not match its checksum, and later frames show that it had been stored. Nothing was changed. Restore the file from a backup or a replica, or move the data directory away to start empty.\n`,
+    `perdure: The log is damaged: frame at byte ${at} of ${segment} does not match its checksum, and later frames show that it had been stored. Nothing was changed. Restore the file from a backup, or move the data directory away to start empty.\n`,
   );
   flipBit(segment, at + frameHeaderBytes + 20);
   const server = await serve(t, counter, { data });

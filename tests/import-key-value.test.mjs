@@ -142,7 +142,7 @@ test('a damaged or foreign file, and nothing is imported', async (t) => {
       writeFileSync(file, bytes);
     }, /is damaged: |cannot be read as a SQLite database: database disk image is malformed/],
     'a table of its own': [(file) => change(file, 'CREATE TABLE notes (a)'), /has the table "notes": its class has SQLite storage\. Declare it in new_sqlite_classes\.\n$/],
-    'a number for a value': [(file) => change(file, "INSERT INTO _cf_KV VALUES ('x', 5)"), /has a pair in its table _cf_KV that is not a text and a structured clone\.\n$/],
+    'a number for a value': [(file) => change(file, "INSERT INTO _cf_KV VALUES ('x', 5)"), /has a pair in its table _cf_KV that is not a text and a structured clone \(BLOB\) or JSON \(TEXT\)\.\n$/],
     'a value without end': [(file) => change(file, "INSERT INTO _cf_KV VALUES ('vast', zeroblob(67108864))"),
       /has a key with a value of 67108868 bytes together, "vast"; key-value storage takes 67108864\. Delete it or split it where it was written\.\n$/],
   };

@@ -16,7 +16,7 @@ enum class ErrorCode {
   kVersion,   // written by a newer format
   kLocked,    // somebody else has it: another process the directory, another Storage the object
   kPoisoned,  // the log failed to write or sync; nothing more is acknowledged
-  kSql,       // SQLite's message: a SqlError
+  kSql,       // SQLite refuses it, or it is used wrongly: always a SqlError
   kNotFound,  // there is no such thing; the message says what there is, where that helps
   kRange,     // outside what there is; the message names that
 };
@@ -33,7 +33,9 @@ class PERDURE_API Error : public std::runtime_error {
 };
 
 // SQLite's result code with the text for the user, worded as Cloudflare's runtime words it:
-// "no such table: x: SQLITE_ERROR", "near \"SELEC\": syntax error at offset 0: SQLITE_ERROR".
+// "no such table: x: SQLITE_ERROR", "near \"SELEC\": syntax error at offset 0: SQLITE_ERROR". What
+// SQLite is not asked, such as the number of parameters, has the code SQLITE_ERROR (1) and, as
+// there, a text without it: "Wrong number of parameter bindings for SQL query."
 class PERDURE_API SqlError : public Error {
  public:
   SqlError(int sqlite_code, const std::string& message)

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "perdure/export.h"
@@ -38,15 +39,18 @@ class PERDURE_API KvValue {
 
   // Values that JSON has: nullptr, bool, numbers, text. Error(kInvalid) for what is not a number in
   // JavaScript (an integer past 2^53) or not in JSON (NaN, infinity), and for text that is not
-  // UTF-8.
+  // UTF-8. A character is neither: put its number, or a text.
   KvValue(std::nullptr_t) : KvValue(Format::kJson, "null") {}
   template <std::same_as<bool> T>
   KvValue(T value) : KvValue(Format::kJson, value ? "true" : "false") {}
+  template <Integer T>
+  KvValue(T value)
+      : KvValue(of_integer(
+            static_cast<std::conditional_t<std::is_signed_v<T>, std::int64_t, std::uint64_t>>(
+                value))) {}
   template <std::integral T>
-  requires(!std::same_as<T, bool>) KvValue(T value)
-      : KvValue(of_integer(std::in_range<std::int64_t>(value)
-                               ? static_cast<std::int64_t>(value)
-                               : std::numeric_limits<std::int64_t>::max())) {}
+  requires(!std::same_as<T, bool> && !Integer<T>) KvValue(T character)
+  = delete;
   template <std::floating_point T>
   KvValue(T value) : KvValue(of_number(static_cast<double>(value))) {}
   template <typename T>
@@ -74,6 +78,7 @@ class PERDURE_API KvValue {
   friend class KvCursor;
   KvValue(Format format, std::string bytes) : format_(format), bytes_(std::move(bytes)) {}
   static KvValue of_integer(std::int64_t value);
+  static KvValue of_integer(std::uint64_t value);
   static KvValue of_number(double value);
   static KvValue of_text(std::string_view text);
 

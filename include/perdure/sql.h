@@ -3,6 +3,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -50,7 +51,7 @@ class PERDURE_API Row {
   [[nodiscard]] int index_of(std::string_view name) const;
 
   // The column as a T:
-  //   INTEGER  any integer type that holds the value; bool (not 0); double
+  //   INTEGER  any Integer type that holds the value; bool (not 0); double
   //   REAL     double, float
   //   TEXT     std::string; std::string_view, valid as long as the row
   //   BLOB     Blob; std::span<const std::byte>, valid as long as the row
@@ -118,13 +119,13 @@ class PERDURE_API Statement {
   [[nodiscard]] bool writes() const;
 
   // Sets a parameter, counted from 1, until it is set again; texts and blobs are copied. Resets the
-  // statement when it is running. T: nullptr, an integer, bool (0 or 1), a floating-point number,
+  // statement when it is running. T: nullptr, an Integer, bool (0 or 1), a floating-point number,
   // text (UTF-8), bytes, a Value, or an std::optional of these. Throws Error(kInvalid) for a
   // parameter that is not there and for an integer past 64 signed bits, SqlError for a value past
   // the limit.
   template <typename T>
   void bind(int parameter, const T& value);
-  // Sets all of them. Error(kSql) when there are more or fewer parameters.
+  // Sets all of them. Throws SqlError when there are more or fewer parameters.
   template <typename... T>
   void bind_all(const T&... values) {
     check_count(static_cast<int>(sizeof...(T)));
@@ -184,7 +185,7 @@ class PERDURE_API Cursor {
   [[nodiscard]] Row row() const noexcept { return statement_.row(); }
 
   // What the only row has: all its columns, as Row::get() reads them; of one column its value, of
-  // several a tuple. Error(kSql) when there is no row, or another one.
+  // several a tuple. Throws SqlError when there is no row, or another one.
   //   auto count = sql.exec("SELECT count(*) FROM t").one<std::int64_t>();
   //   auto [a, b] = sql.exec("SELECT a, b FROM t WHERE id = ?", 1).one<double, std::string>();
   template <typename... T>
@@ -250,7 +251,7 @@ class PERDURE_API Sql {
   Sql(const Sql&) = delete;
   Sql& operator=(const Sql&) = delete;
 
-  // Prepares one statement. Throws SqlError (kSql), also when there is none or more than one.
+  // Prepares one statement. Throws SqlError, also when there is none or more than one.
   [[nodiscard]] Statement prepare(std::string_view query);
 
   // Runs a query with its parameters and returns its rows. It has run when this returns, whether or
@@ -297,7 +298,7 @@ T Row::get(int column) const {
     return value(column);
   } else if constexpr (std::is_same_v<T, bool>) {
     return integer(column) != 0;
-  } else if constexpr (std::integral<T>) {
+  } else if constexpr (Integer<T>) {
     const std::int64_t number = integer(column);
     if (!std::in_range<T>(number)) native::refuse_integer(number);
     return static_cast<T>(number);
@@ -327,11 +328,11 @@ void Statement::bind(int parameter, const T& value) {
     }
   } else if constexpr (std::is_same_v<T, Value>) {
     std::visit([&](const auto& of) { bind(parameter, of); }, value);
-  } else if constexpr (std::integral<T>) {
-    if (!std::in_range<std::int64_t>(
-            static_cast<std::conditional_t<std::is_signed_v<T>, std::int64_t, std::uint64_t>>(
-                value)))
-      native::refuse_unsigned(static_cast<std::uint64_t>(value));
+  } else if constexpr (Integer<T> || std::is_same_v<T, bool>) {
+    if constexpr (std::is_unsigned_v<T>) {
+      if (std::cmp_greater(std::uint64_t{value}, std::numeric_limits<std::int64_t>::max()))
+        native::refuse_unsigned(value);
+    }
     bind_integer(parameter, static_cast<std::int64_t>(value));
   } else if constexpr (std::floating_point<T>) {
     bind_real(parameter, static_cast<double>(value));

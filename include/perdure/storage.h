@@ -129,8 +129,8 @@ class PERDURE_API Storage {
   void delete_all();
 
   // The object's one alarm, which rings when its class is served: at that time or, when it has
-  // passed, at once. A write each, and part of the open transaction. A time before 1970 is
-  // Error(kInvalid).
+  // passed, at once. A write each, and part of the open transaction. The first
+  // millisecond of 1970 and times before it are Error(kInvalid).
   [[nodiscard]] std::optional<Time> get_alarm();
   void set_alarm(Time time);
   void delete_alarm();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -22,6 +23,15 @@ using Blob = std::vector<std::byte>;
 using Value = std::variant<std::monostate, std::int64_t, double, std::string, Blob>;
 
 enum class ColumnType : std::uint8_t { kNull, kInteger, kReal, kText, kBlob };
+
+// The integer types that are taken and given: of up to 64 bits. Neither bool nor the types of
+// characters, which are no numbers: 'a' may be meant as 97 or as "a". (signed char and unsigned
+// char, of which std::int8_t and std::uint8_t are made, are numbers.)
+template <typename T>
+concept Integer = std::integral<T> && sizeof(T) <= sizeof(std::int64_t) && !std::same_as<T, bool> &&
+                  !std::same_as<T, char> && !std::same_as<T, wchar_t> &&
+                  !std::same_as<T, char8_t> && !std::same_as<T, char16_t> &&
+                  !std::same_as<T, char32_t>;
 
 // Where the objects of a namespace keep what they store. Chosen when the namespace is made, for
 // good.

@@ -1,4 +1,4 @@
-/** `perdure import`: the objects of `wrangler dev` and workerd for a project. */
+/** `perdure import`: the objects of `wrangler dev`, of workerd and of an export for a project. */
 import { resolve } from 'node:path';
 import { progressBar } from './commands/progress.js';
 import { findObjects, type FoundObject } from './import/find.js';

@@ -135,7 +135,7 @@ Checkpoint decode_checkpoint(std::span<const std::byte> bytes, const std::string
           checksum(bytes.first(kCheckpointChecksumAt))) {
     throw Error(ErrorCode::kCorrupt, "The log is damaged: " + path +
                                          " does not match its checksum. Nothing was changed. "
-                                         "Restore the file from a backup or a replica, or move the "
+                                         "Restore the file from a backup, or move the "
                                          "data directory away to start empty.");
   }
   return Checkpoint{

@@ -20,7 +20,7 @@ using std::chrono::milliseconds;
 using testing::HasSubstr;
 
 constexpr const char* kAdvice =
-    " Nothing was changed. Restore the file from a backup or a replica, or move the data directory "
+    " Nothing was changed. Restore the file from a backup, or move the data directory "
     "away to start empty.";
 
 class LogTest : public testing::Test {

@@ -13,7 +13,7 @@ namespace perdure::log {
 namespace {
 
 constexpr const char* kAdvice =
-    " Nothing was changed. Restore the file from a backup or a replica, or move the data directory "
+    " Nothing was changed. Restore the file from a backup, or move the data directory "
     "away to start empty.";
 
 [[noreturn]] void damaged(const std::string& what) {

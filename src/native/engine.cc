@@ -128,6 +128,19 @@ std::string listed(const std::vector<Namespace>& namespaces) {
   return text + (namespaces.size() > kKeysNamedMax ? ", …" : ".");
 }
 
+void replace(std::string& text, std::string_view old, std::string_view with) {
+  if (const auto at = text.find(old); at != std::string::npos) text.replace(at, old.size(), with);
+}
+
+// The store speaks of processes and of the command line.
+Error in_words_of_programs(const Error& error) {
+  std::string message = error.what();
+  replace(message, " with --data", "");
+  replace(message, "in use by another process. Stop that one",
+          "in use by another process, or open in this one. Stop or close that");
+  return Error(error.code(), message);
+}
+
 }  // namespace
 
 Engine Engine::open(const std::filesystem::path& directory, Options options) {
@@ -137,8 +150,15 @@ Engine Engine::open(const std::filesystem::path& directory, Options options) {
                     ". Name the folder that holds the file \"format\", or set "
                     "Options::create_if_missing.");
   }
-  return Engine(native::EngineState::open(native::store_options(directory, options),
-                                          std::move(options.on_failure)));
+  auto store_options = native::store_options(directory, options);
+  try {
+    return Engine(
+        native::EngineState::open(std::move(store_options), std::move(options.on_failure)));
+  } catch (const SqlError&) {
+    throw;
+  } catch (const Error& error) {
+    throw in_words_of_programs(error);
+  }
 }
 
 Engine::Engine(std::shared_ptr<native::EngineState> state) noexcept : state_(std::move(state)) {}

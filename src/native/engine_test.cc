@@ -209,14 +209,35 @@ TEST_F(EngineDirectoryTest, HasOneOwner) {
   EXPECT_FALSE(std::filesystem::exists(data()));
   Engine engine = create();
   EXPECT_EQ(code_of([&] { static_cast<void>(Engine::open(data())); }), ErrorCode::kLocked);
+  EXPECT_EQ(message_of([&] { static_cast<void>(Engine::open(data())); }),
+            "The data directory " + data().string() +
+                " is in use by another process, or open in this one. Stop or close that, or choose "
+                "another directory.");
   engine.close();
   static_cast<void>(Engine::open(data()));
+}
+
+TEST_F(EngineDirectoryTest, WhereNothingExpiresTheRangeBeginsIn1970) {
+  Engine engine = create();
+  Storage storage =
+      engine.open_namespace("app-Counter").open("a", Namespace::OpenMode::kCreateIfMissing);
+  storage.sql().exec("CREATE TABLE t (a)");
+  static_cast<void>(storage.get_bookmark_for_time(Time()));
+  EXPECT_THAT(message_of([&] {
+                static_cast<void>(storage.get_bookmark_for_time(Time(std::chrono::days(-1))));
+              }),
+              ::testing::HasSubstr("1969-12-31T00:00:00.000Z: this object can be taken back to "
+                                   "times from 1970-01-01T00:00:00.000Z to "));
 }
 
 TEST_F(EngineDirectoryTest, RefusesADirectoryOfSomethingElse) {
   std::filesystem::create_directories(data());
   std::ofstream(data() / "notes.txt") << "mine";
   EXPECT_EQ(code_of([&] { static_cast<void>(create()); }), ErrorCode::kCorrupt);
+  EXPECT_EQ(message_of([&] { static_cast<void>(create()); }),
+            "The directory " + data().string() +
+                " is not a data directory of Perdure, and not empty (it has 'notes.txt' but no "
+                "file 'format'). Choose another directory.");
   EXPECT_EQ(code_of([&] {
               static_cast<void>(Engine::open(
                   directory_ / "x",

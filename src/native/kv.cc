@@ -24,7 +24,8 @@ constexpr std::size_t kValueBytesMax = std::size_t{128} << 10;  // in the shared
 constexpr char kV8Clone = '\xff';
 constexpr char kCloneWithErrors = 'E';
 
-constexpr double kExactMax = 9007199254740992;  // 2^53
+// Up to here a double has all integers: 2^53.
+constexpr std::int64_t kExactMax = std::int64_t{1} << 53;
 
 [[noreturn]] void invalid(const std::string& message) { throw Error(ErrorCode::kInvalid, message); }
 
@@ -72,11 +73,22 @@ KvValue KvValue::structured_clone(std::span<const std::byte> bytes) {
   return {Format::kStructuredClone, std::string(data, bytes.size())};
 }
 
+namespace {
+
+[[noreturn]] void refuse_inexact(const std::string& integer) {
+  invalid("The integer " + integer +
+          " is past 2^53: it is no exact number in JavaScript. Put it as text.");
+}
+
+}  // namespace
+
 KvValue KvValue::of_integer(std::int64_t value) {
-  if (std::abs(static_cast<double>(value)) > kExactMax) {
-    invalid("The integer " + std::to_string(value) +
-            " is past 2^53: it is no exact number in JavaScript. Put it as text.");
-  }
+  if (value < -kExactMax || value > kExactMax) refuse_inexact(std::to_string(value));
+  return {Format::kJson, std::to_string(value)};
+}
+
+KvValue KvValue::of_integer(std::uint64_t value) {
+  if (std::cmp_greater(value, kExactMax)) refuse_inexact(std::to_string(value));
   return {Format::kJson, std::to_string(value)};
 }
 
@@ -125,7 +137,7 @@ bool KvValue::as_bool() const { return scalar(*this, Kind::kBool, "true or false
 
 std::int64_t KvValue::as_integer() const {
   const double number = scalar(*this, Kind::kNumber, "an integer").number;
-  if (std::trunc(number) != number || std::abs(number) > kExactMax)
+  if (std::trunc(number) != number || std::abs(number) > static_cast<double>(kExactMax))
     invalid("The value is not an integer up to 2^53: " + bytes_);
   return static_cast<std::int64_t>(number);
 }

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "native/native_testing.h"
@@ -12,6 +13,15 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+
+template <typename... T>
+constexpr bool kTakesAll = (std::is_constructible_v<KvValue, T> && ...);
+template <typename... T>
+constexpr bool kTakesAny = (std::is_constructible_v<KvValue, T> || ...);
+static_assert(kTakesAll<bool, std::int8_t, std::uint8_t, short, unsigned, long, long long,
+                        unsigned long long, float, double, const char*, std::string>);
+static_assert(!kTakesAny<char, wchar_t, char8_t, char16_t, char32_t>,
+              "a character is no number: a program is told so where it says it");
 
 // Each test with both kinds of storage.
 class KvTest : public NativeTest, public ::testing::WithParamInterface<StorageKind> {
@@ -42,6 +52,8 @@ TEST_P(KvTest, PutsAndGetsWhatJsonHas) {
   kv_.put("bool", true);
   kv_.put("integer", -12);
   kv_.put("large", std::int64_t{1} << 53);
+  kv_.put("unsigned", std::uint64_t{1} << 53);
+  kv_.put("low", -(std::int64_t{1} << 53));
   kv_.put("number", 0.1);
   kv_.put("text", "a \"quoted\" \xc3\xa4\n");
   kv_.put("json", KvValue::json(R"({"a": [1, 2.5, null]})"));
@@ -49,6 +61,8 @@ TEST_P(KvTest, PutsAndGetsWhatJsonHas) {
   EXPECT_TRUE(kv_.get("bool")->as_bool());
   EXPECT_EQ(kv_.get("integer")->as_integer(), -12);
   EXPECT_EQ(kv_.get("large")->as_integer(), std::int64_t{1} << 53);
+  EXPECT_EQ(kv_.get("unsigned")->as_integer(), std::int64_t{1} << 53);
+  EXPECT_EQ(kv_.get("low")->as_integer(), -(std::int64_t{1} << 53));
   EXPECT_EQ(kv_.get("number")->as_number(), 0.1);
   EXPECT_EQ(kv_.get("text")->as_string(), "a \"quoted\" \xc3\xa4\n");
   EXPECT_EQ(kv_.get("text")->json(), "\"a \\\"quoted\\\" \xc3\xa4\\n\"");
@@ -113,10 +127,21 @@ TEST_P(KvTest, ListsMoreThanABatchWhileTheStorageIsUsed) {
 }
 
 TEST_P(KvTest, RefusesWhatJavaScriptCouldNotRead) {
-  EXPECT_EQ(
-      message_of([&] { kv_.put("a", (std::int64_t{1} << 53) + 2); }),
-      "The integer 9007199254740994 is past 2^53: it is no exact number in JavaScript. Put it "
-      "as text.");
+  const auto past = [](const std::string& integer) {
+    return "The integer " + integer +
+           " is past 2^53: it is no exact number in JavaScript. Put it as text.";
+  };
+  // As a double it would be 2^53.
+  EXPECT_EQ(message_of([&] { kv_.put("a", (std::int64_t{1} << 53) + 1); }),
+            past("9007199254740993"));
+  EXPECT_EQ(message_of([&] { kv_.put("a", -(std::int64_t{1} << 53) - 1); }),
+            past("-9007199254740993"));
+  EXPECT_EQ(message_of([&] { kv_.put("a", (std::uint64_t{1} << 53) + 1); }),
+            past("9007199254740993"));
+  EXPECT_EQ(message_of([&] { kv_.put("a", std::numeric_limits<std::uint64_t>::max()); }),
+            past("18446744073709551615"));
+  EXPECT_EQ(message_of([&] { kv_.put("a", std::numeric_limits<std::int64_t>::min()); }),
+            past("-9223372036854775808"));
   EXPECT_EQ(code_of([&] { kv_.put("a", std::numeric_limits<std::uint64_t>::max()); }),
             ErrorCode::kInvalid);
   EXPECT_EQ(message_of([&] { kv_.put("a", std::nan("")); }),

@@ -343,7 +343,7 @@ void Statement::reset() { native::to_bind(state_); }
 
 void Statement::check_count(int values) const {
   if (sqlite3_bind_parameter_count(native::open(state_).handle) != values)
-    throw Error(ErrorCode::kSql, "Wrong number of parameter bindings for SQL query.");
+    throw SqlError(SQLITE_ERROR, "Wrong number of parameter bindings for SQL query.");
 }
 
 std::int64_t Statement::finish() {
@@ -378,13 +378,13 @@ bool Cursor::next() {
 
 void Cursor::require_row() {
   if (next()) return;
-  throw Error(ErrorCode::kSql, "Expected exactly one result from SQL query, but got no results.");
+  throw SqlError(SQLITE_ERROR, "Expected exactly one result from SQL query, but got no results.");
 }
 
 void Cursor::require_end() {
   if (!next()) return;
-  throw Error(ErrorCode::kSql,
-              "Expected exactly one result from SQL query, but got multiple results.");
+  throw SqlError(SQLITE_ERROR,
+                 "Expected exactly one result from SQL query, but got multiple results.");
 }
 
 std::uint64_t Cursor::rows_read() const {
@@ -428,11 +428,12 @@ Statement Sql::prepare(std::string_view query) {
   store::Database& database = storage_.open_database();
   std::size_t tail = 0;
   store::Statement statement = prepare_first(database, query, &tail);
-  if (!statement) throw Error(ErrorCode::kSql, kNoStatement);
+  if (!statement) throw SqlError(SQLITE_ERROR, kNoStatement);
   if (!rest_of(query, tail).empty()) {
-    throw Error(ErrorCode::kSql,
-                "There is more than one statement in the SQL code: prepare them one by one, or use "
-                "exec().");
+    throw SqlError(
+        SQLITE_ERROR,
+        "There is more than one statement in the SQL code: prepare them one by one, or use "
+        "exec().");
   }
   return Statement(new StatementState(storage_, std::move(statement)));
 }
@@ -444,7 +445,7 @@ Statement Sql::take(std::string_view query) {
   for (std::string_view rest = query;;) {
     std::size_t tail = 0;
     store::Statement first = prepare_first(database, rest, &tail);
-    if (!first) throw Error(ErrorCode::kSql, kNoStatement);
+    if (!first) throw SqlError(SQLITE_ERROR, kNoStatement);
     rest = rest_of(rest, tail);
     Statement statement(new StatementState(storage_, std::move(first)));
     if (rest.empty()) {
@@ -454,9 +455,9 @@ Statement Sql::take(std::string_view query) {
     // Before the next one is prepared, which may need what this one makes.
     single = false;
     if (statement.parameter_count() != 0) {
-      throw Error(ErrorCode::kSql,
-                  "When executing multiple SQL statements in a single call, only the last "
-                  "statement can have parameters.");
+      throw SqlError(SQLITE_ERROR,
+                     "When executing multiple SQL statements in a single call, only the last "
+                     "statement can have parameters.");
     }
     statement.finish();
   }

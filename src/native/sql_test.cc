@@ -1,5 +1,8 @@
 #include "perdure/sql.h"
 
+#include <cstdint>
+#include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -191,6 +194,47 @@ TEST_F(SqlTest, SaysWhatIsWrongWithTheSql) {
             "access to _cf_KV.key is prohibited: SQLITE_AUTH");
   EXPECT_EQ(message_of([&] { sql_.exec("SELECT ?", 1, 2); }),
             "Wrong number of parameter bindings for SQL query.");
+}
+
+// As the headers say: whoever catches SqlError has all that is wrong with SQL.
+TEST_F(SqlTest, WhatSqliteIsNotAskedIsASqlErrorToo) {
+  sql_.exec("INSERT INTO t VALUES (1, 1), (2, 2)");
+  Statement one_parameter = sql_.prepare("SELECT ?");
+  const std::vector<std::function<void()>> mistakes = {
+      [&] { static_cast<void>(sql_.prepare("")); },
+      [&] { static_cast<void>(sql_.prepare("SELECT 1; SELECT 2")); },
+      [&] { sql_.exec(" -- nothing"); },
+      [&] { sql_.exec("SELECT ?; SELECT ?", 1); },
+      [&] { sql_.exec("SELECT ?", 1, 2); },
+      [&] { one_parameter.run(); },
+      [&] { static_cast<void>(sql_.exec("SELECT a FROM t WHERE a = 3").one<int>()); },
+      [&] { static_cast<void>(sql_.exec("SELECT a FROM t").one<int>()); },
+  };
+  for (std::size_t i = 0; i < mistakes.size(); ++i) {
+    try {
+      mistakes[i]();
+      ADD_FAILURE() << i;
+    } catch (const SqlError& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kSql) << i;
+      EXPECT_EQ(error.sqlite_code(), 1) << i;
+      EXPECT_THAT(error.what(), ::testing::Not(::testing::HasSubstr("SQLITE_"))) << i;
+    } catch (const Error& error) {
+      ADD_FAILURE() << i << ": " << error.what();
+    }
+  }
+}
+
+static_assert(Integer<std::int8_t> && Integer<std::uint8_t> && Integer<long> &&
+              Integer<unsigned long long>);
+static_assert(!Integer<bool> && !Integer<char> && !Integer<wchar_t> && !Integer<char8_t> &&
+              !Integer<char16_t> && !Integer<char32_t>);
+
+TEST_F(SqlTest, TakesEveryInteger) {
+  constexpr auto kMax = std::numeric_limits<std::int64_t>::max();
+  EXPECT_EQ(sql_.exec("SELECT ?", std::uint64_t{kMax}).one<std::uint64_t>(), std::uint64_t{kMax});
+  EXPECT_EQ(sql_.exec("SELECT ?", -kMax - 1).one<std::int64_t>(), -kMax - 1);
+  EXPECT_EQ(sql_.exec("SELECT ?", std::int8_t{-5}).one<std::int8_t>(), -5);
+  EXPECT_TRUE(sql_.exec("SELECT ?", true).one<bool>());
 }
 
 TEST_F(SqlTest, AStatementThatFailsCanBeRunAgain) {

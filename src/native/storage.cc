@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/utc.h"
 #include "native/storage_state.h"
 #include "store/database_file.h"
 
@@ -250,7 +251,11 @@ std::optional<Time> Storage::get_alarm() {
 void Storage::set_alarm(Time time) {
   StorageState& storage = *state_;
   const std::int64_t time_ms = time.time_since_epoch().count();
-  if (time_ms <= 0) throw Error(ErrorCode::kInvalid, "An alarm must be set to a time after 1970.");
+  if (time_ms <= 0) {
+    throw Error(ErrorCode::kInvalid,
+                "An alarm must be set to a time after 1970-01-01T00:00:00.000Z, not to " +
+                    utc_text(time_ms) + ".");
+  }
   storage.write([&] {
     const auto now_ms = static_cast<std::uint64_t>(storage.shard.store().now_ms());
     storage.shard.set_alarm(storage.slot, static_cast<std::uint64_t>(time_ms), now_ms);

@@ -158,7 +158,8 @@ TEST_F(StorageTest, AlarmsAreKeptWithTheObject) {
   storage.delete_alarm();
   EXPECT_EQ(storage.get_alarm(), std::nullopt);
   EXPECT_EQ(message_of([&] { storage.set_alarm(Time()); }),
-            "An alarm must be set to a time after 1970.");
+            "An alarm must be set to a time after 1970-01-01T00:00:00.000Z, not to "
+            "1970-01-01T00:00:00.000Z.");
   Storage keyed = create_keyed("a");
   keyed.set_alarm(when);
   keyed.close();
@@ -292,6 +293,11 @@ TEST_F(StorageTest, RefusesBookmarksThatAreNotThisObjects) {
   const std::string of_b = b.get_current_bookmark();
   EXPECT_EQ(code_of([&] { a.restore(of_b); }), ErrorCode::kInvalid);
   EXPECT_EQ(code_of([&] { a.restore("nonsense"); }), ErrorCode::kInvalid);
+  EXPECT_EQ(
+      message_of([&] { a.restore("nonsense"); }),
+      "The bookmark \"nonsense\" is malformed, and so not as it was given out. A bookmark has "
+      "groups of 8, 8, 8 and 32 digits, 0 to 9 and a to f; the last 16 are a checksum of the "
+      "others.");
   EXPECT_EQ(code_of([&] {
               static_cast<void>(
                   a.get_bookmark_for_time(Time(std::chrono::milliseconds(now_ms_ + 1'000'000))));

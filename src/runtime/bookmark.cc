@@ -32,8 +32,8 @@ bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 
 [[noreturn]] void refuse(std::string_view text) {
   throw Error(ErrorCode::kInvalid,
               "The bookmark " + quoted_bookmark(text) +
-                  " is malformed. A bookmark is what getCurrentBookmark(), getBookmarkForTime() or "
-                  "onNextSessionRestoreBookmark() returned, unchanged.");
+                  " is malformed, and so not as it was given out. A bookmark has groups of 8, 8, "
+                  "8 and 32 digits, 0 to 9 and a to f; the last 16 are a checksum of the others.");
 }
 
 }  // namespace

@@ -103,13 +103,15 @@ constexpr char kFindKeyValues[] =
     "WHERE number = 2";
 
 constexpr char kFindObject[] =
-    "SELECT number, namespace, commit_number, last_lsn, segment, segment_offset, time_ms, bytes "
-    "FROM objects WHERE id = ?";
+    "SELECT number, namespace, commit_number, last_lsn, segment, segment_offset, time_ms, bytes, "
+    "name IS NOT NULL FROM objects WHERE id = ?";
 constexpr char kInsertObject[] =
     "INSERT INTO objects (number, namespace, id, name) VALUES (?, ?, ?, ?)";
 // It has been committed to, elsewhere: the file, not the log, says what is in it.
 constexpr char kAdoptObject[] =
-    "INSERT INTO objects (number, namespace, id, commit_number, bytes) VALUES (?, ?, ?, 1, ?)";
+    "INSERT INTO objects (number, namespace, id, commit_number, bytes, name) "
+    "VALUES (?, ?, ?, 1, ?, ?)";
+constexpr char kNameObject[] = "UPDATE objects SET name = ?2 WHERE number = ?1";
 // Those with key-value storage, while their pairs are being written.
 constexpr char kNoteAdoption[] = "INSERT INTO unfinished_adoptions VALUES (?, ?)";
 constexpr char kFindUnfinished[] =
@@ -299,6 +301,7 @@ std::optional<KnownObject> Catalog::Impl::find(const ObjectId& id) {
   object.ns = static_cast<NamespaceNumber>(row.integer(1));
   object.head = head_of(row, 2);
   object.bytes = static_cast<std::uint64_t>(row.integer(7));
+  object.has_name = row.integer(8) != 0;
   return object;
 }
 
@@ -319,7 +322,16 @@ std::shared_ptr<store::DatabaseFile> Catalog::Impl::object(NamespaceNumber ns, c
   require_in_log(known->head, file->path());
   file->set_catalog_head(known->head, known->bytes);
   if (!file->has_checksums()) give_checksums(*file);
+  if (!known->has_name && !name.empty() && file->head().last_lsn == 0) name_later(*file, name);
   return file;
+}
+
+// Nobody knows the name of an object that was imported, until it is reached by it.
+void Catalog::Impl::name_later(store::DatabaseFile& file, std::string_view name) {
+  file.set_before_first_commit(
+      [impl = weak_from_this(), number = file.number(), name = std::string(name)] {
+        if (const auto self = impl.lock()) self->name_object(number, name);
+      });
 }
 
 // Otherwise the object's next commits would seem older than those it has, and answers that depend
@@ -370,6 +382,15 @@ void Catalog::Impl::insert_object(ObjectNumber number, NamespaceNumber ns, const
   rowless.erase(id);
 }
 
+void Catalog::Impl::name_object(ObjectNumber number, const std::string& name) {
+  const std::scoped_lock lock(mutex);
+  require_open();
+  store::Statement update = database->prepare(kNameObject, store::Access::kEngine);
+  bind_integer(update, 1, number);
+  bind_name(update, 2, name);
+  run(*database, update);
+}
+
 bool Catalog::Impl::contains(NamespaceNumber ns, const ObjectId& id) {
   const auto known = find(id);
   if (!known || known->ns != ns) return false;
@@ -415,6 +436,7 @@ void Catalog::Impl::finish_adoptions(std::span<const Adoption> adoptions) {
       bind_id(insert, 3, each.id);
       const auto placed = store.placed_file(path_of(key_of(each.ns), each.id), number);
       bind_integer(insert, 4, placed.shape.bytes());
+      bind_name(insert, 5, each.name);
       run(*database, insert);
       save_checksums(number, placed.shape.pages, placed.checksums);
     }

@@ -43,7 +43,8 @@ struct Adoption {
   NamespaceNumber ns = 0;
   ObjectId id;
   std::filesystem::path file;
-  // Its alarm, in milliseconds since 1970, and its name, if that is known.
+  // Its alarm, in milliseconds since 1970, and its name, if that is known (with key-value storage
+  // it is kept with an alarm alone).
   std::optional<std::uint64_t> alarm_ms = {};
   std::string name = {};
 };

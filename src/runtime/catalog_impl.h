@@ -34,6 +34,7 @@ struct KnownObject {
   NamespaceNumber ns = 0;
   store::Head head;
   std::uint64_t bytes = 0;  // of its file, as the last checkpoint that wrote it left it
+  bool has_name = false;
 };
 
 struct IdHash {
@@ -53,7 +54,8 @@ struct Catalog::Impl : store::CheckpointHooks, std::enable_shared_from_this<Cata
   void save_heads(std::span<const store::HeadUpdate> updates) override;
   void closing() noexcept override;
 
-  // With the mutex held, except for insert_object() and the three above, which take it.
+  // With the mutex held, except for insert_object(), name_object() and the three above, which take
+  // it.
   void open();
   void upgrade();
   void require_open();
@@ -84,6 +86,7 @@ struct Catalog::Impl : store::CheckpointHooks, std::enable_shared_from_this<Cata
   }
   void insert_object(ObjectNumber number, NamespaceNumber ns, const ObjectId& id,
                      const std::string& name);
+  void name_object(ObjectNumber number, const std::string& name);
 
   store::Statement& prepared(store::Statement& statement, const char* sql);
   template <typename Body>
@@ -92,6 +95,7 @@ struct Catalog::Impl : store::CheckpointHooks, std::enable_shared_from_this<Cata
   std::optional<KnownObject> find(const ObjectId& id);
   std::shared_ptr<store::DatabaseFile> new_object(NamespaceNumber ns, const ObjectId& id,
                                                   std::string_view name);
+  void name_later(store::DatabaseFile& file, std::string_view name);
   void sweep_rowless();
   [[nodiscard]] const Namespace& find_namespace(NamespaceNumber ns) const;
   [[nodiscard]] const std::string& key_of(NamespaceNumber ns) const {

@@ -145,6 +145,17 @@ class AdoptionTest : public CatalogTest {
     const Adoption adoption{ns_, factory_.from_name(name), file};
     catalog_->adopt({&adoption, 1});
   }
+
+  // As it stands in the catalog; "" when it does not.
+  std::string name_of(const std::string& name) {
+    store::ViewDatabase view(catalog_->view_catalog());
+    auto statement = view.prepare("SELECT name FROM objects WHERE lower(hex(id)) = ?");
+    const std::string id = factory_.from_name(name).hex();
+    sqlite3_bind_text(statement.handle(), 1, id.data(), static_cast<int>(id.size()), SQLITE_STATIC);
+    EXPECT_TRUE(view.step(statement));
+    const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement.handle(), 0));
+    return text == nullptr ? "" : text;
+  }
 };
 
 TEST_F(AdoptionTest, ADatabaseFromElsewhereBecomesAnObject) {
@@ -161,6 +172,36 @@ TEST_F(AdoptionTest, ADatabaseFromElsewhereBecomesAnObject) {
   close();
   open();
   EXPECT_EQ(sum("adopted"), 11);
+}
+
+TEST_F(AdoptionTest, ItsNameIsKeptWithTheFirstCommitByThatName) {
+  leave_database("/data/import/x", 7);
+  open();
+  adopt("adopted", "/data/import/x");
+  EXPECT_EQ(name_of("adopted"), "");
+  EXPECT_EQ(sum("adopted"), 7);
+  EXPECT_EQ(name_of("adopted"), "") << "it has only read";
+  const Lsn before = store_->log().appended_lsn();
+  write("adopted", 1);
+  EXPECT_EQ(name_of("adopted"), "adopted");
+  EXPECT_EQ(store_->log().appended_lsn(), before + 2);
+  write("adopted", 1);
+  EXPECT_EQ(store_->log().appended_lsn(), before + 3);
+  close();
+  open();
+  EXPECT_EQ(name_of("adopted"), "adopted");
+}
+
+TEST_F(AdoptionTest, ANameThatIsKnownIsKeptAtOnce) {
+  leave_database("/data/import/x", 7);
+  open();
+  const Adoption adoption{
+      .ns = ns_, .id = factory_.from_name("adopted"), .file = "/data/import/x", .name = "adopted"};
+  catalog_->adopt({&adoption, 1});
+  EXPECT_EQ(name_of("adopted"), "adopted");
+  const Lsn before = store_->log().appended_lsn();
+  write("adopted", 1);
+  EXPECT_EQ(store_->log().appended_lsn(), before + 1);
 }
 
 TEST_F(AdoptionTest, AnObjectThatExistsIsNotReplaced) {

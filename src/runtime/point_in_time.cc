@@ -1,5 +1,7 @@
 #include "runtime/point_in_time.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "base/error.h"
@@ -63,13 +65,14 @@ Bookmark PointInTime::current(const PastOf& object) {
 Bookmark PointInTime::at_time(const PastOf& object, std::int64_t time_ms) {
   log::History& history = store_.log().history();
   const std::int64_t now_ms = store_.now_ms();
+  // Where nothing expires it says a time long before there was anything to keep.
+  const std::int64_t earliest_ms = std::max<std::int64_t>(history.earliest_ms(), 0);
   const auto refuse_time = [&] {
     throw Error(ErrorCode::kRange, "There is no bookmark for " + utc_text(time_ms) +
                                        ": this object can be taken back to times from " +
-                                       utc_text(history.earliest_ms()) + " to " + utc_text(now_ms) +
-                                       ".");
+                                       utc_text(earliest_ms) + " to " + utc_text(now_ms) + ".");
   };
-  if (time_ms > now_ms || time_ms < history.earliest_ms()) refuse_time();
+  if (time_ms > now_ms || time_ms < earliest_ms) refuse_time();
   const auto [file, head] = state(object);
   Lsn lsn = 0;
   try {

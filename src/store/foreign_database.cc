@@ -113,7 +113,11 @@ constexpr char kOwnTable[] =
     "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT GLOB '_cf_*' "
     "AND name NOT GLOB 'sqlite_*'";
 constexpr char kStrangePair[] =
-    "SELECT 1 FROM _cf_KV WHERE typeof(key) <> 'text' OR typeof(value) <> 'blob'";
+    "SELECT 1 FROM _cf_KV WHERE typeof(key) <> 'text' OR typeof(value) NOT IN ('blob', 'text')";
+// json_valid() does not look behind a NUL, which no JSON has.
+constexpr char kStrangeText[] =
+    "SELECT substr(key, 1, 100) FROM _cf_KV "
+    "WHERE typeof(value) = 'text' AND (NOT json_valid(value) OR instr(value, char(0)))";
 // The start of a key is enough to find it.
 constexpr char kLargestPair[] =
     "SELECT octet_length(key) + octet_length(value) AS bytes, substr(key, 1, 100) FROM _cf_KV "
@@ -134,7 +138,17 @@ void check_key_values(Connection& database, const std::string& name) {
   if (!database.has_table(kKeyValueTable)) return;
   if (database.query(kStrangePair)) {
     throw Error(ErrorCode::kCorrupt, "The file " + name + " has a pair in its table _cf_KV that " +
-                                         "is not a text and a structured clone.");
+                                         "is not a text and a structured clone (BLOB) or JSON "
+                                         "(TEXT).");
+  }
+  if (const auto key = database.query(kStrangeText)) {
+    throw Error(ErrorCode::kCorrupt,
+                "The file " + name +
+                    " has a value in its table _cf_KV that is text and not JSON, "
+                    "with the key \"" +
+                    *key +
+                    "\". Values are structured clones (BLOB) or JSON (TEXT): correct it where it "
+                    "was written, or delete it there.");
   }
   const auto largest = database.prepare(kLargestPair);
   if (!database.step(largest)) return;
@@ -206,7 +220,8 @@ void import_key_values(const fs::path& copy, SharedKeyValue& shared, const KeyOw
   std::size_t bytes = 0;
   while (database.step(pairs)) {
     std::string key(column_bytes(pairs.get(), 0));
-    StoredValue value{.bytes = std::string(column_bytes(pairs.get(), 1)), .is_text = false};
+    const bool is_text = sqlite3_column_type(pairs.get(), 1) == SQLITE_TEXT;
+    StoredValue value{.bytes = std::string(column_bytes(pairs.get(), 1)), .is_text = is_text};
     const std::size_t more = key.size() + value.bytes.size();
     if (bytes + more > kImportCommitBytes) {
       shared.commit(owner, false, writes);

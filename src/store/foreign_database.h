@@ -28,9 +28,10 @@ struct ForeignDatabase {
 // Copies a SQLite database that another program has written, with what that program has left in
 // `<source>-wal`, to `target`: one whole, checked and synced file. `source` is only read; nobody
 // may write it meanwhile. Both are paths of the operating system; `target` is replaced, and its
-// folder must exist. Throws Error: kCorrupt (not a database, or a damaged one), kIo, kFull; for
-// ForeignUse::kKeyValue also kInvalid, when it has tables of a program's own or a pair that is
-// larger than SharedKeyValue::kPairBytesMax. Any thread.
+// folder must exist. Throws Error: kCorrupt (not a database, or a damaged one; for
+// ForeignUse::kKeyValue also one with a value that is neither a BLOB, a structured clone, nor TEXT
+// that is JSON), kIo, kFull; for ForeignUse::kKeyValue also kInvalid, when it has tables of a
+// program's own or a pair that is larger than SharedKeyValue::kPairBytesMax. Any thread.
 ForeignDatabase copy_foreign_database(const std::filesystem::path& source,
                                       const std::filesystem::path& target, ForeignUse use);
 
@@ -50,9 +51,9 @@ std::vector<ForeignAlarm> foreign_alarms(const std::filesystem::path& copy);
 // larger pair is a commit of its own.
 inline constexpr std::size_t kImportCommitBytes = std::size_t{4} << 20;
 
-// Writes the pairs of a copy made for ForeignUse::kKeyValue (workerd's table `_cf_KV`) under
-// `owner`, as they are, in as many commits as it takes. When it throws (SqlError, Error) some of
-// them may be there. Any thread.
+// Writes the pairs of a copy made for ForeignUse::kKeyValue (workerd's table `_cf_KV`, where an
+// export has JSON as TEXT besides) under `owner`, as they are, in as many commits as it takes. When
+// it throws (SqlError, Error) some of them may be there. Any thread.
 void import_key_values(const std::filesystem::path& copy, SharedKeyValue& shared,
                        const KeyOwner& owner);
 

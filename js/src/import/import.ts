@@ -1,8 +1,9 @@
-/** Objects of `wrangler dev` and workerd become objects of a data directory: all of them, or none. */
+/** Objects of `wrangler dev`, of workerd and of an export become objects of a data directory: all of them, or none. */
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Native, type NativeEngine, NOTHING_EXPIRES } from '../runtime/native.js';
 import { type FoundObject, ImportError } from './find.js';
+import { type Listed, readList } from './list.js';
 
 /** A namespace that objects can be imported into. */
 export interface ImportTarget {
@@ -47,13 +48,15 @@ export function importObjects(options: ImportOptions): Imported[] {
     checkIds(engine, objects, numbers, dataDirectory);
     mkdirSync(work, { recursive: true });
     const alarms = readAlarms(native, objects, join(work, METADATA_FILE));
+    const lists = readLists(engine, objects, numbers);
     const imported = objects.map((object, done) => {
       options.progress(done, object);
       const { className, storage } = targets.get(object.key)!;
       const own = native.copyDatabase(object.file, join(work, object.id), storage === 'kv');
       const known = alarms.get(object.id);
-      // What the file of an object with SQLite storage says is part of its state, the other is a copy.
-      return { object, className, alarmMs: storage === 'kv' ? known?.timeMs : own, name: known?.name ?? '' };
+      const listed = lists.get(object.id);
+      // What the file of an object with SQLite storage says is part of its state, the others are copies.
+      return { object, className, alarmMs: storage === 'kv' ? (known?.timeMs ?? listed?.alarmMs) : own, name: known?.name || (listed?.name ?? '') };
     });
     engine.adopt(
       imported.map(({ object: { key, id }, alarmMs = 0, name }) => ({ namespace: numbers.get(key)!, id, file: join(work, id), alarmMs, name })),
@@ -63,6 +66,17 @@ export function importObjects(options: ImportOptions): Imported[] {
     rmSync(work, { recursive: true, force: true });
     engine.close();
   }
+}
+
+/** What an export has listed beside the objects' files, by id. A name that is not the object's is refused. */
+function readLists(engine: NativeEngine, objects: FoundObject[], numbers: Map<string, number>): Map<string, Listed> {
+  const lists = new Map([...new Set(objects.map(({ file }) => dirname(file)))].flatMap((folder) => [...readList(folder)]));
+  for (const { key, id } of objects) {
+    const { name, place } = lists.get(id) ?? {};
+    if (name !== undefined && engine.idFromName(numbers.get(key)!, name) !== id)
+      throw new ImportError(`${place}: "${name}" is not the name of the object ${id}. Correct it, or write null: the object is imported without its name then.`);
+  }
+  return lists;
 }
 
 /** What the other program knows of alarms beside the objects' files, by id. */
