@@ -4,13 +4,15 @@ import { dirname, join, resolve } from 'node:path';
 import type { SingleBar } from 'cli-progress';
 import { OperateError } from '../operate/error.js';
 import type { Moment } from '../operate/history.js';
-import { LIST_FILE } from '../import/list.js';
 import type { ListedObject } from '../operate/objects.js';
 import type { DataDirectory } from '../operate/open.js';
 import type { ArgumentsOf } from '../operate/operations.js';
 import { counted, plain, print, sizeText } from './output.js';
 import { progressBar, sayBeside } from './progress.js';
 import { type DataOption, withData } from './session.js';
+
+/** In the folder of the files: which object each is of. js/src/import/list.ts reads it. */
+const LIST_FILE = 'objects.jsonl';
 
 /** Which state, when it is not the last one. */
 interface At {
