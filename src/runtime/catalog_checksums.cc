@@ -76,7 +76,7 @@ void Catalog::Impl::forget_checksums(store::DatabaseFile& file,
   std::vector<store::PageChecksum> none;
   for (const std::uint32_t page : pages) none.push_back({page, 0});
   transaction([&] { put_checksums(file.number(), file.page_count(), none); });
-  give_checksums(file);
+  if (file.has_checksums()) give_checksums(file);  // the catalog's own file has none along
 }
 
 // In the transaction that is open. `pages`: of the database; of those behind them nothing is kept.

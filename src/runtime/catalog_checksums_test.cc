@@ -168,6 +168,12 @@ TEST_F(CatalogChecksumsTest, TheFilesOfTheEngineHaveThem) {
   damage("/data/data.sqlite", kPageBytes + 4090);
   EXPECT_THAT(check(*catalog).damaged, ElementsAre(4));
   EXPECT_THAT(check(*key_values).damaged, ElementsAre(2));
+  for (const auto& file : {catalog, key_values}) {
+    EXPECT_EQ(catalog_->accept_pages(*file), 1U);
+    EXPECT_THAT(check(*file).damaged, IsEmpty());
+  }
+  EXPECT_TRUE(key_values->has_checksums());
+  EXPECT_FALSE(catalog->has_checksums()) << "it is compared by a check alone";
 }
 
 TEST_F(CatalogChecksumsTest, WhatIsNotReadFromTheFileIsNotChecked) {
