@@ -39,6 +39,8 @@ await lab.object('letter', ({ sql }) => {
   sql.exec('CREATE TABLE t (a)');
   sql.exec("INSERT INTO t VALUES ('this is a letter')");
 });
+const letterBefore = await lab.object('letter', ({ storage }) => storage.getCurrentBookmark());
+await lab.object('letter', ({ sql }) => void sql.exec("INSERT INTO t VALUES ('and another')"));
 await lab.keyed('valued', ({ storage }) => storage.put('k', 'a value'));
 const idOf = (name) => lab.worker(({ env }, name) => `${env.COUNTER.idFromName(name)}`, name);
 const keyedIds = await lab.worker(({ env }) => ['a', 'b', 'valued'].map((name) => `${env.KEYED.idFromName(name)}`));
@@ -165,7 +167,7 @@ test('what is damaged while nobody serves it', async (t) => {
     turnBit(file, at);
     const perdure = operator(data);
     const refused = new RegExp(`The file ${file} is damaged: page \\d+, at byte \\d+, does not match its checksum\\. `);
-    const tries = [['sql', 'SELECT a FROM t'], ['sql', "UPDATE t SET a = 'new'", '--write'], ['export', folder]];
+    const tries = [['sql', 'SELECT a FROM t'], ['sql', "UPDATE t SET a = 'new'", '--write'], ['export', folder], ['restore', '--to', letterBefore]];
     for (const [command, ...args] of tries) {
       const { code, stderr } = await perdure(command, 'bench-Counter', 'letter', ...args);
       assert.match(stderr, refused, command);
